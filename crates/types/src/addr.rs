@@ -141,10 +141,15 @@ impl IpCidr {
     /// [`Invalid`] naming the prefix the caller probably meant.
     pub fn new(addr: IpAddr, len: u8) -> Result<Self, Invalid> {
         let text = format!("{addr}/{len}");
-        let net = IpNet::new(addr, len)
-            .map_err(|_| Invalid::new("cidr", &text, format!("prefix length must be 0 to {}", Family::of(addr).bits())))?;
+        let net = IpNet::new(addr, len).map_err(|_| {
+            Invalid::new("cidr", &text, format!("prefix length must be 0 to {}", Family::of(addr).bits()))
+        })?;
         if net.trunc() != net {
-            return Err(Invalid::new("cidr", text, format!("has host bits set; the prefix is {}", net.trunc())));
+            return Err(Invalid::new(
+                "cidr",
+                text,
+                format!("has host bits set; the prefix is {}", net.trunc()),
+            ));
         }
         Ok(Self(net))
     }
@@ -237,7 +242,9 @@ impl HostCidr {
     /// # Errors
     /// [`Invalid`] when the length is beyond the family's.
     pub fn new(addr: IpAddr, len: u8) -> Result<Self, Invalid> {
-        IpNet::new(addr, len).map(Self).map_err(|e| Invalid::new("address", format!("{addr}/{len}"), e.to_string()))
+        IpNet::new(addr, len)
+            .map(Self)
+            .map_err(|e| Invalid::new("address", format!("{addr}/{len}"), e.to_string()))
     }
 
     /// The address.
@@ -363,7 +370,9 @@ impl Subnet {
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
         };
         if a.is_multicast() || a.is_loopback() || link_local || is_reserved_v4(a) {
-            return refuse("endpoints need unicast addresses (not loopback, link-local, multicast or reserved)".into());
+            return refuse(
+                "endpoints need unicast addresses (not loopback, link-local, multicast or reserved)".into(),
+            );
         }
         if let Some(r) = range
             && !(cidr.contains(r.first()) && cidr.contains(r.last()))
@@ -407,11 +416,15 @@ impl FromStr for Subnet {
     type Err = Invalid;
     fn from_str(s: &str) -> Result<Self, Invalid> {
         let Some((range, len)) = s.rsplit_once('/').filter(|(r, _)| r.contains('-')) else {
-            return s.parse().map_err(|e: Invalid| Invalid::new("subnet", s, e.reason)).and_then(|c| Self::new(c, None));
+            return s
+                .parse()
+                .map_err(|e: Invalid| Invalid::new("subnet", s, e.reason))
+                .and_then(|c| Self::new(c, None));
         };
         let range: AddressRange = range.parse().map_err(|e: Invalid| Invalid::new("subnet", s, e.reason))?;
-        let host: HostCidr =
-            format!("{}/{len}", range.first()).parse().map_err(|e: Invalid| Invalid::new("subnet", s, e.reason))?;
+        let host: HostCidr = format!("{}/{len}", range.first())
+            .parse()
+            .map_err(|e: Invalid| Invalid::new("subnet", s, e.reason))?;
         Self::new(host.prefix(), Some(range))
     }
 }

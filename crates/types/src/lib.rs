@@ -10,8 +10,8 @@ mod addr;
 mod id;
 mod name;
 mod num;
-mod port;
 mod policy;
+mod port;
 
 pub use addr::{AddressRange, Family, HostCidr, IpCidr, MacAddr, Subnet};
 pub use id::{EndpointUid, GroupId, PolicyId, RuleId, RuleSlot, StoreId, VrfId};

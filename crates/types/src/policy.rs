@@ -25,7 +25,9 @@ pub enum Verdict {
 }
 
 /// What happens to connections inside a tenant that no rule decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum DefaultAction {
     /// Allowed (Contiv's behaviour).
@@ -74,9 +76,11 @@ impl IpProtocol {
             17 => Ok(Self::Udp),
             132 => Ok(Self::Sctp),
             1 | 58 => Ok(Self::Icmp),
-            0 | 43 | 44 | 60 => {
-                Err(Invalid::new("protocol", number, "is an IPv6 extension header, not an upper-layer protocol"))
-            }
+            0 | 43 | 44 | 60 => Err(Invalid::new(
+                "protocol",
+                number,
+                "is an IPv6 extension header, not an upper-layer protocol",
+            )),
             n => Ok(Self::Other(OtherProtocol(n))),
         }
     }

@@ -1,0 +1,162 @@
+//! The kinds of fragment: one plain struct per noun.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use types::{
+    DefaultAction, Direction, EndpointName, EndpointUid, GroupId, IpCidr, IpProtocol, MacAddr, Name,
+    NodeName, PolicyId, PortRange, RulePriority, RuleSlot, Verdict, Vni, VrfId,
+};
+
+/// A peer node of the overlay. Key `node/<name>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The node's name.
+    pub name: NodeName,
+    /// Its tunnel endpoint address (RFC 7348 VTEP) on the underlay.
+    pub vtep: IpAddr,
+}
+
+/// A tenant's address space. Key `vrf/<id>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vrf {
+    /// VRF id and conntrack zone.
+    pub id: VrfId,
+    /// The tenant, for explanations.
+    pub tenant: Name,
+    /// What happens to connections no rule decides.
+    pub default_action: DefaultAction,
+    /// Every node that hosts an endpoint of this VRF: only these may send tunnel packets for its networks
+    /// (routing is asymmetric: a routed packet travels in the destination network's VNI).
+    pub nodes: BTreeSet<NodeName>,
+}
+
+/// A network. Key `network/<vni>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// VXLAN network identifier; also the network's number in the pipeline.
+    pub vni: Vni,
+    /// Its VRF.
+    pub vrf: VrfId,
+    /// Its name, for explanations.
+    pub name: Name,
+    /// One subnet per family, IPv4 first.
+    pub subnets: Vec<NetworkSubnet>,
+    /// Nodes that host an endpoint of this network: where flooded frames go.
+    pub nodes: BTreeSet<NodeName>,
+}
+
+/// One subnet of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSubnet {
+    /// The prefix.
+    pub cidr: IpCidr,
+    /// The distributed gateway's address, when the network has one.
+    pub gateway: Option<IpAddr>,
+}
+
+/// An endpoint, local or remote. Key `endpoint/<uid in hex>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Its number.
+    pub uid: EndpointUid,
+    /// Its name in the tenant, for explanations.
+    pub name: EndpointName,
+    /// Its VRF.
+    pub vrf: VrfId,
+    /// Its network.
+    pub vni: Vni,
+    /// Its group, when it has one.
+    pub group: Option<GroupId>,
+    /// Its MAC address.
+    pub mac: MacAddr,
+    /// Its addresses: at most one per family, IPv4 first.
+    pub addresses: Vec<IpAddr>,
+    /// The node that hosts it.
+    pub node: NodeName,
+}
+
+/// An endpoint group. Key `group/<id>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its number.
+    pub id: GroupId,
+    /// Its VRF.
+    pub vrf: VrfId,
+    /// Its name, for explanations.
+    pub name: Name,
+    /// The policies attached to it.
+    pub policies: BTreeSet<PolicyId>,
+}
+
+/// A policy with its rules. Key `policy/<id>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Its number.
+    pub id: PolicyId,
+    /// Its VRF.
+    pub vrf: VrfId,
+    /// Its name, for explanations.
+    pub name: Name,
+    /// Its rules in slot order.
+    pub rules: Vec<PolicyRule>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRule {
+    /// Place in the policy.
+    pub slot: RuleSlot,
+    /// Its name, for explanations.
+    pub name: Name,
+    /// Relative to the endpoints of the groups the policy is attached to.
+    pub direction: Direction,
+    /// Higher wins; deny wins ties.
+    pub priority: RulePriority,
+    /// The other end.
+    pub peer: RulePeer,
+    /// Protocol and port.
+    pub service: RuleService,
+    /// The decision.
+    pub verdict: Verdict,
+}
+
+/// The other end of a rule's connections. "Any" is spelled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum RulePeer {
+    /// Everything in the VRF and outside.
+    Any,
+    /// The endpoints of a group.
+    Group(GroupId),
+    /// Every address of a network's subnets.
+    Network(Vni),
+    /// A prefix.
+    Cidr(IpCidr),
+}
+
+/// What a rule's connections carry. "Any" is spelled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum RuleService {
+    /// Every protocol.
+    Any,
+    /// One protocol, every port.
+    Protocol(IpProtocol),
+    /// One protocol that has ports, these destination ports.
+    Ports {
+        /// The protocol; [`IpProtocol::has_ports`] holds, checked by [`crate::Fragment::decode`].
+        protocol: IpProtocol,
+        /// Destination ports.
+        ports: PortRange,
+    },
+}
