@@ -1,1 +1,35 @@
-//! Skeleton.
+//! Intent: tenants, networks, endpoint groups, policies, endpoints, nodes — and the checks that keep it sound.
+//!
+//! Each noun has a `…Spec`, what people write (its fields cannot hold a wrong value, but may name things that do not
+//! exist), and a stored object, the spec plus the numbers the data plane knows it by. [`IntentView`] is all of them
+//! at one revision. Every cross-object decision is a pure function here; nothing is stored that did not pass it.
+//!
+//! # Invariants
+//! * No I/O, no clock, no randomness: allocated numbers are handed in.
+//! * [`Validated`] can only be made by this crate, and `store` writers take nothing else.
+//! * JSON is camelCase, strict (unknown fields are errors), the same in REST, `apply` files and the store.
+//!
+//! # Failure
+//! [`Rejection`] lists every field that is wrong, with value and reason; [`InUse`] lists who still needs an object.
+
+mod endpoint;
+mod error;
+mod group;
+mod network;
+mod node;
+mod object;
+mod policy;
+mod tenant;
+mod validated;
+mod view;
+
+pub use endpoint::{Endpoint, EndpointSpec, endpoint_mac};
+pub use error::{FieldError, InUse, Rejection};
+pub use group::{Group, GroupSpec};
+pub use network::{Network, NetworkSpec, SubnetSpec};
+pub use node::{Node, NodeSpec};
+pub use object::{Kind, Object, ObjectRef, Spec};
+pub use policy::{Peer, Policy, PolicySpec, RuleSpec};
+pub use tenant::{Tenant, TenantSpec};
+pub use validated::Validated;
+pub use view::{IntentView, ViewEvent};

@@ -1,0 +1,70 @@
+//! All intent at one revision, with the look-ups that checks and compile need.
+
+use std::collections::BTreeMap;
+
+use types::{EndpointName, Name, NodeName, Revision};
+
+use crate::{Endpoint, Group, Kind, Network, Node, Object, ObjectRef, Policy, Tenant};
+
+/// Intent at one revision. Cheap to read, ordered, no interior mutability.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IntentView {
+    /// The revision this view has reached.
+    pub revision: Revision,
+    /// Tenants by name.
+    pub tenants: BTreeMap<Name, Tenant>,
+    /// Networks by tenant and name.
+    pub networks: BTreeMap<(Name, Name), Network>,
+    /// Groups by tenant and name.
+    pub groups: BTreeMap<(Name, Name), Group>,
+    /// Policies by tenant and name.
+    pub policies: BTreeMap<(Name, Name), Policy>,
+    /// Endpoints by tenant and name.
+    pub endpoints: BTreeMap<(Name, EndpointName), Endpoint>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+}
+
+/// One change to intent, as a watch delivers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewEvent {
+    /// Created or replaced.
+    Put(Box<Object>),
+    /// Deleted.
+    Delete(ObjectRef),
+}
+
+impl IntentView {
+    /// Takes one change in. The caller sets [`Self::revision`] once all events of a revision are in.
+    pub fn apply(&mut self, event: ViewEvent) {
+        match event {
+            ViewEvent::Put(object) => self.put(*object),
+            ViewEvent::Delete(object) => self.delete(&object),
+        }
+    }
+
+    fn put(&mut self, object: Object) {
+        match object {
+            Object::Node(o) => drop(self.nodes.insert(o.spec.name.clone(), o)),
+            Object::Tenant(o) => drop(self.tenants.insert(o.spec.name.clone(), o)),
+            Object::Network(o) => drop(self.networks.insert((o.spec.tenant.clone(), o.spec.name.clone()), o)),
+            Object::Policy(o) => drop(self.policies.insert((o.spec.tenant.clone(), o.spec.name.clone()), o)),
+            Object::Group(o) => drop(self.groups.insert((o.spec.tenant.clone(), o.spec.name.clone()), o)),
+            Object::Endpoint(o) => {
+                drop(self.endpoints.insert((o.spec.tenant.clone(), o.spec.name.clone()), o))
+            }
+        }
+    }
+
+    fn delete(&mut self, object: &ObjectRef) {
+        let is = |tenant: &Name, name: &str| object.tenant.as_ref() == Some(tenant) && object.name == name;
+        match object.kind {
+            Kind::Node => self.nodes.retain(|n, _| n.as_str() != object.name),
+            Kind::Tenant => self.tenants.retain(|n, _| n.as_str() != object.name),
+            Kind::Network => self.networks.retain(|(t, n), _| !is(t, n.as_str())),
+            Kind::Policy => self.policies.retain(|(t, n), _| !is(t, n.as_str())),
+            Kind::Group => self.groups.retain(|(t, n), _| !is(t, n.as_str())),
+            Kind::Endpoint => self.endpoints.retain(|(t, n), _| !is(t, n.as_str())),
+        }
+    }
+}
