@@ -1,0 +1,30 @@
+//! OpenFlow 1.3 to 1.5 with the Open vSwitch extensions: values, text, wire codec, and (feature `driver`) a connection.
+//!
+//! The core is sans-I/O: no clock, no socket, no tokio. [`Flow`], [`Match`] and [`Action`] are *canonical*: what a
+//! switch gives back of a flow is equal to what was sent, so that comparing installed with desired flows needs no
+//! second opinion. They print and parse in the syntax of ovs-ofctl(8).
+//!
+//! # Failure
+//! Decoding never panics, never reads past its bounds, and keeps what it does not know byte for byte. Encoding
+//! refuses what a switch would refuse or would have to cut to fit.
+
+mod action;
+mod field;
+mod flow;
+mod flow_match;
+mod port;
+mod subfield;
+mod text;
+mod version;
+
+pub use action::{
+    Action, Commit, Controller, Ct, Nat, NatKind, PacketInReason, PortSelection, Resubmit, ResubmitTuple,
+    Zone,
+};
+pub use field::{CT_STATE_FLAGS, Field, FieldDef, Format, Header, Masking, OxmId, Prerequisite, TCP_FLAGS};
+pub use flow::{Flow, FlowFlags, FlowKey};
+pub use flow_match::{FieldValue, Masked, Match, MatchError};
+pub use port::{NotAPort, Port};
+pub use subfield::SubField;
+pub use text::ParseError;
+pub use version::Version;
