@@ -1,0 +1,199 @@
+//! The replica: rows by table, fed by monitor updates.
+//!
+//! Invariants: every row holds exactly the monitored columns; an update is applied as a whole or not at all.
+//! A modification or deletion of a row that is not there is an error: the replica is out of step and must be
+//! fetched again. Tables and rows are behind [`Arc`], so a snapshot costs one pointer per table and a change
+//! copies only the table it touches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::difference::{KindMismatch, apply};
+use crate::monitor::{RowUpdate, Updates};
+use crate::operation::Row;
+use crate::schema::{DatabaseSchema, SchemaError};
+
+/// Rows of one table by UUID.
+pub type Table = BTreeMap<Uuid, Arc<Row>>;
+
+/// A snapshot of the replicated tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Database {
+    tables: BTreeMap<String, Arc<Table>>,
+}
+
+/// What happened to a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// It is new.
+    Inserted(Arc<Row>),
+    /// Some columns changed.
+    Modified {
+        /// Before.
+        old: Arc<Row>,
+        /// After.
+        new: Arc<Row>,
+    },
+    /// It is gone.
+    Deleted(Arc<Row>),
+}
+
+/// A change of one row of the replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowEvent {
+    /// Table.
+    pub table: String,
+    /// Row.
+    pub uuid: Uuid,
+    /// What happened.
+    pub change: RowChange,
+}
+
+/// Why an update cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CacheError {
+    /// A change of a row that is not in the replica.
+    #[error("update of row {table} {uuid}, which is not in the replica")]
+    NoSuchRow {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+    },
+    /// A difference in a dump, which has nothing to differ from.
+    #[error("dump holds a difference for row {table} {uuid}")]
+    DifferenceInDump {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+    },
+    /// A difference in a column the row lacks.
+    #[error("update of column {table}.{column}, which row {uuid} lacks")]
+    NoSuchColumn {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+        /// Column.
+        column: String,
+    },
+    /// A difference that cannot be applied.
+    #[error(transparent)]
+    Kind(#[from] KindMismatch),
+    /// The schema lacks a column.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// One row to install (`Some`) or remove.
+struct Step {
+    table: String,
+    uuid: Uuid,
+    row: Option<Arc<Row>>,
+}
+
+impl Database {
+    /// An empty replica.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows of a table in order of their UUIDs; none for a table that is not replicated.
+    pub fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
+        self.tables.get(table).into_iter().flat_map(|t| t.iter().map(|(uuid, row)| (*uuid, row)))
+    }
+
+    /// One row.
+    pub fn row(&self, table: &str, uuid: Uuid) -> Option<&Arc<Row>> {
+        self.tables.get(table)?.get(&uuid)
+    }
+
+    /// Applies an update and says what changed. On error nothing is changed.
+    pub fn apply(&mut self, schema: &DatabaseSchema, updates: &Updates) -> Result<Vec<RowEvent>, CacheError> {
+        let mut steps = Vec::new();
+        for (table, rows) in updates {
+            for (&uuid, update) in rows {
+                let missing = || CacheError::NoSuchRow { table: table.clone(), uuid };
+                let row = match update {
+                    RowUpdate::Full(row) => Some(Arc::new(row.clone())),
+                    RowUpdate::Delete => self.row(table, uuid).map(|_| None).ok_or_else(missing)?,
+                    RowUpdate::Modify(difference) => {
+                        let old = self.row(table, uuid).ok_or_else(missing)?;
+                        Some(Arc::new(modified(schema, table, uuid, old, difference)?))
+                    }
+                };
+                steps.push(Step { table: table.clone(), uuid, row });
+            }
+        }
+        Ok(self.install(steps))
+    }
+
+    /// Makes the replica equal to a full dump and says what changed, so that a watcher that missed the changes
+    /// in between sees their sum. On error nothing is changed.
+    pub fn replace(&mut self, dump: &Updates) -> Result<Vec<RowEvent>, CacheError> {
+        let mut steps = Vec::new();
+        for (table, rows) in &self.tables {
+            let wanted = dump.get(table);
+            let gone = rows.keys().filter(|uuid| !wanted.is_some_and(|w| w.contains_key(uuid)));
+            steps.extend(gone.map(|&uuid| Step { table: table.clone(), uuid, row: None }));
+        }
+        for (table, rows) in dump {
+            for (&uuid, update) in rows {
+                let RowUpdate::Full(row) = update else {
+                    return Err(CacheError::DifferenceInDump { table: table.clone(), uuid });
+                };
+                steps.push(Step { table: table.clone(), uuid, row: Some(Arc::new(row.clone())) });
+            }
+        }
+        Ok(self.install(steps))
+    }
+
+    fn install(&mut self, steps: Vec<Step>) -> Vec<RowEvent> {
+        let mut events = Vec::new();
+        for Step { table, uuid, row } in steps {
+            // Looking first spares the copy of a table in which nothing changes.
+            if self.row(&table, uuid).map(AsRef::as_ref) == row.as_deref() {
+                continue;
+            }
+            let rows = Arc::make_mut(self.tables.entry(table.clone()).or_default());
+            let old = match &row {
+                Some(row) => rows.insert(uuid, row.clone()),
+                None => rows.remove(&uuid),
+            };
+            let change = match (old, row) {
+                (None, Some(new)) => RowChange::Inserted(new),
+                (Some(old), Some(new)) => RowChange::Modified { old, new },
+                (Some(old), None) => RowChange::Deleted(old),
+                (None, None) => continue,
+            };
+            events.push(RowEvent { table, uuid, change });
+        }
+        events
+    }
+}
+
+fn modified(
+    schema: &DatabaseSchema,
+    table: &str,
+    uuid: Uuid,
+    old: &Row,
+    difference: &Row,
+) -> Result<Row, CacheError> {
+    let mut new = old.clone();
+    for (column, difference) in difference {
+        let column_type = schema.column(table, column)?;
+        let datum = new.get_mut(column).ok_or_else(|| CacheError::NoSuchColumn {
+            table: table.to_owned(),
+            uuid,
+            column: column.clone(),
+        })?;
+        *datum = apply(column_type, datum, difference)?;
+    }
+    Ok(new)
+}
+
+#[cfg(test)]
+mod tests;

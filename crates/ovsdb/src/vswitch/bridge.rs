@@ -1,0 +1,199 @@
+//! Creating, repairing and removing our bridge.
+
+use std::collections::BTreeSet;
+
+use super::names::{DatapathType, DeviceName, OpenFlowVersion, Owner};
+use super::rows::{Bridge, Vswitch};
+use super::{BRIDGE, BuildError, INTERFACE, OPEN_VSWITCH, PORT, StringMap};
+use crate::cache::Database;
+use crate::operation::{Condition, Mutation, Mutator, Row, Transaction, named, row};
+use crate::value::Datum;
+
+/// A bridge as it should be. `fail_mode` is always `secure` (without flows nothing is forwarded) and in-band
+/// control is always off (its hidden flows would bypass the pipeline).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeSpec {
+    /// Name.
+    pub name: DeviceName,
+    /// Datapath.
+    pub datapath_type: DatapathType,
+    /// Protocol versions of the management socket.
+    pub protocols: BTreeSet<OpenFlowVersion>,
+    /// Further `external_ids`.
+    pub external_ids: StringMap,
+    /// Further `other_config`.
+    pub other_config: StringMap,
+}
+
+const FAIL_MODE: &str = "secure";
+
+impl BridgeSpec {
+    /// A bridge without further configuration.
+    pub fn new(
+        name: DeviceName,
+        datapath_type: DatapathType,
+        protocols: impl IntoIterator<Item = OpenFlowVersion>,
+    ) -> Self {
+        let protocols = protocols.into_iter().collect();
+        Self {
+            name,
+            datapath_type,
+            protocols,
+            external_ids: StringMap::new(),
+            other_config: StringMap::new(),
+        }
+    }
+
+    fn protocols(&self) -> BTreeSet<String> {
+        self.protocols.iter().map(|version| version.as_str().to_owned()).collect()
+    }
+
+    fn other_config(&self) -> StringMap {
+        let mut config = self.other_config.clone();
+        config.insert("disable-in-band".into(), "true".into());
+        config
+    }
+}
+
+/// Finds our bridge.
+pub(super) fn own_bridge(view: Vswitch<'_>, owner: &Owner, name: &DeviceName) -> Result<Bridge, BuildError> {
+    let bridge = view.bridge(name.as_str())?.ok_or_else(|| BuildError::NoBridge(name.clone()))?;
+    if owner.owns(&bridge.external_ids) {
+        Ok(bridge)
+    } else {
+        Err(BuildError::ForeignBridge { name: name.clone(), mark: owner.clone() })
+    }
+}
+
+/// Fails the transaction unless the row still is ours.
+pub(super) fn require_owned(tx: &mut Transaction, table: &str, uuid: uuid::Uuid, name: &str, owner: &Owner) {
+    let conditions =
+        vec![Condition::uuid(uuid), Condition::has_pair("external_ids", owner.key(), owner.value())];
+    tx.require(table, conditions, &["name"], vec![row([("name", name.into())])]);
+}
+
+/// The given `external_ids` and our mark.
+pub(super) fn marked(external_ids: &StringMap, owner: &Owner) -> Result<StringMap, BuildError> {
+    let mut ids = external_ids.clone();
+    match ids.insert(owner.key().to_owned(), owner.value().to_owned()) {
+        None => Ok(ids),
+        Some(_) => Err(BuildError::ReservedKey(owner.key().to_owned())),
+    }
+}
+
+pub(super) fn string_map(map: &StringMap) -> Datum {
+    Datum::map(map.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+}
+
+/// The pairs of `wanted` that `current` lacks or has with another value.
+pub(super) fn missing_pairs(wanted: &StringMap, current: &StringMap) -> StringMap {
+    wanted.iter().filter(|(k, v)| current.get(*k) != Some(*v)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// Creates the bridge, or repairs what has drifted in ours. A bridge of that name without our mark is an error, and
+/// so is one with another datapath: changing that tears down every port.
+pub fn ensure_bridge(
+    database: &Database,
+    owner: &Owner,
+    spec: &BridgeSpec,
+) -> Result<Transaction, BuildError> {
+    let view = Vswitch::new(database);
+    match own_bridge(view, owner, &spec.name) {
+        Ok(bridge) => repair(owner, spec, &bridge),
+        Err(BuildError::NoBridge(_)) => create(view, owner, spec),
+        Err(error) => Err(error),
+    }
+}
+
+fn create(view: Vswitch<'_>, owner: &Owner, spec: &BridgeSpec) -> Result<Transaction, BuildError> {
+    // A port of another bridge may have the name; the index of the table would refuse it less clearly.
+    if view.ports()?.contains_key(spec.name.as_str()) || view.interface(spec.name.as_str())?.is_some() {
+        return Err(BuildError::ForeignPort { name: spec.name.to_string(), mark: owner.clone() });
+    }
+    let root = view.root()?;
+    let ids = string_map(&marked(&spec.external_ids, owner)?);
+    let mark = string_map(&marked(&StringMap::new(), owner)?);
+    let name = || Datum::scalar(&spec.name);
+    let mut tx = Transaction::new();
+    let interface = tx.insert(
+        INTERFACE,
+        row([("name", name()), ("type", "internal".into()), ("external_ids", mark.clone())]),
+    );
+    let port =
+        tx.insert(PORT, row([("name", name()), ("interfaces", named(&interface)), ("external_ids", mark)]));
+    let bridge = tx.insert(
+        BRIDGE,
+        row([
+            ("name", name()),
+            ("datapath_type", spec.datapath_type.as_str().into()),
+            ("fail_mode", FAIL_MODE.into()),
+            ("protocols", Datum::set(spec.protocols())),
+            ("other_config", string_map(&spec.other_config())),
+            ("external_ids", ids),
+            ("ports", named(&port)),
+        ]),
+    );
+    let insert = Mutation::new("bridges", Mutator::Insert, named(&bridge));
+    tx.mutate(OPEN_VSWITCH, vec![Condition::uuid(root.uuid)], vec![insert]);
+    tx.comment(format!("{owner}: create bridge {}", spec.name));
+    Ok(tx)
+}
+
+fn repair(owner: &Owner, spec: &BridgeSpec, bridge: &Bridge) -> Result<Transaction, BuildError> {
+    if !spec.datapath_type.matches(&bridge.datapath_type) {
+        return Err(BuildError::Differs { name: spec.name.clone(), column: "datapath_type" });
+    }
+    let mut columns = Row::new();
+    if bridge.fail_mode.as_deref() != Some(FAIL_MODE) {
+        columns.insert("fail_mode".into(), FAIL_MODE.into());
+    }
+    if bridge.protocols != spec.protocols() {
+        columns.insert("protocols".into(), Datum::set(spec.protocols()));
+    }
+    let ids = missing_pairs(&marked(&spec.external_ids, owner)?, &bridge.external_ids);
+    let config = missing_pairs(&spec.other_config(), &bridge.other_config);
+    let mut mutations = Mutation::set_keys("external_ids", &ids);
+    mutations.extend(Mutation::set_keys("other_config", &config));
+
+    let mut tx = Transaction::new();
+    if columns.is_empty() && mutations.is_empty() {
+        return Ok(tx);
+    }
+    require_owned(&mut tx, BRIDGE, bridge.uuid, &bridge.name, owner);
+    if !columns.is_empty() {
+        tx.update(BRIDGE, vec![Condition::uuid(bridge.uuid)], columns);
+    }
+    if !mutations.is_empty() {
+        tx.mutate(BRIDGE, vec![Condition::uuid(bridge.uuid)], mutations);
+    }
+    tx.comment(format!("{owner}: repair bridge {}", spec.name));
+    Ok(tx)
+}
+
+/// Removes our bridge with its ports; refused while it has ports of others. Nothing to do if there is none.
+pub fn delete_bridge(
+    database: &Database,
+    owner: &Owner,
+    name: &DeviceName,
+) -> Result<Transaction, BuildError> {
+    let view = Vswitch::new(database);
+    let mut tx = Transaction::new();
+    let bridge = match own_bridge(view, owner, name) {
+        Err(BuildError::NoBridge(_)) => return Ok(tx),
+        other => other?,
+    };
+    for port in view.ports()?.into_values().filter(|port| bridge.ports.contains(&port.uuid)) {
+        if !owner.owns(&port.external_ids) {
+            return Err(BuildError::BridgeInUse { bridge: name.clone(), port: port.name });
+        }
+    }
+    let root = view.root()?;
+    require_owned(&mut tx, BRIDGE, bridge.uuid, &bridge.name, owner);
+    // No port may have joined since.
+    let ports = row([("ports", Datum::set(bridge.ports.iter().copied()))]);
+    tx.require(BRIDGE, vec![Condition::uuid(bridge.uuid)], &["ports"], vec![ports]);
+    let delete = Mutation::new("bridges", Mutator::Delete, bridge.uuid);
+    tx.mutate(OPEN_VSWITCH, vec![Condition::uuid(root.uuid)], vec![delete]);
+    tx.comment(format!("{owner}: delete bridge {name}"));
+    Ok(tx)
+}

@@ -1,0 +1,392 @@
+//! Adding and deleting ports of our bridge, many in one transaction, and reading back what became of them.
+//!
+//! `ovs-vswitchd` looks at every port each time the configuration changes, so one transaction for 500 ports takes a
+//! fraction of a second and 500 transactions take twenty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::bridge::{marked, missing_pairs, own_bridge, require_owned, string_map};
+use super::names::{DeviceName, Ofport, Owner};
+use super::rows::{Bridge, Interface, Port, RowError, Vswitch};
+use super::{BRIDGE, BuildError, INTERFACE, PORT, StringMap};
+use crate::cache::Database;
+use crate::operation::{Condition, Mutation, Mutator, Row, Transaction, named, row};
+use crate::value::{Atom, Datum};
+
+/// The remote end of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelRemote {
+    /// Flows choose it (`tun_dst`).
+    Flow,
+    /// Always this one.
+    Address(IpAddr),
+}
+
+/// The key of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelKey {
+    /// Flows choose it (`tun_id`).
+    Flow,
+    /// Always this VNI (24 bits, RFC 7348).
+    Vni(u32),
+}
+
+/// A VXLAN tunnel port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// Remote end.
+    pub remote: TunnelRemote,
+    /// Key.
+    pub key: TunnelKey,
+    /// Outer source address; the route decides when absent.
+    pub local_ip: Option<IpAddr>,
+    /// UDP port; 4789 when absent.
+    pub dst_port: Option<u16>,
+}
+
+impl Vxlan {
+    /// A tunnel whose remote end and key the flows choose.
+    pub fn by_flow() -> Self {
+        Self { remote: TunnelRemote::Flow, key: TunnelKey::Flow, local_ip: None, dst_port: None }
+    }
+
+    fn options(&self) -> StringMap {
+        let remote = match self.remote {
+            TunnelRemote::Flow => "flow".to_owned(),
+            TunnelRemote::Address(address) => address.to_string(),
+        };
+        let key = match self.key {
+            TunnelKey::Flow => "flow".to_owned(),
+            TunnelKey::Vni(vni) => vni.to_string(),
+        };
+        let mut options = StringMap::from([("remote_ip".into(), remote), ("key".into(), key)]);
+        options.extend(self.local_ip.map(|address| ("local_ip".into(), address.to_string())));
+        options.extend(self.dst_port.map(|port| ("dst_port".into(), port.to_string())));
+        options
+    }
+}
+
+/// What a port connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// An existing network device, for instance one end of a veth pair.
+    System,
+    /// A device made by OVS.
+    Internal,
+    /// A VXLAN tunnel.
+    Vxlan(Vxlan),
+}
+
+impl PortKind {
+    /// The column `type`.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Internal => "internal",
+            Self::Vxlan(_) => "vxlan",
+        }
+    }
+
+    fn options(&self) -> StringMap {
+        match self {
+            Self::System | Self::Internal => StringMap::new(),
+            Self::Vxlan(vxlan) => vxlan.options(),
+        }
+    }
+
+    /// The empty string means `system`.
+    fn matches(&self, column: &str) -> bool {
+        column == self.type_name() || (column.is_empty() && *self == Self::System)
+    }
+}
+
+/// A port as it should be, with one interface of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    /// Name.
+    pub name: DeviceName,
+    /// What it connects.
+    pub kind: PortKind,
+    /// The OpenFlow port number to ask for.
+    pub ofport: Option<Ofport>,
+    /// Further `external_ids`, of the Interface row (`iface-id` and the like belong there).
+    pub external_ids: StringMap,
+    /// The MTU to ask for; OVS chooses when absent.
+    pub mtu: Option<u16>,
+}
+
+impl PortSpec {
+    /// A port without further configuration.
+    pub fn new(name: DeviceName, kind: PortKind, ofport: Option<Ofport>) -> Self {
+        Self { name, kind, ofport, external_ids: StringMap::new(), mtu: None }
+    }
+
+    fn columns(&self) -> Row {
+        let number = |n: Option<i64>| Datum::set(n);
+        row([
+            ("type", self.kind.type_name().into()),
+            ("options", string_map(&self.kind.options())),
+            ("ofport_request", number(self.ofport.map(i64::from))),
+            ("mtu_request", number(self.mtu.map(i64::from))),
+        ])
+    }
+}
+
+/// The rows a builder looks at.
+struct Current {
+    bridge: Bridge,
+    ports: BTreeMap<String, Port>,
+    interfaces: BTreeMap<String, Interface>,
+}
+
+impl Current {
+    fn read(database: &Database, owner: &Owner, bridge: &DeviceName) -> Result<Self, BuildError> {
+        let view = Vswitch::new(database);
+        Ok(Self {
+            bridge: own_bridge(view, owner, bridge)?,
+            ports: view.ports()?,
+            interfaces: view.interfaces()?,
+        })
+    }
+
+    /// Our port of that name on our bridge, or none.
+    fn own_port(
+        &self,
+        owner: &Owner,
+        bridge: &DeviceName,
+        name: &DeviceName,
+    ) -> Result<Option<&Port>, BuildError> {
+        let foreign = || BuildError::ForeignPort { name: name.to_string(), mark: owner.clone() };
+        let Some(port) = self.ports.get(name.as_str()) else {
+            // An interface of that name may be part of someone's bond.
+            return if self.interfaces.contains_key(name.as_str()) { Err(foreign()) } else { Ok(None) };
+        };
+        if !owner.owns(&port.external_ids) {
+            return Err(foreign());
+        }
+        if !self.bridge.ports.contains(&port.uuid) {
+            return Err(BuildError::OtherBridge { port: name.clone(), bridge: bridge.clone() });
+        }
+        Ok(Some(port))
+    }
+
+    /// Who has which number, by request or in fact.
+    fn ofports(&self) -> BTreeMap<i64, &str> {
+        let ours = self.ports.values().filter(|port| self.bridge.ports.contains(&port.uuid));
+        let members: BTreeSet<_> = ours.flat_map(|port| port.interfaces.iter().copied()).collect();
+        let interfaces = self.interfaces.values().filter(|interface| members.contains(&interface.uuid));
+        interfaces
+            .flat_map(|i| [i.ofport, i.ofport_request].into_iter().flatten().map(|n| (n, i.name.as_str())))
+            .filter(|(number, _)| *number > 0)
+            .collect()
+    }
+}
+
+/// Adds the ports that are missing and corrects those of ours that differ, in one transaction.
+///
+/// Errors: a port of that name without our mark or on another bridge; another `type` or port number than an existing
+/// port has; a port number in use.
+pub fn ensure_ports(
+    database: &Database,
+    owner: &Owner,
+    bridge: &DeviceName,
+    specs: &[PortSpec],
+) -> Result<Transaction, BuildError> {
+    let current = Current::read(database, owner, bridge)?;
+    check_distinct(specs)?;
+    let ofports = current.ofports();
+    let mut tx = Transaction::new();
+    require_owned(&mut tx, BRIDGE, current.bridge.uuid, &current.bridge.name, owner);
+    let guards = tx.operations().len();
+    let mut added = Vec::new();
+    for spec in specs {
+        if let Some(ofport) = spec.ofport
+            && let Some(user) = ofports.get(&i64::from(ofport)).filter(|user| **user != spec.name.as_str())
+        {
+            return Err(BuildError::OfportInUse {
+                name: spec.name.clone(),
+                ofport,
+                user: (*user).to_owned(),
+            });
+        }
+        match current.own_port(owner, bridge, &spec.name)? {
+            Some(port) => correct(&mut tx, owner, spec, port, &current.interfaces)?,
+            None => added.push(insert(&mut tx, owner, spec)?),
+        }
+    }
+    if !added.is_empty() {
+        let ports = Mutation::new("ports", Mutator::Insert, Datum::set(added));
+        tx.mutate(BRIDGE, vec![Condition::uuid(current.bridge.uuid)], vec![ports]);
+    }
+    if tx.operations().len() == guards {
+        return Ok(Transaction::new());
+    }
+    tx.comment(format!("{owner}: ensure {} ports of {bridge}", specs.len()));
+    Ok(tx)
+}
+
+fn check_distinct(specs: &[PortSpec]) -> Result<(), BuildError> {
+    let (mut names, mut ofports) = (BTreeSet::new(), BTreeSet::new());
+    for spec in specs {
+        if !names.insert(&spec.name) {
+            return Err(BuildError::Duplicate(format!("port {}", spec.name)));
+        }
+        if let Some(ofport) = spec.ofport
+            && !ofports.insert(ofport)
+        {
+            return Err(BuildError::Duplicate(format!("OpenFlow port {ofport}")));
+        }
+    }
+    Ok(())
+}
+
+fn insert(tx: &mut Transaction, owner: &Owner, spec: &PortSpec) -> Result<Atom, BuildError> {
+    let mut interface = spec.columns();
+    interface.insert("name".into(), Datum::scalar(&spec.name));
+    interface.insert("external_ids".into(), string_map(&marked(&spec.external_ids, owner)?));
+    let interface = tx.insert(INTERFACE, interface);
+    let mark = string_map(&marked(&StringMap::new(), owner)?);
+    let port =
+        row([("name", Datum::scalar(&spec.name)), ("interfaces", named(&interface)), ("external_ids", mark)]);
+    Ok(Atom::NamedUuid(tx.insert(PORT, port)))
+}
+
+fn correct(
+    tx: &mut Transaction,
+    owner: &Owner,
+    spec: &PortSpec,
+    port: &Port,
+    interfaces: &BTreeMap<String, Interface>,
+) -> Result<(), BuildError> {
+    let differs = |column| BuildError::Differs { name: spec.name.clone(), column };
+    let interface =
+        interfaces.get(spec.name.as_str()).filter(|i| port.interfaces == BTreeSet::from([i.uuid]));
+    let interface = interface.ok_or_else(|| differs("interfaces"))?;
+    if !spec.kind.matches(&interface.kind) {
+        return Err(differs("type"));
+    }
+    // Another number would put the port under the flows of whoever had it before.
+    if spec.ofport.map(i64::from) != interface.ofport_request {
+        return Err(differs("ofport_request"));
+    }
+    let mut columns = Row::new();
+    if interface.options != spec.kind.options() {
+        columns.insert("options".into(), string_map(&spec.kind.options()));
+    }
+    if interface.mtu_request != spec.mtu.map(i64::from) {
+        columns.insert("mtu_request".into(), Datum::set(spec.mtu.map(i64::from)));
+    }
+    let ids = Mutation::set_keys(
+        "external_ids",
+        &missing_pairs(&marked(&spec.external_ids, owner)?, &interface.external_ids),
+    );
+    if columns.is_empty() && ids.is_empty() {
+        return Ok(());
+    }
+    require_owned(tx, PORT, port.uuid, &port.name, owner);
+    if !columns.is_empty() {
+        tx.update(INTERFACE, vec![Condition::uuid(interface.uuid)], columns);
+    }
+    if !ids.is_empty() {
+        tx.mutate(INTERFACE, vec![Condition::uuid(interface.uuid)], ids);
+    }
+    Ok(())
+}
+
+/// Deletes our ports from our bridge; those that are not there are passed over.
+pub fn delete_ports(
+    database: &Database,
+    owner: &Owner,
+    bridge: &DeviceName,
+    names: &BTreeSet<DeviceName>,
+) -> Result<Transaction, BuildError> {
+    let current = Current::read(database, owner, bridge)?;
+    let mut tx = Transaction::new();
+    let mut deleted = BTreeSet::new();
+    for name in names {
+        if name == bridge {
+            return Err(BuildError::LocalPort(name.clone()));
+        }
+        if let Some(port) = current.own_port(owner, bridge, name)? {
+            require_owned(&mut tx, PORT, port.uuid, &port.name, owner);
+            deleted.insert(port.uuid);
+        }
+    }
+    if deleted.is_empty() {
+        return Ok(tx);
+    }
+    let count = deleted.len();
+    require_owned(&mut tx, BRIDGE, current.bridge.uuid, &current.bridge.name, owner);
+    let ports = Mutation::new("ports", Mutator::Delete, Datum::set(deleted));
+    tx.mutate(BRIDGE, vec![Condition::uuid(current.bridge.uuid)], vec![ports]);
+    tx.comment(format!("{owner}: delete {count} ports of {bridge}"));
+    Ok(tx)
+}
+
+/// Why a port does not work although the database accepted it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PortFailure {
+    /// There is no such interface.
+    #[error("does not exist")]
+    Missing,
+    /// `ovs-vswitchd` says why (`Interface.error`).
+    #[error("{0}")]
+    Error(String),
+    /// `ovs-vswitchd` gave it no OpenFlow port.
+    #[error("has no OpenFlow port")]
+    NoOfport,
+    /// It has another number than asked for.
+    #[error("has OpenFlow port {actual} instead of {requested}")]
+    OtherOfport {
+        /// Asked for.
+        requested: i64,
+        /// Given.
+        actual: Ofport,
+    },
+}
+
+/// Ports that do not work, each with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrealized {
+    /// By name.
+    #[error("{}", list(.0))]
+    Ports(BTreeMap<DeviceName, PortFailure>),
+    /// A row cannot be read.
+    #[error(transparent)]
+    Row(#[from] RowError),
+}
+
+fn list(failures: &BTreeMap<DeviceName, PortFailure>) -> String {
+    failures.iter().map(|(name, failure)| format!("port {name}: {failure}")).collect::<Vec<_>>().join("; ")
+}
+
+/// The OpenFlow ports of interfaces, or all that failed. Meaningful once `cur_cfg` has caught up.
+pub fn realized_ports(
+    database: &Database,
+    names: &BTreeSet<DeviceName>,
+) -> Result<BTreeMap<DeviceName, Ofport>, Unrealized> {
+    let interfaces = Vswitch::new(database).interfaces()?;
+    let (mut realized, mut failures) = (BTreeMap::new(), BTreeMap::new());
+    for name in names {
+        match realized_port(interfaces.get(name.as_str())) {
+            Ok(ofport) => drop(realized.insert(name.clone(), ofport)),
+            Err(failure) => drop(failures.insert(name.clone(), failure)),
+        }
+    }
+    if failures.is_empty() { Ok(realized) } else { Err(Unrealized::Ports(failures)) }
+}
+
+fn realized_port(interface: Option<&Interface>) -> Result<Ofport, PortFailure> {
+    let interface = interface.ok_or(PortFailure::Missing)?;
+    if let Some(error) = &interface.error {
+        return Err(PortFailure::Error(error.clone()));
+    }
+    let actual = interface.ofport.and_then(|number| Ofport::new(number).ok()).ok_or(PortFailure::NoOfport)?;
+    match interface.ofport_request {
+        Some(requested) if requested != i64::from(actual) => {
+            Err(PortFailure::OtherOfport { requested, actual })
+        }
+        _ => Ok(actual),
+    }
+}
