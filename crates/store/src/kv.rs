@@ -1,0 +1,166 @@
+//! What a store holds: values under keys, with the revisions they were created and last modified at.
+
+use std::fmt;
+
+use bytes::Bytes;
+use types::Revision;
+
+use crate::keys::Key;
+use crate::lease::LeaseId;
+
+/// Stored bytes. Debug output shows the length only: a value may be a secret.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Value(Bytes);
+
+impl Value {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes>", self.len())
+    }
+}
+
+/// One stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    /// Its key.
+    pub key: Key,
+    /// The bytes.
+    pub value: Value,
+    /// The revision at which the key last came into being: a fencing token for keys that are created and deleted.
+    pub created: Revision,
+    /// The revision that wrote this value.
+    pub modified: Revision,
+    /// The lease it dies with.
+    pub lease: Option<LeaseId>,
+}
+
+/// One key's part in a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The key has this value now.
+    Put {
+        /// The value, with its revisions.
+        current: KeyValue,
+        /// What it replaced: absent for a new key, and when history before it was compacted.
+        previous: Option<KeyValue>,
+    },
+    /// The key is gone.
+    Delete {
+        /// The key.
+        key: Key,
+        /// Its last value; absent when history before it was compacted.
+        previous: Option<KeyValue>,
+    },
+}
+
+impl Event {
+    /// The key it is about.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put { current, .. } => &current.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+}
+
+/// What part of a list is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// At most this many items; the store may give fewer (500 at most), also none, with more to follow.
+    pub limit: usize,
+    /// Where the last page ended.
+    pub from: Option<Cursor>,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self { limit: Self::MAX, from: None }
+    }
+}
+
+impl PageRequest {
+    /// Most items a page holds.
+    pub const MAX: usize = 500;
+
+    /// The first page of this size.
+    pub fn first(limit: usize) -> Self {
+        Self { limit, from: None }
+    }
+
+    /// The page after one that ended at `cursor`.
+    pub fn after(limit: usize, cursor: Cursor) -> Self {
+        Self { limit, from: Some(cursor) }
+    }
+
+    pub(crate) fn effective_limit(&self) -> usize {
+        self.limit.clamp(1, Self::MAX)
+    }
+}
+
+/// A place in a list: all pages of one list show the store at one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub(crate) at: Revision,
+    pub(crate) last: Key,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In key order.
+    pub items: Vec<KeyValue>,
+    /// The revision this shows; the same on every page of one list.
+    pub revision: Revision,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// Builds a page of items that were read with `limit`; hides generations.
+    pub(crate) fn new(mut items: Vec<KeyValue>, limit: usize, revision: Revision) -> Self {
+        let full = items.len() >= limit;
+        let next = items.last().filter(|_| full).map(|kv| Cursor { at: revision, last: kv.key.clone() });
+        items.retain(|kv| !kv.key.is_generation());
+        Self { items, revision, next }
+    }
+}

@@ -1,0 +1,260 @@
+//! The SQL: every statement of the SQLite back end, and rows read into values.
+
+use std::collections::BTreeSet;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Executor, Row, Sqlite, SqlitePool};
+use types::Revision;
+
+use super::{failed, unknown};
+use crate::error::StoreError;
+use crate::keys::{Key, Prefix};
+use crate::kv::{Event, KeyValue, Page, PageRequest, Value};
+use crate::lease::LeaseId;
+use crate::txn::{Present, Write};
+use crate::watch::Past;
+
+/// How far the store is, and from where on its history is known.
+pub(super) struct Position {
+    pub(super) revision: Revision,
+    compacted: Revision,
+}
+
+pub(super) async fn position<'e>(db: impl Executor<'e, Database = Sqlite>) -> Result<Position, StoreError> {
+    let row = sqlx::query("SELECT revision, compacted FROM meta")
+        .fetch_one(db)
+        .await
+        .map_err(failed("read the revision"))?;
+    Ok(Position { revision: revision(&row, "revision")?, compacted: revision(&row, "compacted")? })
+}
+
+pub(super) async fn get(db: &mut SqliteConnection, key: &Key) -> Result<Option<KeyValue>, StoreError> {
+    sqlx::query("SELECT key, value, created, modified, lease FROM kv WHERE key = ?")
+        .bind(bytes(key.as_str()))
+        .fetch_optional(db)
+        .await
+        .map_err(failed("get"))?
+        .map(|row| key_value(&row))
+        .transpose()
+}
+
+pub(super) async fn present(db: &mut SqliteConnection, keys: &BTreeSet<&Key>) -> Result<Present, StoreError> {
+    let mut present = Present::new();
+    for key in keys {
+        if let Some(kv) = get(db, key).await? {
+            present.insert((*key).clone(), kv);
+        }
+    }
+    Ok(present)
+}
+
+pub(super) async fn leased(
+    db: &mut SqliteConnection,
+    lease: Option<LeaseId>,
+) -> Result<Vec<Key>, StoreError> {
+    sqlx::query("SELECT key FROM kv WHERE lease <> 0 AND (?1 = 0 OR lease = ?1) ORDER BY key")
+        .bind(lease.map_or(0, LeaseId::get))
+        .fetch_all(db)
+        .await
+        .map_err(failed("read leased keys"))?
+        .iter()
+        .map(key)
+        .collect()
+}
+
+pub(super) async fn next_revision(db: &mut SqliteConnection) -> Result<Revision, StoreError> {
+    let row = sqlx::query("UPDATE meta SET revision = revision + 1 RETURNING revision")
+        .fetch_one(db)
+        .await
+        .map_err(failed("advance the revision"))?;
+    revision(&row, "revision")
+}
+
+/// Writes one key and its place in the log.
+pub(super) async fn write(
+    db: &mut SqliteConnection,
+    revision: Revision,
+    write: Write,
+) -> Result<(), StoreError> {
+    let rev = number(revision)?;
+    let (key, put) = match write {
+        Write::Put { key, value, lease } => (key, Some((value, lease.map_or(0, LeaseId::get)))),
+        Write::Delete { key } => (key, None),
+    };
+    let before = get(db, &key).await?;
+    let prev = before.as_ref().map_or(Ok(0), |kv| number(kv.modified))?;
+    let created = before.as_ref().map_or(Ok(rev), |kv| number(kv.created))?;
+    let statement = match &put {
+        Some((value, lease)) => sqlx::query("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)")
+            .bind(bytes(key.as_str()))
+            .bind(value.as_bytes())
+            .bind(created)
+            .bind(rev)
+            .bind(*lease),
+        None => sqlx::query("DELETE FROM kv WHERE key = ?").bind(bytes(key.as_str())),
+    };
+    statement.execute(&mut *db).await.map_err(failed("write"))?;
+    sqlx::query("INSERT INTO log (rev, key, value, created, prev, lease) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(rev)
+        .bind(bytes(key.as_str()))
+        .bind(put.as_ref().map(|(value, _)| value.as_bytes()))
+        .bind(created)
+        .bind(prev)
+        .bind(put.as_ref().map_or(0, |(_, lease)| *lease))
+        .execute(&mut *db)
+        .await
+        .map_err(failed("write the log"))?;
+    Ok(())
+}
+
+pub(super) async fn list(pool: &SqlitePool, prefix: &Prefix, page: &PageRequest) -> Result<Page, StoreError> {
+    // One read transaction: position and rows show the same moment.
+    let mut tx = pool.begin().await.map_err(failed("list"))?;
+    let Position { revision, compacted } = position(&mut *tx).await?;
+    let at = page.from.as_ref().map_or(revision, |c| c.at);
+    if at < compacted {
+        return Err(StoreError::Compacted { requested: at, oldest: compacted });
+    }
+    if at > revision {
+        return Err(StoreError::FutureRevision { requested: at });
+    }
+    let (start, end) = prefix.bounds();
+    let after = page.from.as_ref().map_or("", |c| c.last.as_str());
+    let limit = page.effective_limit();
+    let statement = if at == revision {
+        "SELECT key, value, created, modified, lease FROM kv
+         WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key LIMIT ?4"
+    } else {
+        "SELECT key, value, created, rev AS modified, lease FROM log AS l
+         WHERE key >= ?1 AND key < ?2 AND key > ?3 AND value IS NOT NULL
+           AND rev = (SELECT max(rev) FROM log AS m WHERE m.key = l.key AND m.rev <= ?5)
+         ORDER BY key LIMIT ?4"
+    };
+    let mut query = sqlx::query(statement).bind(bytes(&start)).bind(bytes(&end)).bind(bytes(after));
+    query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    if at != revision {
+        query = query.bind(number(at)?);
+    }
+    let rows = query.fetch_all(&mut *tx).await.map_err(failed("list"))?;
+    let items = rows.iter().map(key_value).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::new(items, limit, at))
+}
+
+/// Events of the next revisions after `after`.
+pub(super) async fn past(
+    pool: &SqlitePool,
+    prefix: &Prefix,
+    after: Revision,
+    revisions: usize,
+) -> Result<Past, StoreError> {
+    let mut tx = pool.begin().await.map_err(failed("watch"))?;
+    let Position { revision: head, compacted } = position(&mut *tx).await?;
+    if after < compacted {
+        return Ok(Past::Compacted);
+    }
+    let span = u64::try_from(revisions).unwrap_or(u64::MAX);
+    let through = head.min(Revision::new(after.get().saturating_add(span)));
+    let (start, end) = prefix.bounds();
+    let rows = sqlx::query(
+        "SELECT l.key, l.value, l.created, l.rev AS modified, l.lease, l.prev AS prev,
+                p.value AS prev_value, p.created AS prev_created, p.lease AS prev_lease
+         FROM log AS l LEFT JOIN log AS p ON p.rev = l.prev AND p.key = l.key
+         WHERE l.rev > ?1 AND l.rev <= ?2 AND l.key >= ?3 AND l.key < ?4 ORDER BY l.rev, l.key",
+    )
+    .bind(number(after)?)
+    .bind(number(through)?)
+    .bind(bytes(&start))
+    .bind(bytes(&end))
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(failed("watch"))?;
+    let mut batches: Vec<(Revision, Vec<Event>)> = Vec::new();
+    for row in &rows {
+        let event = event(row)?;
+        if event.key().is_generation() {
+            continue;
+        }
+        let at = revision(row, "modified")?;
+        match batches.last_mut() {
+            Some((last, events)) if *last == at => events.push(event),
+            _ => batches.push((at, vec![event])),
+        }
+    }
+    Ok(Past::Events { batches, through })
+}
+
+/// Forgets versions that were superseded at or before `up_to`.
+pub(super) async fn compact(pool: &SqlitePool, up_to: Revision) -> Result<(), StoreError> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("compact"))?;
+    let Position { revision, compacted } = position(&mut *tx).await?;
+    if up_to > revision {
+        return Err(StoreError::FutureRevision { requested: up_to });
+    }
+    if up_to <= compacted {
+        return Ok(());
+    }
+    // Superseded versions first, then the deletions they were superseded by.
+    for statement in [
+        "DELETE FROM log WHERE rev <= ?1 AND EXISTS
+            (SELECT 1 FROM log AS m WHERE m.key = log.key AND m.rev > log.rev AND m.rev <= ?1)",
+        "DELETE FROM log WHERE rev <= ?1 AND value IS NULL",
+        "UPDATE meta SET compacted = ?1",
+    ] {
+        sqlx::query(statement).bind(number(up_to)?).execute(&mut *tx).await.map_err(failed("compact"))?;
+    }
+    tx.commit().await.map_err(unknown("compact"))
+}
+
+fn bytes(text: &str) -> &[u8] {
+    text.as_bytes()
+}
+
+fn number(revision: Revision) -> Result<i64, StoreError> {
+    i64::try_from(revision.get()).map_err(|_| StoreError::FutureRevision { requested: revision })
+}
+
+fn column<'r, T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>>(
+    row: &'r SqliteRow,
+    name: &str,
+) -> Result<T, StoreError> {
+    row.try_get(name).map_err(|e| StoreError::Corrupt(format!("column {name}: {e}")))
+}
+
+fn revision(row: &SqliteRow, name: &str) -> Result<Revision, StoreError> {
+    let n: i64 = column(row, name)?;
+    u64::try_from(n)
+        .map(Revision::new)
+        .map_err(|_| StoreError::Corrupt(format!("column {name} holds revision {n}")))
+}
+
+fn key(row: &SqliteRow) -> Result<Key, StoreError> {
+    Key::from_stored(column(row, "key")?).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+fn key_value(row: &SqliteRow) -> Result<KeyValue, StoreError> {
+    Ok(KeyValue {
+        key: key(row)?,
+        value: Value::from(column::<Vec<u8>>(row, "value")?),
+        created: revision(row, "created")?,
+        modified: revision(row, "modified")?,
+        lease: LeaseId::from_stored(column(row, "lease")?),
+    })
+}
+
+fn event(row: &SqliteRow) -> Result<Event, StoreError> {
+    let key = key(row)?;
+    let previous = match column::<Option<Vec<u8>>>(row, "prev_value")? {
+        Some(value) => Some(KeyValue {
+            key: key.clone(),
+            value: Value::from(value),
+            created: revision(row, "prev_created")?,
+            modified: revision(row, "prev")?,
+            lease: LeaseId::from_stored(column(row, "prev_lease")?),
+        }),
+        None => None,
+    };
+    match column::<Option<Vec<u8>>>(row, "value")? {
+        Some(_) => Ok(Event::Put { current: key_value(row)?, previous }),
+        None => Ok(Event::Delete { key, previous }),
+    }
+}
