@@ -1,0 +1,56 @@
+//! Keeping the node's own stack away from endpoint frames, on the userspace datapath.
+//!
+//! There OVS reads a port through an AF_PACKET socket, which is a tap: the kernel processes every frame as well. The
+//! node would answer pings and ARP, send RSTs, and let endpoints talk to its addresses. One nftables chain per port, in
+//! the netdev family's ingress hook and in a table of our own, drops them: the tap runs before the hook. nft(8).
+
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+
+use super::NetlinkError;
+
+/// Our own table: nothing else writes there, and nothing of ours lies elsewhere.
+const TABLE: &str = "selvage";
+
+/// Adds the chain. The device must exist; it should still be down.
+pub(super) async fn install(device: &str) -> Result<(), NetlinkError> {
+    // A chain of an earlier life is removed first: newer kernels keep it, without its device.
+    let script = format!(
+        "{}add chain netdev {TABLE} {device} {{ type filter hook ingress device \"{device}\" priority -500; policy drop; }}\n",
+        forget(device)
+    );
+    nft(device, &script).await
+}
+
+/// Removes the chain; succeeds when it is not there.
+pub(super) async fn remove(device: &str) -> Result<(), NetlinkError> {
+    nft(device, &forget(device)).await
+}
+
+/// `add` of what exists is no error, so this deletes the chain whether it exists or not, also on nft before `destroy`.
+fn forget(device: &str) -> String {
+    format!(
+        "add table netdev {TABLE}\nadd chain netdev {TABLE} {device}\ndelete chain netdev {TABLE} {device}\n"
+    )
+}
+
+async fn nft(device: &str, script: &str) -> Result<(), NetlinkError> {
+    let refused = |reason: String| NetlinkError::HostDrop { object: device.to_owned(), reason };
+    let mut child = tokio::process::Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| refused(format!("cannot run nft: {e}")))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(script.as_bytes()).await.map_err(|e| refused(e.to_string()))?;
+    }
+    let output = child.wait_with_output().await.map_err(|e| refused(e.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}

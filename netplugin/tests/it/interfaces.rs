@@ -1,0 +1,119 @@
+//! What netlink makes, seen through other programs' eyes.
+
+use netplugin::netlink::{InterfaceSpec, Interfaces, Veths, host_name};
+use types::EndpointUid;
+
+use crate::namespace::Namespace;
+
+fn spec(endpoint: &Namespace, uid: u64) -> InterfaceSpec {
+    InterfaceSpec {
+        uid: EndpointUid::new(uid).unwrap(),
+        netns: endpoint.path(),
+        ifname: "eth0".into(),
+        mac: "0a:58:0a:01:01:05".parse().unwrap(),
+        mtu: 1450,
+        addresses: vec!["10.1.1.5/24".parse().unwrap(), "fd00:1::5/64".parse().unwrap()],
+        gateways: vec!["10.1.1.1".parse().unwrap(), "fd00:1::1".parse().unwrap()],
+    }
+}
+
+#[test]
+fn an_interface_is_complete_and_silent_until_it_is_set_up() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let s = spec(&endpoint, 0xa1);
+    let wanted = s.clone();
+    let host = node.block_on(async move || Veths::new(true).unwrap().create(&wanted).await.unwrap());
+    assert_eq!(host, host_name(s.uid));
+    let host_end = node.run(&format!("ip -o link show {host}"));
+    assert!(host_end.contains("state DOWN") && !host_end.contains(",UP"), "{host_end}");
+    assert_eq!(node.run(&format!("cat /proc/sys/net/ipv6/conf/{host}/disable_ipv6")).trim(), "1");
+    let drop = node.run("nft list table netdev selvage");
+    assert!(drop.contains(&format!("device \"{host}\"")) && drop.contains("policy drop"), "{drop}");
+    let link = endpoint.run("ip -o link show eth0");
+    assert!(link.contains("mtu 1450") && link.contains("0a:58:0a:01:01:05"), "{link}");
+    assert!(endpoint.run("ip -4 -o addr show eth0").contains("10.1.1.5/24"));
+    assert!(endpoint.run("ip -6 -o addr show eth0").contains("fd00:1::5/64"));
+    assert!(endpoint.run("ip route").contains("default via 10.1.1.1 dev eth0"));
+    assert!(endpoint.run("ip -6 route").contains("default via fd00:1::1 dev eth0"));
+    assert!(endpoint.run("ethtool -k eth0").contains("tx-checksumming: off"));
+    assert!(endpoint.run("ip link show lo").contains("UP"));
+}
+
+#[test]
+fn set_up_returns_when_duplicate_address_detection_is_over() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let s = spec(&endpoint, 0xa2);
+    let wanted = s.clone();
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        veths.create(&wanted).await.unwrap();
+        assert!(veths.check(&wanted).await.unwrap_err().to_string().contains("is down"));
+        veths.set_up(&wanted).await.unwrap();
+        veths.check(&wanted).await.unwrap();
+        assert!(!veths.offload_on(&wanted).await.unwrap());
+    });
+    let addresses = endpoint.run("ip -6 -o addr show eth0 scope global");
+    assert!(!addresses.contains("tentative"), "{addresses}");
+    endpoint.run("ethtool -K eth0 tx on");
+    endpoint.run("ip addr del 10.1.1.5/24 dev eth0");
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        assert!(veths.offload_on(&s).await.unwrap());
+        assert!(veths.check(&s).await.unwrap_err().to_string().contains("has no 10.1.1.5/24"));
+    });
+}
+
+#[test]
+fn delete_takes_everything_away_and_may_be_repeated() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let s = spec(&endpoint, 0xa3);
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        veths.create(&s).await.unwrap();
+        veths.delete(s.uid).await.unwrap();
+        veths.delete(s.uid).await.unwrap();
+    });
+    assert!(!endpoint.try_run("ip link show eth0"));
+    assert!(!node.run("nft list ruleset").contains("sv0000000000a3"));
+}
+
+#[test]
+fn a_second_attempt_replaces_what_the_first_left() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let s = spec(&endpoint, 0xa4);
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        veths.create(&s).await.unwrap();
+        veths.create(&s).await.unwrap();
+    });
+    assert!(endpoint.try_run("ip link show eth0"));
+}
+
+#[test]
+fn a_taken_interface_name_and_a_missing_namespace_are_refused_by_name() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    endpoint.run("ip link add eth0 type veth peer name other");
+    let taken = spec(&endpoint, 0xa5);
+    let mut missing = spec(&endpoint, 0xa6);
+    missing.netns = "/run/netns/no-such-namespace".into();
+    let (taken, missing) = node.block_on(async move || {
+        let veths = Veths::new(false).unwrap();
+        (veths.create(&taken).await.unwrap_err(), veths.create(&missing).await.unwrap_err())
+    });
+    assert!(taken.to_string().contains("eth0"), "{taken}");
+    assert!(!taken.is_missing_namespace());
+    assert!(missing.is_missing_namespace(), "{missing}");
+    assert!(!node.try_run("ip link show sv0000000000a5"));
+}
+
+#[test]
+fn the_uplink_mtu_is_that_of_the_interface_with_the_tunnel_address() {
+    let node = Namespace::new();
+    node.run("ip link add up0 mtu 1432 type veth peer name down0");
+    node.run("ip addr add 192.0.2.7/24 dev up0");
+    node.block_on(async || {
+        let veths = Veths::new(true).unwrap();
+        assert_eq!(veths.mtu_of_address("192.0.2.7".parse().unwrap()).await.unwrap(), 1432);
+        assert!(veths.mtu_of_address("192.0.2.8".parse().unwrap()).await.is_err());
+    });
+}

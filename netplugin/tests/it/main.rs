@@ -1,0 +1,7 @@
+//! The agent and its parts against a real kernel, a real switch, and fakes. Needs root.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod interfaces;
+mod namespace;
+mod plugin;
