@@ -1,0 +1,26 @@
+//! `selvage-probe`: runs inside endpoints. See `e2e::probe`.
+
+use clap::Parser;
+use e2e::probe::{ask, flow, frames, serve};
+
+#[derive(Parser)]
+#[command(name = "selvage-probe", about = "Servers, probes and frames for lab endpoints")]
+enum Command {
+    /// Serve TCP and UDP; every answer names the endpoint.
+    Serve(serve::Args),
+    /// Ask the questions on standard input (JSON).
+    Ask(ask::Args),
+    /// Send a numbered flow and report its losses.
+    Flow(flow::Args),
+    /// Send raw frames (hexadecimal lines on standard input).
+    Frames(frames::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Serve(args) => serve::run(&args),
+        Command::Ask(args) => ask::run(&args),
+        Command::Flow(args) => flow::run(&args),
+        Command::Frames(args) => frames::run(&args),
+    }
+}
