@@ -1,9 +1,13 @@
 //! Endpoints: an interface of a container on a node, in a network and optionally a group.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use types::{EndpointName, EndpointUid, Family, MacAddr, Name, NodeName};
+use types::{EndpointName, EndpointUid, Family, MacAddr, Name, NodeName, VrfId};
+
+use crate::context::Context;
+use crate::{Kind, Network, ObjectRef, SubnetSpec};
 
 /// What a node (or a person) asks for when an endpoint is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,11 @@ pub struct Endpoint {
 /// The MAC address of an endpoint with these addresses: `0a:58` and the IPv4 address, or `0a:59` and 32 bits folded
 /// from the IPv6 address. Never the gateway's (`0a:58:00:00:00:01` would be the address 0.0.0.1).
 pub fn endpoint_mac(addresses: &[IpAddr]) -> Option<MacAddr> {
+    salted_mac(addresses, 0)
+}
+
+/// Two IPv6 addresses can fold to the same 32 bits; the salt makes another MAC of the same address.
+fn salted_mac(addresses: &[IpAddr], salt: u32) -> Option<MacAddr> {
     let first = addresses.iter().min_by_key(|a| Family::of(**a))?;
     Some(match first {
         IpAddr::V4(v4) => MacAddr::from_u32(u32::from(*v4)),
@@ -53,8 +62,179 @@ pub fn endpoint_mac(addresses: &[IpAddr]) -> Option<MacAddr> {
                 let word = pair.iter().fold(0_u32, |w, s| w << 16 | u32::from(*s));
                 acc.rotate_left(7) ^ word
             });
-            let [a, b, c, d] = folded.to_be_bytes();
+            let [a, b, c, d] = folded.wrapping_add(salt).to_be_bytes();
             MacAddr::new([0x0a, 0x59, a, b, c, d])
         }
     })
+}
+
+impl EndpointSpec {
+    /// The wanted address of a family.
+    pub fn wanted(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.ipv4,
+            Family::V6 => self.ipv6,
+        }
+    }
+}
+
+/// Checks an endpoint, and gives a new one its number, addresses and MAC.
+pub(crate) fn plan(cx: &mut Context<'_>, spec: EndpointSpec) -> Option<Endpoint> {
+    let object = spec_ref(&spec);
+    let tenant = cx.tenant(&object, &spec.tenant);
+    let network = cx.reference(&object, "network", &spec.tenant, Kind::Network, spec.network.as_str());
+    cx.reference(&object, "node", &spec.tenant, Kind::Node, spec.node.as_str());
+    if let Some(group) = &spec.group {
+        check_group(cx, &object, &spec, group);
+    }
+    let key = (spec.tenant.clone(), spec.name.clone());
+    if let Some(stored) = cx.endpoint(&key).cloned() {
+        check_unchanged(cx, &object, &spec, &stored);
+        return Some(Endpoint { spec, ..stored });
+    }
+    // A tenant or network that is itself refused in this request has errors of its own; nothing to add here.
+    let vrf = tenant.then(|| cx.tenant_object(&spec.tenant)).flatten()?.vrf;
+    let network = network.then(|| cx.network(&spec.tenant, &spec.network).cloned()).flatten()?;
+    let addresses = choose_addresses(cx, &object, &spec, &network, vrf)?;
+    let mac = choose_mac(cx, &spec, &addresses)?;
+    Some(Endpoint { spec, uid: (cx.supply.uid)(), mac, addresses })
+}
+
+fn spec_ref(spec: &EndpointSpec) -> ObjectRef {
+    ObjectRef { kind: Kind::Endpoint, tenant: Some(spec.tenant.clone()), name: spec.name.to_string() }
+}
+
+fn check_group(cx: &mut Context<'_>, object: &ObjectRef, spec: &EndpointSpec, group: &Name) {
+    if !cx.reference(object, "group", &spec.tenant, Kind::Group, group.as_str()) {
+        return;
+    }
+    let network = cx.group(&spec.tenant, group).map(|g| g.spec.network.clone());
+    if let Some(network) = network.filter(|n| *n != spec.network) {
+        let reason = format!("the group is on network {network}, the endpoint on {}", spec.network);
+        cx.refuse(object, "group", group, reason);
+    }
+}
+
+/// An endpoint's group may change; what identifies it on the wire may not.
+fn check_unchanged(cx: &mut Context<'_>, object: &ObjectRef, spec: &EndpointSpec, stored: &Endpoint) {
+    const FIXED: &str = "cannot be changed; delete the endpoint and create it anew";
+    if spec.network != stored.spec.network {
+        cx.refuse(object, "network", &spec.network, FIXED);
+    }
+    if spec.node != stored.spec.node {
+        cx.refuse(object, "node", &spec.node, FIXED);
+    }
+    for family in Family::ALL {
+        if let Some(wanted) = spec.wanted(family).filter(|a| !stored.addresses.contains(a)) {
+            cx.refuse(object, field(family), wanted, FIXED);
+        }
+    }
+}
+
+const fn field(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    }
+}
+
+/// One address per family of the network: the wanted one, else the lowest free one.
+fn choose_addresses(
+    cx: &mut Context<'_>,
+    object: &ObjectRef,
+    spec: &EndpointSpec,
+    network: &Network,
+    vrf: VrfId,
+) -> Option<Vec<IpAddr>> {
+    let before = cx.error_count();
+    let taken: BTreeSet<IpAddr> =
+        cx.tenant_endpoints(&spec.tenant).flat_map(|e| e.addresses.clone()).collect();
+    let mut chosen = Vec::new();
+    for family in Family::ALL {
+        let subnet = network.spec.subnets().find(|(f, _)| *f == family).map(|(_, s)| s);
+        match (subnet, spec.wanted(family)) {
+            (None, None) => {}
+            (None, Some(wanted)) => {
+                let reason = format!("network {} has no {} subnet", spec.network, family_name(family));
+                cx.refuse(object, field(family), wanted, reason);
+            }
+            (Some(subnet), Some(wanted)) => match refuse_wanted(cx, subnet, family, wanted, vrf, &taken) {
+                Some(reason) => cx.refuse(object, field(family), wanted, reason),
+                None => chosen.push(wanted),
+            },
+            (Some(subnet), None) => {
+                let cooling = &cx.supply.cooling.addresses;
+                let wanted = &cx.declared.addresses;
+                let free = |a: IpAddr| {
+                    let claimed = taken.contains(&a) || wanted.contains(&(spec.tenant.clone(), a));
+                    !claimed && !cooling.contains(&(vrf, a))
+                };
+                match subnet.lowest_free(free) {
+                    Some(address) => chosen.push(address),
+                    None => {
+                        let reason = format!("every address of {} is taken or cooling down", subnet.subnet);
+                        cx.refuse(object, field(family), "", reason);
+                    }
+                }
+            }
+        }
+    }
+    (cx.error_count() == before).then_some(chosen)
+}
+
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
+}
+
+/// Why a wanted address cannot be had.
+fn refuse_wanted(
+    cx: &Context<'_>,
+    subnet: &SubnetSpec,
+    family: Family,
+    wanted: IpAddr,
+    vrf: VrfId,
+    taken: &BTreeSet<IpAddr>,
+) -> Option<String> {
+    if Family::of(wanted) != family {
+        return Some(format!("must be an {} address", family_name(family)));
+    }
+    if !subnet.subnet.assignable(wanted) {
+        return Some(format!("endpoints of this network have addresses of {}", subnet.subnet));
+    }
+    if subnet.gateway == Some(wanted) {
+        return Some("is the network's gateway".to_owned());
+    }
+    if taken.contains(&wanted) {
+        return Some("is another endpoint's".to_owned());
+    }
+    let cooling = cx.supply.cooling.addresses.contains(&(vrf, wanted));
+    cooling.then(|| "was freed a moment ago and is cooling down; try again later".to_owned())
+}
+
+/// A MAC no other endpoint of the network has.
+fn choose_mac(cx: &mut Context<'_>, spec: &EndpointSpec, addresses: &[IpAddr]) -> Option<MacAddr> {
+    let used: BTreeSet<MacAddr> =
+        cx.tenant_endpoints(&spec.tenant).filter(|e| e.spec.network == spec.network).map(|e| e.mac).collect();
+    if addresses.iter().all(IpAddr::is_ipv6) {
+        // No claim on an address protects a folded MAC from a concurrent request.
+        cx.guard_unchanged(Kind::Endpoint, Some(&spec.tenant));
+    }
+    (0..=u32::MAX).find_map(|salt| salted_mac(addresses, salt).filter(|mac| !used.contains(mac)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mac_of_ipv6_is_salted_apart() {
+        let a = ["fd00::1".parse().unwrap()];
+        assert_ne!(salted_mac(&a, 0), salted_mac(&a, 1));
+        assert_eq!(endpoint_mac(&a).unwrap().octets()[..2], [0x0a, 0x59]);
+        let both = ["fd00::1".parse().unwrap(), "10.0.0.5".parse().unwrap()];
+        assert_eq!(endpoint_mac(&both).unwrap().to_string(), "0a:58:0a:00:00:05");
+    }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use types::{GroupId, Name};
 
+use crate::context::{Context, lowest_free};
+use crate::{Kind, ObjectRef};
+
 /// What people write of an endpoint group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,4 +31,33 @@ pub struct Group {
     pub spec: GroupSpec,
     /// Its number; never changes.
     pub id: GroupId,
+}
+
+/// Checks a group, and gives a new one its number.
+pub(crate) fn plan(cx: &mut Context<'_>, spec: GroupSpec) -> Option<Group> {
+    let object =
+        ObjectRef { kind: Kind::Group, tenant: Some(spec.tenant.clone()), name: spec.name.to_string() };
+    cx.tenant(&object, &spec.tenant);
+    cx.reference(&object, "network", &spec.tenant, Kind::Network, spec.network.as_str());
+    for (i, policy) in spec.policies.iter().enumerate() {
+        cx.reference(&object, format!("policies[{i}]"), &spec.tenant, Kind::Policy, policy.as_str());
+    }
+    if let Some(stored) = cx.group(&spec.tenant, &spec.name).cloned() {
+        if spec.network != stored.spec.network {
+            let reason = format!(
+                "is {:?} and cannot be changed; delete the group and create it anew",
+                stored.spec.network.as_str()
+            );
+            cx.refuse(&object, "network", &spec.network, reason);
+        }
+        return Some(Group { spec, id: stored.id });
+    }
+    let cooling = cx.supply.cooling.groups.iter().copied();
+    let used = cx.groups().map(|g| g.id).chain(cooling).map(u64::from).collect();
+    let id = lowest_free(&used, GroupId::MIN.into(), GroupId::MAX.into()).and_then(|n| GroupId::new(n).ok());
+    let Some(id) = id else {
+        cx.refuse(&object, "name", &spec.name, format!("there is room for {} groups", GroupId::MAX));
+        return None;
+    };
+    Some(Group { spec, id })
 }

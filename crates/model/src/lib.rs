@@ -12,23 +12,27 @@
 //! # Failure
 //! [`Rejection`] lists every field that is wrong, with value and reason; [`InUse`] lists who still needs an object.
 
+mod context;
 mod endpoint;
 mod error;
 mod group;
 mod network;
 mod node;
 mod object;
+mod plan;
 mod policy;
 mod tenant;
 mod validated;
 mod view;
 
+pub use context::{Cooling, Guard, Supply};
 pub use endpoint::{Endpoint, EndpointSpec, endpoint_mac};
 pub use error::{FieldError, InUse, Rejection};
 pub use group::{Group, GroupSpec};
 pub use network::{Network, NetworkSpec, SubnetSpec};
 pub use node::{Node, NodeSpec};
 pub use object::{Kind, Object, ObjectRef, Spec};
+pub use plan::{DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_delete, plan_node, users};
 pub use policy::{Peer, Policy, PolicySpec, RuleSpec};
 pub use tenant::{Tenant, TenantSpec};
 pub use validated::Validated;

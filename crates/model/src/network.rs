@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use types::{Family, Name, Subnet, Vni};
 
+use crate::context::{Context, lowest_free};
+use crate::{Kind, ObjectRef};
+
 /// What people write of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -50,5 +53,155 @@ impl NetworkSpec {
     pub fn subnets(&self) -> impl Iterator<Item = (Family, &SubnetSpec)> {
         let v4 = self.ipv4.iter().map(|s| (Family::V4, s));
         v4.chain(self.ipv6.iter().map(|s| (Family::V6, s)))
+    }
+}
+
+impl SubnetSpec {
+    /// The lowest address an endpoint may have that `free` agrees to; never the gateway.
+    pub(crate) fn lowest_free(&self, free: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let (first, last) = match self.subnet.range() {
+            Some(r) => (r.first(), r.last()),
+            None => (self.subnet.cidr().addr(), self.subnet.cidr().last()),
+        };
+        addresses(first, last).find(|a| self.subnet.assignable(*a) && self.gateway != Some(*a) && free(*a))
+    }
+}
+
+/// The addresses of an inclusive range, lowest first. Both ends are of one family (a `Subnet` says so).
+fn addresses(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
+    match (first, last) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            Box::new((u32::from(a)..=u32::from(b)).map(|n| IpAddr::V4(n.into())))
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            Box::new((u128::from(a)..=u128::from(b)).map(|n| IpAddr::V6(n.into())))
+        }
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// Checks a network, and gives a new one its VNI.
+pub(crate) fn plan(cx: &mut Context<'_>, spec: NetworkSpec) -> Option<Network> {
+    let object =
+        ObjectRef { kind: Kind::Network, tenant: Some(spec.tenant.clone()), name: spec.name.to_string() };
+    cx.tenant(&object, &spec.tenant);
+    check_subnets(cx, &object, &spec);
+    if let Some(stored) = cx.network(&spec.tenant, &spec.name).cloned() {
+        check_unchanged(cx, &object, &spec, &stored);
+        return Some(Network { spec, ..stored });
+    }
+    check_overlap(cx, &object, &spec);
+    let vni = match spec.vni {
+        Some(vni) => {
+            let owner = cx.networks().find(|n| n.vni == vni).map(|n| n.spec.tenant.clone());
+            match owner {
+                Some(tenant) if tenant == spec.tenant => {
+                    cx.refuse(&object, "vni", vni, "is another network's");
+                }
+                // Names of other tenants are not the asker's to know.
+                Some(_) => cx.refuse(&object, "vni", vni, "is in use in the cluster"),
+                None if cx.supply.cooling.vnis.contains(&vni) => {
+                    cx.refuse(
+                        &object,
+                        "vni",
+                        vni,
+                        "was freed a moment ago and is cooling down; try again later",
+                    );
+                }
+                None => {}
+            }
+            vni
+        }
+        None => free_vni(cx, &object)?,
+    };
+    Some(Network { spec, vni })
+}
+
+fn free_vni(cx: &mut Context<'_>, object: &ObjectRef) -> Option<Vni> {
+    let wanted = cx.declared.vnis.iter().copied();
+    let cooling = cx.supply.cooling.vnis.iter().copied();
+    let used = cx.networks().map(|n| n.vni).chain(wanted).chain(cooling).map(u64::from).collect();
+    let vni = lowest_free(&used, Vni::MIN.into(), Vni::MAX.into()).and_then(|n| Vni::new(n).ok());
+    if vni.is_none() {
+        cx.refuse(object, "vni", "", "every VXLAN network identifier is taken");
+    }
+    vni
+}
+
+fn check_subnets(cx: &mut Context<'_>, object: &ObjectRef, spec: &NetworkSpec) {
+    if spec.ipv4.is_none() && spec.ipv6.is_none() {
+        cx.refuse(object, "ipv4", "", "a network needs an ipv4 or an ipv6 subnet, or both");
+    }
+    for (family, part) in spec.subnets() {
+        let (field, word) = match family {
+            Family::V4 => ("ipv4", "IPv4"),
+            Family::V6 => ("ipv6", "IPv6"),
+        };
+        if part.subnet.family() != family {
+            cx.refuse(object, format!("{field}.subnet"), part.subnet, format!("must be an {word} subnet"));
+            continue;
+        }
+        let Some(gateway) = part.gateway else { continue };
+        let cidr = part.subnet.cidr();
+        let reason = if Family::of(gateway) != family {
+            Some(format!("must be an {word} address"))
+        } else if !cidr.contains(gateway) {
+            Some(format!("must lie in the subnet {cidr}"))
+        } else if gateway == cidr.addr() {
+            Some(format!("is the network address of {cidr}"))
+        } else if family == Family::V4 && gateway == cidr.last() {
+            Some(format!("is the broadcast address of {cidr}"))
+        } else if part.lowest_free(|_| true).is_none() {
+            Some(format!("is the only address of {}, none is left for endpoints", part.subnet))
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            cx.refuse(object, format!("{field}.gateway"), gateway, reason);
+        }
+    }
+}
+
+/// Subnets never overlap inside a tenant: endpoints of one address space have one address each.
+fn check_overlap(cx: &mut Context<'_>, object: &ObjectRef, spec: &NetworkSpec) {
+    cx.guard_unchanged(Kind::Network, Some(&spec.tenant));
+    fail::fail_point!("no-overlap-check", |_| ());
+    for (family, part) in spec.subnets() {
+        let cidr = part.subnet.cidr();
+        let clash = cx
+            .networks()
+            .filter(|n| n.spec.tenant == spec.tenant)
+            .flat_map(|n| n.spec.subnets().map(move |(_, s)| (n, s)))
+            .find(|(_, other)| other.subnet.cidr().overlaps(cidr))
+            .map(|(n, other)| format!("overlaps {} of network {}", other.subnet.cidr(), n.spec.name));
+        if let Some(reason) = clash {
+            let field = if family == Family::V4 { "ipv4.subnet" } else { "ipv6.subnet" };
+            cx.refuse(object, field, part.subnet, reason);
+        }
+    }
+}
+
+fn check_unchanged(cx: &mut Context<'_>, object: &ObjectRef, spec: &NetworkSpec, stored: &Network) {
+    const FIXED: &str = "cannot be changed; delete the network and create it anew";
+    let shown = |part: &Option<SubnetSpec>| part.as_ref().map_or(String::new(), |p| p.subnet.to_string());
+    let gateway = |part: &Option<SubnetSpec>| part.as_ref().and_then(|p| p.gateway);
+    for (field, new, old) in
+        [("ipv4", &spec.ipv4, &stored.spec.ipv4), ("ipv6", &spec.ipv6, &stored.spec.ipv6)]
+    {
+        if new.as_ref().map(|p| p.subnet) != old.as_ref().map(|p| p.subnet) {
+            cx.refuse(
+                object,
+                format!("{field}.subnet"),
+                shown(new),
+                format!("is {:?} and {FIXED}", shown(old)),
+            );
+        } else if gateway(new) != gateway(old) {
+            let text = |g: Option<IpAddr>| g.map_or(String::new(), |g| g.to_string());
+            let (new, old) = (text(gateway(new)), text(gateway(old)));
+            cx.refuse(object, format!("{field}.gateway"), new, format!("is {old:?} and {FIXED}"));
+        }
+    }
+    if let Some(vni) = spec.vni.filter(|vni| *vni != stored.vni) {
+        cx.refuse(object, "vni", vni, format!("is {} and {FIXED}", stored.vni));
     }
 }

@@ -116,6 +116,17 @@ impl Object {
         self.spec().object_ref()
     }
 
+    /// Whether it lives in this tenant.
+    pub fn in_tenant(&self, tenant: &Name) -> bool {
+        match self {
+            Self::Node(_) | Self::Tenant(_) => false,
+            Self::Network(o) => o.spec.tenant == *tenant,
+            Self::Policy(o) => o.spec.tenant == *tenant,
+            Self::Group(o) => o.spec.tenant == *tenant,
+            Self::Endpoint(o) => o.spec.tenant == *tenant,
+        }
+    }
+
     /// What people wrote.
     pub fn spec(&self) -> Spec {
         match self {

@@ -1,9 +1,12 @@
 //! Policies: ordered rules, one stored object with all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, RulePriority, RuleSlot, Verdict};
+
+use crate::context::{Context, lowest_free};
+use crate::{Kind, ObjectRef};
 
 /// What people write of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,4 +74,98 @@ pub struct Policy {
     pub id: PolicyId,
     /// The slot of every rule, by rule name: a rule keeps its slot while it exists.
     pub slots: BTreeMap<Name, RuleSlot>,
+}
+
+/// Rules of one policy at most: the slots there are.
+const MAX_RULES: usize = RuleSlot::MAX.get() as usize + 1;
+
+impl PolicySpec {
+    /// Whether a rule's peer is this group or network.
+    pub(crate) fn names_peer(&self, kind: Kind, name: &str) -> bool {
+        self.rules.iter().any(|rule| match &rule.peer {
+            Peer::Group(g) => kind == Kind::Group && g.as_str() == name,
+            Peer::Network(n) => kind == Kind::Network && n.as_str() == name,
+            Peer::Any | Peer::Cidr(_) => false,
+        })
+    }
+}
+
+/// Checks a policy; gives a new one its number and its rules their slots.
+pub(crate) fn plan(cx: &mut Context<'_>, spec: PolicySpec) -> Option<Policy> {
+    let object =
+        ObjectRef { kind: Kind::Policy, tenant: Some(spec.tenant.clone()), name: spec.name.to_string() };
+    cx.tenant(&object, &spec.tenant);
+    if spec.rules.len() > MAX_RULES {
+        let count = format!("{} rules", spec.rules.len());
+        cx.refuse(&object, "rules", count, format!("a policy has {MAX_RULES} rules at most; split it"));
+    }
+    let mut names = BTreeSet::new();
+    for (i, rule) in spec.rules.iter().enumerate() {
+        if !names.insert(&rule.name) {
+            cx.refuse(&object, format!("rules[{i}].name"), &rule.name, "is another rule's of this policy");
+        }
+        check_rule(cx, &object, &spec.tenant, i, rule);
+    }
+    let stored = cx.policy(&spec.tenant, &spec.name).cloned();
+    let slots = assign_slots(&spec.rules, stored.as_ref().map(|p| &p.slots));
+    if let Some(stored) = stored {
+        return Some(Policy { spec, id: stored.id, slots });
+    }
+    let cooling = cx.supply.cooling.policies.iter().copied();
+    let used = cx.policies().map(|p| p.id).chain(cooling).map(u64::from).collect();
+    let id =
+        lowest_free(&used, PolicyId::MIN.into(), PolicyId::MAX.into()).and_then(|n| PolicyId::new(n).ok());
+    let Some(id) = id else {
+        cx.refuse(&object, "name", &spec.name, format!("there is room for {} policies", PolicyId::MAX));
+        return None;
+    };
+    Some(Policy { spec, id, slots })
+}
+
+fn check_rule(cx: &mut Context<'_>, object: &ObjectRef, tenant: &Name, i: usize, rule: &RuleSpec) {
+    match &rule.peer {
+        Peer::Any | Peer::Cidr(_) => {}
+        Peer::Group(g) => {
+            cx.reference(object, format!("rules[{i}].peer.group"), tenant, Kind::Group, g.as_str());
+        }
+        Peer::Network(n) => {
+            cx.reference(object, format!("rules[{i}].peer.network"), tenant, Kind::Network, n.as_str());
+        }
+    }
+    let Some(port) = rule.port else { return };
+    match rule.protocol {
+        Some(p) if p.has_ports() => {}
+        Some(p) => {
+            let reason = format!("protocol {p} has no ports; only tcp, udp and sctp have");
+            cx.refuse(object, format!("rules[{i}].port"), port, reason);
+        }
+        None => {
+            cx.refuse(object, format!("rules[{i}].port"), port, "needs a protocol: tcp, udp or sctp");
+        }
+    }
+}
+
+/// A rule keeps its slot; a new one gets the lowest that neither a kept nor, where there is room, a removed rule has,
+/// so that connections tracked under a removed rule are not taken for another's.
+fn assign_slots(rules: &[RuleSpec], old: Option<&BTreeMap<Name, RuleSlot>>) -> BTreeMap<Name, RuleSlot> {
+    let empty = BTreeMap::new();
+    let old = old.unwrap_or(&empty);
+    let mut slots: BTreeMap<Name, RuleSlot> =
+        rules.iter().filter_map(|r| Some((r.name.clone(), *old.get(&r.name)?))).collect();
+    let mut taken: BTreeSet<u64> = slots.values().map(|s| u64::from(*s)).collect();
+    let mut with_removed: BTreeSet<u64> = old.values().map(|s| u64::from(*s)).collect();
+    for rule in rules {
+        if slots.contains_key(&rule.name) {
+            continue;
+        }
+        let range = (RuleSlot::MIN.into(), RuleSlot::MAX.into());
+        let free =
+            lowest_free(&with_removed, range.0, range.1).or_else(|| lowest_free(&taken, range.0, range.1));
+        // More rules than slots were refused before; such a policy is never stored.
+        let Some(slot) = free.and_then(|n| RuleSlot::new(n).ok()) else { break };
+        taken.insert(slot.into());
+        with_removed.insert(slot.into());
+        slots.insert(rule.name.clone(), slot);
+    }
+    slots
 }

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use types::{DefaultAction, Name, VrfId};
 
+use crate::context::{Context, lowest_free};
+use crate::{Kind, ObjectRef};
+
 /// What people write of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -22,4 +25,20 @@ pub struct Tenant {
     pub spec: TenantSpec,
     /// Its address space and conntrack zone; never changes.
     pub vrf: VrfId,
+}
+
+/// Checks a tenant, and gives a new one its address space.
+pub(crate) fn plan(cx: &mut Context<'_>, spec: TenantSpec) -> Option<Tenant> {
+    if let Some(stored) = cx.tenant_object(&spec.name) {
+        return Some(Tenant { vrf: stored.vrf, spec });
+    }
+    let cooling = cx.supply.cooling.vrfs.iter().copied();
+    let used = cx.tenants().map(|t| t.vrf).chain(cooling).map(u64::from).collect();
+    let vrf = lowest_free(&used, VrfId::MIN.into(), VrfId::MAX.into()).and_then(|n| VrfId::new(n).ok());
+    let Some(vrf) = vrf else {
+        let object = ObjectRef { kind: Kind::Tenant, tenant: None, name: spec.name.to_string() };
+        cx.refuse(&object, "name", &spec.name, format!("there is room for {} tenants", VrfId::MAX));
+        return None;
+    };
+    Some(Tenant { spec, vrf })
 }

@@ -56,6 +56,42 @@ impl IntentView {
         }
     }
 
+    /// Whether there is such an object.
+    pub fn contains(&self, object: &ObjectRef) -> bool {
+        self.get(object).is_some()
+    }
+
+    /// Looks an object up.
+    pub fn get(&self, object: &ObjectRef) -> Option<Object> {
+        let name = || Name::new(object.name.as_str()).ok();
+        let key = || Some((object.tenant.clone()?, name()?));
+        match object.kind {
+            Kind::Node => {
+                let name = NodeName::new(object.name.as_str()).ok()?;
+                self.nodes.get(&name).cloned().map(Object::Node)
+            }
+            Kind::Tenant => self.tenants.get(&name()?).cloned().map(Object::Tenant),
+            Kind::Network => self.networks.get(&key()?).cloned().map(Object::Network),
+            Kind::Policy => self.policies.get(&key()?).cloned().map(Object::Policy),
+            Kind::Group => self.groups.get(&key()?).cloned().map(Object::Group),
+            Kind::Endpoint => {
+                let name = EndpointName::new(object.name.as_str()).ok()?;
+                self.endpoints.get(&(object.tenant.clone()?, name)).cloned().map(Object::Endpoint)
+            }
+        }
+    }
+
+    /// Every object, by kind and name.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        let nodes = self.nodes.values().cloned().map(Object::Node);
+        let tenants = self.tenants.values().cloned().map(Object::Tenant);
+        let networks = self.networks.values().cloned().map(Object::Network);
+        let policies = self.policies.values().cloned().map(Object::Policy);
+        let groups = self.groups.values().cloned().map(Object::Group);
+        let endpoints = self.endpoints.values().cloned().map(Object::Endpoint);
+        nodes.chain(tenants).chain(networks).chain(policies).chain(groups).chain(endpoints)
+    }
+
     fn delete(&mut self, object: &ObjectRef) {
         let is = |tenant: &Name, name: &str| object.tenant.as_ref() == Some(tenant) && object.name == name;
         match object.kind {

@@ -1,0 +1,235 @@
+//! Two laws of every value type: no document can bypass its check, and what it prints it reads.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use serde::de::DeserializeOwned;
+use types::*;
+
+type Parse = fn(&str) -> bool;
+
+fn parses<T: DeserializeOwned>(json: &str) -> bool {
+    serde_json::from_str::<T>(json).is_ok()
+}
+
+/// A type's name, its parser, a document it takes and documents it must not take.
+type Row = (&'static str, Parse, &'static str, &'static [&'static str]);
+
+const NAMES: &[Row] = &[
+    (
+        "Name",
+        parses::<Name>,
+        r#""web""#,
+        &[r#""""#, r#""Web""#, r#""a.b""#, r#""-a""#, r#""a-""#, r#""a/b""#, "7", "null"],
+    ),
+    (
+        "NodeName",
+        parses::<NodeName>,
+        r#""n1.example""#,
+        &[r#""n1..x""#, r#"".n1""#, r#""N1""#, r#""../etc""#],
+    ),
+    ("EndpointName", parses::<EndpointName>, r#""c0ffee.eth0""#, &[r#""""#, r#""a_b""#, r#""a/b""#]),
+    (
+        "StoreId",
+        parses::<StoreId>,
+        r#""0123456789abcdef0123456789abcdef""#,
+        &[r#""""#, r#""0123456789ABCDEF0123456789ABCDEF""#],
+    ),
+];
+
+const NUMBERS: &[Row] = &[
+    ("VlanId", parses::<VlanId>, "4094", &["0", "4095", "-1", r#""1""#, "1.5"]),
+    ("Vni", parses::<Vni>, "16777215", &["0", "16777216"]),
+    ("RulePriority", parses::<RulePriority>, "100", &["0", "101"]),
+    ("OfPort", parses::<OfPort>, "65279", &["0", "65280"]),
+    ("L4Port", parses::<L4Port>, "65535", &["0", "65536"]),
+    ("PortRange", parses::<PortRange>, r#""80-90""#, &[r#""90-80""#, r#""0""#, r#""80-""#, r#""""#, "80"]),
+    ("VrfId", parses::<VrfId>, "65279", &["0", "65280"]),
+    ("GroupId", parses::<GroupId>, "16777215", &["0", "16777216"]),
+    ("PolicyId", parses::<PolicyId>, "1048575", &["0", "1048576"]),
+    ("RuleSlot", parses::<RuleSlot>, "4095", &["4096", "-1"]),
+    ("EndpointUid", parses::<EndpointUid>, "281474976710655", &["0", "281474976710656"]),
+    ("Revision", parses::<Revision>, "0", &["-1", r#""1""#]),
+];
+
+const ADDRESSES: &[Row] = &[
+    (
+        "MacAddr",
+        parses::<MacAddr>,
+        r#""0a:58:0a:00:00:01""#,
+        &[
+            r#""0a:58:0a:00:00""#,
+            r#""0a-58-0a-00-00-01""#,
+            r#""a:58:0a:00:00:01""#,
+            r#""+a:58:0a:00:00:01""#,
+            r#""0a:58:0a:00:00:01:02""#,
+        ],
+    ),
+    (
+        "IpCidr",
+        parses::<IpCidr>,
+        r#""10.0.0.0/8""#,
+        &[r#""10.0.0.1/8""#, r#""10.0.0.0/33""#, r#""10.0.0.0""#, r#""10.0.0.0/+8""#, r#""fd00::1/64""#],
+    ),
+    (
+        "HostCidr",
+        parses::<HostCidr>,
+        r#""10.0.0.1/8""#,
+        &[r#""10.0.0.1/33""#, r#""fd00::1/129""#, r#""10.0.0.1""#],
+    ),
+    (
+        "AddressRange",
+        parses::<AddressRange>,
+        r#""10.0.0.1-10.0.0.2""#,
+        &[r#""10.0.0.2-10.0.0.1""#, r#""10.0.0.1-fd00::1""#, r#""10.0.0.1""#],
+    ),
+    (
+        "Subnet",
+        parses::<Subnet>,
+        r#""10.1.1.20-10.1.1.40/24""#,
+        &[
+            r#""10.1.1.0/31""#,
+            r#""10.0.0.0/7""#,
+            r#""224.0.0.0/24""#,
+            r#""127.0.0.0/8""#,
+            r#""169.254.0.0/16""#,
+            r#""fe80::/64""#,
+            r#""0.0.0.0/8""#,
+            r#""10.1.1.20-10.1.2.40/24""#,
+            r#""10.1.1.40-10.1.1.20/24""#,
+            r#""fd00::/127""#,
+        ],
+    ),
+];
+
+const WORDS: &[Row] = &[
+    (
+        "IpProtocol",
+        parses::<IpProtocol>,
+        r#""tcp""#,
+        &[r#""TCP""#, r#""256""#, r#""0""#, r#""44""#, "6", r#""""#],
+    ),
+    ("Direction", parses::<Direction>, r#""ingress""#, &[r#""both""#, r#""""#]),
+    ("Verdict", parses::<Verdict>, r#""deny""#, &[r#""drop""#, "null"]),
+    ("DefaultAction", parses::<DefaultAction>, r#""allow""#, &[r#""""#, "true"]),
+    ("Family", parses::<Family>, r#""v4""#, &[r#""ipv4""#, "4"]),
+];
+
+#[test]
+fn no_document_bypasses_a_check() {
+    for (name, parse, good, bad) in [NAMES, NUMBERS, ADDRESSES, WORDS].concat() {
+        assert!(parse(good), "{name} refuses {good}");
+        for document in bad {
+            assert!(!parse(document), "{name} takes {document}");
+        }
+    }
+}
+
+/// Text and JSON forms of a value read back as the value.
+fn round_trip<T>(value: T) -> Result<(), TestCaseError>
+where
+    T: std::fmt::Display + std::str::FromStr<Err = Invalid> + serde::Serialize + DeserializeOwned,
+    T: PartialEq + std::fmt::Debug,
+{
+    let json = serde_json::to_string(&value).expect("serializes");
+    let read: T = serde_json::from_str(&json).expect("reads what it wrote");
+    prop_assert_eq!(&read, &value);
+    prop_assert_eq!(value.to_string().parse::<T>(), Ok(value));
+    Ok(())
+}
+
+/// Reading any text either fails or gives a value that prints the same meaning.
+fn reread<T>(text: &str) -> Result<(), TestCaseError>
+where
+    T: std::fmt::Display + std::str::FromStr<Err = Invalid> + PartialEq + std::fmt::Debug,
+{
+    if let Ok(value) = text.parse::<T>() {
+        prop_assert_eq!(value.to_string().parse::<T>(), Ok(value));
+    }
+    Ok(())
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<u32>().prop_map(|n| IpAddr::V4(n.into())),
+        any::<u128>().prop_map(|n| IpAddr::V6(n.into()))
+    ]
+}
+
+fn port(n: u64) -> L4Port {
+    L4Port::new(n).expect("in range")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn addresses_read_what_they_print(
+        a in address(), b in address(), len in 0_u8..=128, mac in any::<[u8; 6]>(),
+    ) {
+        round_trip(MacAddr::new(mac))?;
+        round_trip(IpCidr::containing(a, len))?;
+        round_trip(IpCidr::host(a))?;
+        if let Ok(host) = HostCidr::new(a, len) {
+            round_trip(host)?;
+            prop_assert!(host.prefix().contains(a));
+        }
+        if let Ok(range) = AddressRange::new(a.min(b), a.max(b)) {
+            round_trip(range)?;
+        }
+        let cidr = IpCidr::containing(a, len);
+        if let Ok(subnet) = Subnet::new(cidr, None) {
+            round_trip(subnet)?;
+            prop_assert!(!subnet.assignable(cidr.addr()));
+            let range = AddressRange::new(a, cidr.last()).unwrap();
+            round_trip(Subnet::new(cidr, Some(range)).unwrap())?;
+        }
+    }
+
+    #[test]
+    fn numbers_and_words_read_what_they_print(
+        n in any::<u64>(), first in 1_u64..=65535, last in 1_u64..=65535, p in any::<u8>(),
+    ) {
+        round_trip(Vni::new(n % 0xff_ffff + 1).unwrap())?;
+        round_trip(EndpointUid::new(n % 0xffff_ffff_ffff + 1).unwrap())?;
+        round_trip(Revision::new(n))?;
+        round_trip(PortRange::new(port(first.min(last)), port(first.max(last))).unwrap())?;
+        if let Ok(protocol) = IpProtocol::from_number(p) {
+            round_trip(protocol)?;
+        }
+    }
+
+    /// The masks of a range cover each of its ports once, and no other.
+    #[test]
+    fn masks_cover_exactly_the_range(first in 1_u64..=65535, last in 1_u64..=65535, probe in any::<u16>()) {
+        let (first, last) = (first.min(last), first.max(last));
+        let range = PortRange::new(port(first), port(last)).unwrap();
+        let hits = range.to_masks().iter().filter(|(value, mask)| probe & mask == *value).count();
+        prop_assert_eq!(hits, usize::from((first..=last).contains(&u64::from(probe))));
+        prop_assert!(range.to_masks().len() <= 30);
+    }
+
+    #[test]
+    fn names_read_what_they_print(
+        label in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", rest in "(\\.[a-z0-9]{1,10}){0,3}",
+    ) {
+        round_trip(Name::new(label.clone()).unwrap())?;
+        let subdomain = format!("{label}{rest}");
+        round_trip(NodeName::new(subdomain.clone()).unwrap())?;
+        round_trip(EndpointName::new(subdomain).unwrap())?;
+    }
+
+    #[test]
+    fn any_text_is_refused_or_understood(text in "[0-9a-fA-F:./+ -]{0,24}") {
+        reread::<MacAddr>(&text)?;
+        reread::<IpCidr>(&text)?;
+        reread::<HostCidr>(&text)?;
+        reread::<AddressRange>(&text)?;
+        reread::<Subnet>(&text)?;
+        reread::<PortRange>(&text)?;
+        reread::<IpProtocol>(&text)?;
+        reread::<Name>(&text)?;
+        reread::<NodeName>(&text)?;
+        reread::<Vni>(&text)?;
+    }
+}
