@@ -1,1 +1,42 @@
-//! Skeleton.
+//! From what a node must enforce to the flows that enforce it: [`render`] and [`diff`], both pure.
+//!
+//! ```text
+//!   NodeState + Local + Ports --render--> FlowSet --diff(installed)--> FlowPlan --> one OpenFlow bundle
+//! ```
+//!
+//! This crate alone knows table numbers ([`Table`]), register bits ([`fields`]), priorities and cookies ([`Cookie`]).
+//! `docs/pipeline.md` describes the tables; `tests/golden` shows whole flow sets and the packets they let through.
+//!
+//! # Invariants
+//! * Deterministic: equal inputs give equal flows, cookies, conjunction and class ids included, so a restarted agent
+//!   finds nothing to change.
+//! * Closed: what a table has no flow for is dropped; every flow that tells addresses apart matches the VRF.
+//! * Flows of one table and priority never overlap in effect: see [`fields`] for keys and `rules` for conjunctions.
+//!
+//! # Failure
+//! Rendering never fails as a whole. An object that cannot be enforced as written is listed in
+//! [`Rendered::refused`] with a [`RenderError`], and *denied*: an endpoint goes dark, a policy or group denies the
+//! connections of the endpoints it applies to. Nothing is left out silently, nothing is matched more widely.
+
+mod classes;
+mod cookie;
+mod diff;
+mod error;
+pub mod fields;
+mod flow_set;
+mod render;
+mod rules;
+mod sabotage;
+mod table;
+mod tables;
+mod view;
+
+pub use classes::{AddressSet, ClassId};
+pub use cookie::{Cookie, Object};
+pub use diff::{FlowPlan, diff};
+pub use error::RenderError;
+pub use flow_set::{FlowEntry, FlowSet, Installed};
+pub use openflow::FlowKey;
+pub use render::{Local, Ports, Rendered, render};
+pub use table::{Table, TableInfo, tables};
+pub use tables::GATEWAY_MAC;

@@ -1,0 +1,130 @@
+//! L3Forward, L2Forward, Flood, Output: where an allowed packet goes.
+//!
+//! Routing is asymmetric: the source's node rewrites MACs, lowers the TTL and puts the packet into the destination's
+//! network; from the tunnel nothing is routed and nothing goes back to a tunnel (split horizon).
+//!
+//! A local delivery needs the destination MAC *and* the destination address to name the same endpoint: otherwise a
+//! sender could use one victim's MAC with another's address and be judged by the wrong policy.
+
+use std::net::IpAddr;
+
+use node_state::Network;
+use openflow::{Action, Field, Match, Port, SubField};
+use types::{Family, OfPort};
+
+use super::{FAMILIES, Flows, GATEWAY_MAC, any_of, from_kind, go, in_network, in_vrf, ip_dst, load};
+use crate::cookie::Object;
+use crate::fields::{self, SourceKind};
+use crate::table::Table;
+use crate::view::{Member, Place, View};
+
+pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
+    l3_forward(view, flows);
+    for member in view.members.values() {
+        match (member.place, view.tunnel) {
+            (Place::Local(port), _) => l2_local(member, port, flows),
+            (Place::Remote(vtep), Some(tunnel)) => l2_remote(member, vtep, tunnel, flows),
+            (Place::Remote(_), None) | (Place::Unplugged, _) => {}
+        }
+    }
+    for network in view.networks.values() {
+        flood(view, network, flows);
+    }
+    if let Some(tunnel) = view.tunnel {
+        output_tunnel(view, tunnel, flows);
+    }
+}
+
+fn has_gateway(network: &Network, family: Family) -> bool {
+    network.subnets.iter().any(|s| s.cidr.family() == family && s.gateway.is_some())
+}
+
+/// Packets for the gateway's MAC. Only networks with a gateway take part, on both sides.
+fn l3_forward(view: &View<'_>, flows: &mut Flows) {
+    let to_gateway = |m: Match| m.with(Field::EthDst, GATEWAY_MAC);
+    let mut add =
+        |priority, object, matches, actions| flows.add(Table::L3Forward, priority, object, matches, actions);
+    add(200, Object::Pipeline, from_kind(to_gateway(Match::any()), SourceKind::Tunnel), Vec::new());
+    add(50, Object::Pipeline, to_gateway(Match::any()), Vec::new());
+    for network in view.networks.values() {
+        for family in FAMILIES.into_iter().filter(|f| !has_gateway(network, *f)) {
+            let matches = to_gateway(in_network(any_of(family), network.vni));
+            add(200, Object::Network(network.vni), matches, Vec::new());
+        }
+    }
+    for member in view.members.values().filter(|m| m.place != Place::Unplugged) {
+        let e = member.endpoint;
+        for &address in e.addresses.iter().filter(|a| has_gateway(member.network, Family::of(**a))) {
+            let matches = to_gateway(in_vrf(ip_dst(address), e.vrf));
+            let actions = vec![
+                Action::set_field(Field::EthSrc, GATEWAY_MAC),
+                Action::set_field(Field::EthDst, e.mac),
+                Action::DecTtl,
+                load(fields::VNI, e.vni.get()),
+                go(Table::L2Forward),
+            ];
+            add(100, Object::Endpoint(e.uid), matches, actions);
+        }
+    }
+}
+
+fn l2_local(member: &Member<'_>, port: OfPort, flows: &mut Flows) {
+    let e = member.endpoint;
+    let matches = Match::any().with(Field::EthDst, e.mac).bits(fields::DESTINATION_PORT, port.get());
+    let actions = vec![load(fields::OUTPUT_PORT, port.get()), go(Table::ConntrackCommit)];
+    flows.add(Table::L2Forward, 100, Object::Endpoint(e.uid), in_network(matches, e.vni), actions);
+}
+
+/// The address must not be a local endpoint's, the same guard as for local delivery.
+fn l2_remote(member: &Member<'_>, vtep: IpAddr, tunnel: OfPort, flows: &mut Flows) {
+    let e = member.endpoint;
+    let matches = Match::any().with(Field::EthDst, e.mac).bits(fields::DESTINATION_PORT, 0u16);
+    let matches = from_kind(in_network(matches, e.vni), SourceKind::Endpoint);
+    let destination = match vtep {
+        IpAddr::V4(a) => load(fields::TUNNEL_DESTINATION_V4, u32::from(a)),
+        IpAddr::V6(a) => load(fields::TUNNEL_DESTINATION_V6, u128::from(a)),
+    };
+    let actions = vec![load(fields::OUTPUT_PORT, tunnel.get()), destination, go(Table::ConntrackCommit)];
+    flows.add(Table::L2Forward, 100, Object::Endpoint(e.uid), matches, actions);
+}
+
+/// To the network's local ports (the switch leaves out the input port), and from an endpoint also to member nodes.
+fn flood(view: &View<'_>, network: &Network, flows: &mut Flows) {
+    let locals = view.locals().filter(|(m, _)| m.endpoint.vni == network.vni);
+    let to_locals: Vec<_> = locals.map(|(_, port)| Action::output(Port::from(port.get()))).collect();
+    let mut to_all = to_locals.clone();
+    if let Some(tunnel) = view.tunnel {
+        let peers = view.peers(&network.nodes);
+        if !peers.is_empty() {
+            to_all.push(Action::set_field(Field::TunId, network.vni.get()));
+        }
+        for vtep in peers {
+            let field = tunnel_destination(vtep.is_ipv4()).1.field();
+            to_all.extend([Action::set_field(field, vtep), Action::output(Port::from(tunnel.get()))]);
+        }
+    }
+    for (kind, actions) in [(SourceKind::Endpoint, to_all), (SourceKind::Tunnel, to_locals)] {
+        let matches = from_kind(in_network(Match::any(), network.vni), kind);
+        flows.add(Table::Flood, 100, Object::Network(network.vni), matches, actions);
+    }
+}
+
+/// The register that holds a tunnel destination and the field it goes to.
+const fn tunnel_destination(ipv4: bool) -> (SubField, SubField) {
+    if ipv4 {
+        (fields::TUNNEL_DESTINATION_V4, SubField::whole(Field::TunDst))
+    } else {
+        (fields::TUNNEL_DESTINATION_V6, SubField::whole(Field::TunIpv6Dst))
+    }
+}
+
+fn output_tunnel(view: &View<'_>, tunnel: OfPort, flows: &mut Flows) {
+    let (register, field) = tunnel_destination(view.local.vtep.is_ipv4());
+    let actions = vec![
+        Action::move_bits(fields::VNI, SubField::new(Field::TunId, 0, 24)),
+        Action::move_bits(register, field),
+        Action::output(Port::from(tunnel.get())),
+    ];
+    let matches = Match::any().bits(fields::OUTPUT_PORT, u32::from(tunnel.get()));
+    flows.add(Table::Output, 100, Object::Pipeline, matches, actions);
+}

@@ -1,0 +1,114 @@
+//! SpoofGuard: an endpoint sends only as itself.
+//!
+//! What passes is listed per port; everything else of an endpoint drops, so frames that are neither IP nor ARP do too.
+//! Open vSwitch skips IPv6 extension headers and reads the first fragment's ICMPv6 header, so neighbour discovery
+//! behind them is judged the same; of later fragments only the source is known, and it is checked.
+//!
+//! From link-local addresses only what needs them: neighbour and router solicitation, MLD, DHCPv6. Neighbour discovery
+//! options name a MAC too: the switch shows an absent one as zeros, so "own or absent" is two flows.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use openflow::{Field, Match};
+use types::{EndpointUid, MacAddr, OfPort};
+
+use super::{Flows, go, icmp6, ip_src};
+use crate::cookie::Object;
+use crate::table::Table;
+use crate::view::View;
+
+/// What an endpoint may send.
+const OWN: u16 = 100;
+/// Neighbour and router discovery that is not listed at [`DISCOVERY`] drops, own source or not.
+const DISCOVERY_OTHER: u16 = 140;
+/// Discovery messages an endpoint may send.
+const DISCOVERY: u16 = 150;
+
+const NO_MAC: MacAddr = MacAddr::new([0; 6]);
+
+pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
+    for kind in [
+        icmp6::MLD_QUERY,
+        icmp6::ROUTER_SOLICITATION,
+        icmp6::ROUTER_ADVERTISEMENT,
+        icmp6::NEIGHBOUR_SOLICITATION,
+        icmp6::NEIGHBOUR_ADVERTISEMENT,
+        icmp6::REDIRECT,
+    ] {
+        let matches = Match::icmp6().with(Field::Icmpv6Type, kind);
+        flows.add(Table::SpoofGuard, DISCOVERY_OTHER, Object::Pipeline, matches, Vec::new());
+    }
+    for (member, port) in view.locals() {
+        let mut guard = Guard { flows, uid: member.endpoint.uid, port, mac: member.endpoint.mac };
+        for &address in &member.endpoint.addresses {
+            guard.allow(OWN, ip_src(address));
+            match address {
+                IpAddr::V4(a) => guard.arp(a),
+                IpAddr::V6(a) => guard.ipv6(a),
+            }
+        }
+    }
+}
+
+struct Guard<'f> {
+    flows: &'f mut Flows,
+    uid: EndpointUid,
+    port: OfPort,
+    mac: MacAddr,
+}
+
+impl Guard<'_> {
+    /// Lets what matches through if it also comes from the port and the MAC.
+    fn allow(&mut self, priority: u16, matches: Match) {
+        let matches = matches.with(Field::InPort, self.port.get()).with(Field::EthSrc, self.mac);
+        self.flows.add(
+            Table::SpoofGuard,
+            priority,
+            Object::Endpoint(self.uid),
+            matches,
+            vec![go(Table::ArpNd)],
+        );
+    }
+
+    /// Requests and replies about the own address; probes (RFC 5227 section 1.1) have no sender address.
+    fn arp(&mut self, own: Ipv4Addr) {
+        let arp = |op: u16, spa: Ipv4Addr| {
+            Match::arp().with(Field::ArpOp, op).with(Field::ArpSha, self.mac).with(Field::ArpSpa, spa)
+        };
+        let allowed = [arp(1, own), arp(2, own), arp(1, Ipv4Addr::UNSPECIFIED)];
+        allowed.into_iter().for_each(|m| self.allow(OWN, m));
+    }
+
+    fn ipv6(&mut self, own: Ipv6Addr) {
+        let link_local = self.mac.link_local();
+        let from = |kind: u8, src: Ipv6Addr| {
+            Match::icmp6()
+                .with(Field::Icmpv6Type, kind)
+                .with(Field::Icmpv6Code, 0u8)
+                .with(Field::Ipv6Src, src)
+        };
+        for src in [own, link_local] {
+            for option in [self.mac, NO_MAC] {
+                self.allow(DISCOVERY, from(icmp6::NEIGHBOUR_SOLICITATION, src).with(Field::NdSll, option));
+                for target in [own, link_local] {
+                    let advertisement = from(icmp6::NEIGHBOUR_ADVERTISEMENT, src);
+                    self.allow(
+                        DISCOVERY,
+                        advertisement.with(Field::NdTarget, target).with(Field::NdTll, option),
+                    );
+                }
+            }
+            self.allow(DISCOVERY, from(icmp6::ROUTER_SOLICITATION, src));
+        }
+        // Duplicate address detection comes from :: and has no link-layer option (RFC 4862 section 5.4.2).
+        let unspecified = Ipv6Addr::UNSPECIFIED;
+        self.allow(DISCOVERY, from(icmp6::NEIGHBOUR_SOLICITATION, unspecified).with(Field::NdSll, NO_MAC));
+        self.allow(DISCOVERY, from(icmp6::ROUTER_SOLICITATION, unspecified));
+        for kind in [icmp6::MLD_REPORT_V1, icmp6::MLD_DONE, icmp6::MLD_REPORT_V2] {
+            self.allow(OWN, from(kind, link_local));
+            self.allow(OWN, from(kind, unspecified));
+        }
+        let dhcp = Match::udp6().with(Field::UdpSrc, 546u16).with(Field::UdpDst, 547u16);
+        self.allow(OWN, dhcp.with(Field::Ipv6Src, link_local));
+    }
+}

@@ -1,0 +1,116 @@
+//! Golden cases: a node's state, the flows it renders to, and in packets.txt the packets that go through and that do
+//! not; every line of those is proven by `ofproto/trace` on a real switch.
+//!
+//! `BLESS=1 cargo test -p selvage-pipeline golden` rewrites flows.txt.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use openflow::Flow;
+use pipeline::Installed;
+use support::case::Case;
+use support::lab::{Lab, Outcome, port_name};
+use support::packets::{self, Line, Probe, Verdict};
+
+#[test]
+fn golden_flows_are_as_recorded() {
+    let bless = std::env::var_os("BLESS").is_some();
+    for case in Case::all() {
+        let file = case.dir.join("flows.txt");
+        let flows = case.render().flows.to_string();
+        if bless {
+            std::fs::write(&file, &flows).unwrap();
+        }
+        let recorded = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            recorded == flows,
+            "{}: flows differ from {}; BLESS=1 rewrites it",
+            case.name,
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn golden_flows_parse_back_to_themselves() {
+    for case in Case::all() {
+        let flows = case.render().flows;
+        let text = flows.to_string();
+        let lines = text.lines().filter(|l| !l.starts_with('#'));
+        let parsed = Installed::from_dump(lines.map(|l| l.parse::<Flow>().unwrap()));
+        assert_eq!(parsed.foreign, 0);
+        assert_eq!(parsed.flows, flows, "{}", case.name);
+    }
+}
+
+/// Every line of every packets.txt, and: what the switch gives back is what was rendered, so a no-op diff is empty.
+#[test]
+fn golden_packets_fare_as_stated() {
+    let cases = Case::all();
+    let lab = Lab::new(&cases);
+    let mut failures = Vec::new();
+    let mut proven = 0;
+    for (index, case) in cases.iter().enumerate() {
+        let rendered = case.render();
+        let dumped: Vec<Flow> = lab.dump(index).lines().filter_map(|l| l.trim().parse().ok()).collect();
+        let installed = Installed::from_dump(dumped);
+        let plan = pipeline::diff(&installed.flows, &rendered.flows);
+        assert!(plan.is_empty(), "{}: the switch gives back other flows: {plan:#?}", case.name);
+        let mut stated = BTreeSet::new();
+        for (line, parsed) in packets::parse(case) {
+            match parsed {
+                Line::Refused(key) => drop(stated.insert(key)),
+                Line::Packets(probes) => {
+                    for probe in probes {
+                        let outcome = lab.trace(index, &probe);
+                        proven += 1;
+                        if let Err(why) = judge(case, index, &probe, &outcome) {
+                            failures.push(format!(
+                                "{}: {line}\n{why}\n{}\n{}",
+                                case.name, probe.flow, outcome.trace
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        let refused: BTreeSet<_> = rendered.refused.keys().map(ToString::to_string).collect();
+        assert_eq!(refused, stated, "{}: {:?}", case.name, rendered.refused);
+    }
+    assert!(failures.is_empty(), "{} of {proven} packets:\n{}", failures.len(), failures.join("\n----\n"));
+    assert!(proven > 100, "only {proven} packets were tried");
+}
+
+fn judge(case: &Case, index: usize, probe: &Probe, outcome: &Outcome) -> Result<(), String> {
+    let mut ports = BTreeSet::new();
+    let mut tunnels = BTreeSet::new();
+    match probe.verdict {
+        Verdict::Drop => {}
+        Verdict::Answer => {
+            ports.insert(port_name(index, &probe.in_port));
+            let mac = probe.answerer.ok_or("nobody has that address")?.to_string();
+            if !outcome.trace.contains(&format!("src={mac}")) {
+                return Err(format!("the answer does not come from {mac}"));
+            }
+        }
+        Verdict::Allow => {
+            for name in &probe.at {
+                let endpoint = case.endpoint(name);
+                if let Some(number) = case.ports.endpoints.get(&endpoint.uid) {
+                    ports.insert(port_name(index, number));
+                } else {
+                    tunnels.insert((case.vtep(&endpoint.node), endpoint.vni.get()));
+                }
+            }
+            if ports.is_empty() && tunnels.is_empty() {
+                return Err("the line does not say where it goes".into());
+            }
+        }
+    }
+    if outcome.ports == ports && outcome.tunnels == tunnels {
+        return Ok(());
+    }
+    Err(format!("expected {ports:?} {tunnels:?}, got {:?} {:?}", outcome.ports, outcome.tunnels))
+}
