@@ -33,7 +33,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 pub use endpoint::{Endpoint, Wanted};
-pub use mark::{Mark, Purpose};
+pub use mark::{ENV as MARK_VARIABLE, Mark, Purpose};
 pub use master::Master;
 pub use node::Node;
 pub use sweep::{Swept, namespaces, run_dir, sweep};

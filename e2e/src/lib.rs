@@ -7,5 +7,8 @@
 //! * Everything a lab makes carries its mark, so that it is found and removed without any record of it.
 //! * Nothing here shares code with `compile` or `pipeline`: what they decide is what is tested.
 
+pub mod demo;
+pub mod expect;
+pub mod grid;
 pub mod lab;
 pub mod probe;

@@ -1,4 +1,5 @@
 //! The lab itself, without Selvage: nodes reach each other over the underlay, and what is killed comes back.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not see as tests")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
