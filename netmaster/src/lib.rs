@@ -1,1 +1,3 @@
-//! Skeleton.
+//! netmaster: keeps intent, authenticates people and nodes, serves REST, compiles intent and feeds agents.
+
+pub mod pki;
