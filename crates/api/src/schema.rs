@@ -1,0 +1,90 @@
+//! Schemas of the vocabulary types: their limits and patterns, as the type's own checks have them.
+//!
+//! These never hold a value. They stand in for foreign types (`#[schema(value_type = ...)]`), so that the document shows
+//! `Name` with its pattern and not just a string.
+
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
+
+macro_rules! text_schema {
+    ($($name:ident: $doc:literal, $pattern:expr, $max:expr, $example:literal;)*) => {$(
+        #[doc = $doc]
+        pub(crate) struct $name;
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let text = ObjectBuilder::new().schema_type(Type::String).description(Some($doc));
+                let pattern: Option<&str> = $pattern;
+                let text = text.pattern(pattern).max_length($max);
+                RefOr::T(text.examples([serde_json::json!($example)]).into())
+            }
+        }
+        impl ToSchema for $name {}
+    )*};
+}
+
+const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+const SUBDOMAIN: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$";
+const PORTS: &str = "^[0-9]{1,5}(-[0-9]{1,5})?$";
+const MAC: &str = "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$";
+
+text_schema! {
+    Name: "A DNS label (RFC 1123): lower-case letters, digits and '-'", Some(LABEL), Some(63), "web";
+    NodeName: "A DNS subdomain: labels joined by dots", Some(SUBDOMAIN), Some(253), "node-1";
+    EndpointName: "A DNS subdomain: labels joined by dots", Some(SUBDOMAIN), Some(253), "c0ffee.eth0";
+    SubnetRange: "A prefix, or a range of addresses with the length of its prefix; /8 to /30 in IPv4, /48 to /126 in IPv6",
+        None, None, "10.1.1.20-10.1.1.40/24";
+    Cidr: "A prefix without host bits", None, None, "10.1.0.0/16";
+    Address: "An IPv4 or IPv6 address", None, None, "10.1.1.1";
+    Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
+    Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6) or an IP protocol number", None, None, "tcp";
+    PortRange: "A port 1 to 65535, or FIRST-LAST", Some(PORTS), None, "8000-8080";
+    Revision: "A position in the store's history, as decimal text", Some("^[0-9]{1,20}$"), None, "42";
+    Uid: "An endpoint's number: 48 bits in hexadecimal", Some("^[0-9a-f]{12}$"), Some(12), "5f3759df0001";
+}
+
+macro_rules! int_schema {
+    ($($name:ident($min:expr, $max:expr): $doc:literal;)*) => {$(
+        #[doc = $doc]
+        pub(crate) struct $name;
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let number = ObjectBuilder::new().schema_type(Type::Integer).description(Some($doc));
+                let number = number.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)));
+                RefOr::T(number.minimum(Some($min)).maximum(Some($max)).into())
+            }
+        }
+        impl ToSchema for $name {}
+    )*};
+}
+
+int_schema! {
+    Vni(types::Vni::MIN.get(), types::Vni::MAX.get()): "VXLAN network identifier (RFC 7348)";
+    Priority(i32::from(types::RulePriority::MIN.get()), i32::from(types::RulePriority::MAX.get())):
+        "Priority of a rule: the higher number wins, deny wins ties";
+    VrfId(i32::from(types::VrfId::MIN.get()), i32::from(types::VrfId::MAX.get())):
+        "A tenant's address space and conntrack zone";
+    GroupId(types::GroupId::MIN.get(), types::GroupId::MAX.get()): "A group's number in the data plane";
+    PolicyId(types::PolicyId::MIN.get(), types::PolicyId::MAX.get()): "A policy's number in the data plane";
+}
+
+macro_rules! word_schema {
+    ($($name:ident: $doc:literal, [$($word:literal),+];)*) => {$(
+        #[doc = $doc]
+        pub(crate) struct $name;
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let word = ObjectBuilder::new().schema_type(Type::String).description(Some($doc));
+                RefOr::T(word.enum_values(Some([$($word),+])).into())
+            }
+        }
+        impl ToSchema for $name {}
+    )*};
+}
+
+word_schema! {
+    DefaultAction: "What happens to connections inside a tenant that no rule decides", ["allow", "deny"];
+    Verdict: "What a rule decides", ["allow", "deny"];
+    Direction: "Which way a connection is opened, relative to the endpoint", ["ingress", "egress"];
+    Kind: "A kind of object", ["node", "tenant", "network", "policy", "group", "endpoint"];
+}

@@ -1,0 +1,137 @@
+//! Nodes on the wire. A node comes to be by joining; people list, read and remove them.
+
+use std::net::IpAddr;
+
+use model::{Kind, NodeSpec, Spec};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use types::{Name, NodeName, Revision};
+use utoipa::ToSchema;
+
+use super::body::{Body, Context, Identity};
+use super::status::Warning;
+use crate::route::noun_routes;
+use crate::{FieldProblem, schema};
+
+noun_routes!("/api/v1/nodes", "/api/v1/nodes/{node}", "node", "Node");
+
+/// Makes a join file.
+pub const JOIN_TOKEN: Route = Route {
+    method: Method::Post,
+    path: "/api/v1/nodes/{node}/join-token",
+    operation: "createJoinToken",
+    summary: "Makes a join file for a node: good for one join within an hour",
+    body: None,
+    reply: Some("JoinFile"),
+    public: false,
+};
+
+pub(crate) const ROUTES: &[Route] = &[LIST, READ, DELETE, JOIN_TOKEN];
+
+/// A node in an apply document: it may repeat what a node said, so that what was read can be written back.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeBody {
+    /// `node`.
+    #[schema(value_type = Option<schema::Kind>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Its name.
+    #[schema(value_type = Option<schema::NodeName>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<NodeName>,
+    /// Its tunnel endpoint address on the underlay.
+    #[schema(value_type = schema::Address)]
+    pub vtep: IpAddr,
+    /// The version the writer saw.
+    #[schema(value_type = Option<schema::Revision>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// Ignored.
+    #[schema(value_type = Option<Object>)]
+    #[serde(default, skip_serializing)]
+    pub status: Option<IgnoredAny>,
+}
+
+impl Body for NodeBody {
+    const KIND: Kind = Kind::Node;
+
+    fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
+        let no_tenant: Option<&Name> = None;
+        let mut identity = Identity::new(context, Self::KIND, self.kind, no_tenant, self.name.as_ref());
+        let name = identity.name(self.name);
+        let version = identity.version(self.resource_version);
+        let spec = name.map(|name| Spec::Node(NodeSpec { name, vtep: self.vtep }));
+        identity.finish(spec, version)
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// `node`.
+    #[schema(value_type = schema::Kind)]
+    pub kind: Kind,
+    /// Its name: the common name of its certificate.
+    #[schema(value_type = schema::NodeName)]
+    pub name: NodeName,
+    /// Its tunnel endpoint address on the underlay.
+    #[schema(value_type = schema::Address)]
+    pub vtep: IpAddr,
+    /// Revision of its last change.
+    #[schema(value_type = schema::Revision)]
+    pub resource_version: String,
+    /// What became of it.
+    pub status: NodeStatus,
+}
+
+/// What a node is doing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Whether its agent has a session now.
+    pub connected: bool,
+    /// Version of its agent, as it said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+    /// The newest intent its switch enforces, as it said last.
+    #[schema(value_type = Option<schema::Revision>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realized_revision: Option<String>,
+    /// Flows in its switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows: Option<u64>,
+    /// How many endpoints it hosts.
+    pub endpoints: usize,
+    /// What it complains about.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+    /// Why it cannot be compiled; absent when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// All a new node needs to join, once. Secret: it holds the token.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JoinFile {
+    /// Address of the node API, HOST:PORT.
+    pub server: String,
+    /// The certificate authority, PEM.
+    pub ca: String,
+    /// The node that may join with it.
+    #[schema(value_type = schema::NodeName)]
+    pub node: NodeName,
+    /// The one-time token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for JoinFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinFile")
+            .field("server", &self.server)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}

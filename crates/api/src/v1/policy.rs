@@ -1,0 +1,228 @@
+//! Policies on the wire.
+
+use model::{Kind, PolicySpec, RuleSpec, Spec};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, Revision, RulePriority, Verdict};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::body::{Body, Context, Identity};
+use super::status::{NodeReport, Realization};
+use crate::route::{noun_routes, noun_write_routes};
+use crate::{FieldProblem, schema};
+
+noun_routes!(
+    "/api/v1/tenants/{tenant}/policies",
+    "/api/v1/tenants/{tenant}/policies/{policy}",
+    "policy",
+    "Policy"
+);
+noun_write_routes!("policy", "Policy");
+
+pub(crate) const ROUTES: &[Route] = &[LIST, CREATE, READ, REPLACE, DELETE];
+
+/// A policy as written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyBody {
+    /// `policy`; needed in an apply document only.
+    #[schema(value_type = Option<schema::Kind>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Owning tenant; may be left out where the path says it.
+    #[schema(value_type = Option<schema::Name>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Name>,
+    /// Its name in the tenant; may be left out where the path says it.
+    #[schema(value_type = Option<schema::Name>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Its rules; names are unique inside the policy, order has no meaning.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// The version the writer saw; the write is refused when it is another one now.
+    #[schema(value_type = Option<schema::Revision>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// Ignored, so that what was read can be written back.
+    #[schema(value_type = Option<Object>)]
+    #[serde(default, skip_serializing)]
+    pub status: Option<IgnoredAny>,
+}
+
+impl Body for PolicyBody {
+    const KIND: Kind = Kind::Policy;
+
+    fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
+        let mut identity =
+            Identity::new(context, Self::KIND, self.kind, self.tenant.as_ref(), self.name.as_ref());
+        let tenant = identity.tenant(self.tenant);
+        let name = identity.name(self.name);
+        let version = identity.version(self.resource_version);
+        let spec = tenant.zip(name).map(|(tenant, name)| {
+            Spec::Policy(PolicySpec { tenant, name, rules: self.rules.into_iter().map(Into::into).collect() })
+        });
+        identity.finish(spec, version)
+    }
+}
+
+impl From<PolicySpec> for PolicyBody {
+    fn from(spec: PolicySpec) -> Self {
+        Self {
+            kind: Some(Kind::Policy),
+            tenant: Some(spec.tenant),
+            name: Some(spec.name),
+            rules: spec.rules.into_iter().map(Into::into).collect(),
+            resource_version: None,
+            status: None,
+        }
+    }
+}
+
+/// A policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// `policy`.
+    #[schema(value_type = schema::Kind)]
+    pub kind: Kind,
+    /// Owning tenant.
+    #[schema(value_type = schema::Name)]
+    pub tenant: Name,
+    /// Its name in the tenant.
+    #[schema(value_type = schema::Name)]
+    pub name: Name,
+    /// Its rules; names are unique inside the policy, order has no meaning.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// Revision of its last change.
+    #[schema(value_type = schema::Revision)]
+    pub resource_version: String,
+    /// What became of it.
+    pub status: PolicyStatus,
+}
+
+/// What became of a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// Its number in the data plane.
+    #[schema(value_type = schema::PolicyId)]
+    pub id: PolicyId,
+    /// Groups it is attached to.
+    #[schema(value_type = Vec<schema::Name>)]
+    pub groups: Vec<Name>,
+    /// Whether every node that needs it enforces it.
+    pub realization: Realization,
+    /// The nodes that need it and do not enforce it yet.
+    pub waiting_for: Vec<NodeReport>,
+    /// Why it cannot be compiled; absent when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// Its name in the policy.
+    #[schema(value_type = schema::Name)]
+    pub name: Name,
+    /// Relative to the endpoints of the groups the policy is attached to; `in` and `out` are understood.
+    #[schema(value_type = schema::Direction)]
+    pub direction: Direction,
+    /// 1 to 100, 1 when absent; the higher number wins, deny wins ties.
+    #[schema(value_type = Option<schema::Priority>)]
+    #[serde(default = "lowest_priority")]
+    pub priority: RulePriority,
+    /// The other end; `any` when absent.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub peer: Peer,
+    /// Absent = every protocol.
+    #[schema(value_type = Option<schema::Protocol>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<IpProtocol>,
+    /// Destination port or ports; needs a protocol that has ports. Absent = every port.
+    #[schema(value_type = Option<schema::PortRange>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<PortRange>,
+    /// The decision.
+    #[schema(value_type = schema::Verdict)]
+    pub action: Verdict,
+}
+
+fn lowest_priority() -> RulePriority {
+    RulePriority::MIN
+}
+
+/// The other end of a rule's connections: `"any"`, `{"group": NAME}`, `{"network": NAME}` or `{"cidr": PREFIX}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Peer {
+    /// Everything.
+    #[default]
+    Any,
+    /// The endpoints of a group of the same tenant.
+    Group(Name),
+    /// Every address of a network of the same tenant.
+    Network(Name),
+    /// A prefix.
+    Cidr(IpCidr),
+}
+
+impl PartialSchema for Peer {
+    fn schema() -> RefOr<Schema> {
+        let any = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["any"]));
+        let one = |field: &str, of: &str| {
+            ObjectBuilder::new().property(field, Ref::from_schema_name(of)).required(field).build()
+        };
+        let peer = OneOfBuilder::new()
+            .item(any)
+            .item(one("group", "Name"))
+            .item(one("network", "Name"))
+            .item(one("cidr", "Cidr"))
+            .description(Some("The other end of a rule's connections"));
+        RefOr::T(peer.into())
+    }
+}
+
+impl ToSchema for Peer {}
+
+impl From<Peer> for model::Peer {
+    fn from(p: Peer) -> Self {
+        match p {
+            Peer::Any => Self::Any,
+            Peer::Group(n) => Self::Group(n),
+            Peer::Network(n) => Self::Network(n),
+            Peer::Cidr(c) => Self::Cidr(c),
+        }
+    }
+}
+
+impl From<model::Peer> for Peer {
+    fn from(p: model::Peer) -> Self {
+        match p {
+            model::Peer::Any => Self::Any,
+            model::Peer::Group(n) => Self::Group(n),
+            model::Peer::Network(n) => Self::Network(n),
+            model::Peer::Cidr(c) => Self::Cidr(c),
+        }
+    }
+}
+
+impl From<Rule> for RuleSpec {
+    fn from(r: Rule) -> Self {
+        let Rule { name, direction, priority, peer, protocol, port, action } = r;
+        Self { name, direction, priority, peer: peer.into(), protocol, port, action }
+    }
+}
+
+impl From<RuleSpec> for Rule {
+    fn from(r: RuleSpec) -> Self {
+        let RuleSpec { name, direction, priority, peer, protocol, port, action } = r;
+        Self { name, direction, priority, peer: peer.into(), protocol, port, action }
+    }
+}

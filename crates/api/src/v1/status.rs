@@ -1,0 +1,141 @@
+//! What the system is doing.
+
+use serde::{Deserialize, Serialize};
+use types::NodeName;
+use utoipa::ToSchema;
+
+use crate::route::{Method, Route};
+use crate::schema;
+
+/// What the system is doing.
+pub const STATUS: Route = Route {
+    method: Method::Get,
+    path: "/api/v1/status",
+    operation: "readStatus",
+    summary: "Says what the store, the nodes and refused objects are doing",
+    body: None,
+    reply: Some("Status"),
+    public: false,
+};
+/// Which release answers.
+pub const VERSION: Route = Route {
+    method: Method::Get,
+    path: "/api/v1/version",
+    operation: "readVersion",
+    summary: "Says which release answers",
+    body: None,
+    reply: Some("Version"),
+    public: true,
+};
+/// This document.
+pub const OPENAPI: Route = Route {
+    method: Method::Get,
+    path: "/api/v1/openapi.json",
+    operation: "readOpenapi",
+    summary: "This document",
+    body: None,
+    reply: Some("OpenApi"),
+    public: true,
+};
+/// For load balancers.
+pub const HEALTH: Route = Route {
+    method: Method::Get,
+    path: "/healthz",
+    operation: "readHealth",
+    summary: "Says whether this process can serve",
+    body: None,
+    reply: Some("Health"),
+    public: true,
+};
+
+pub(crate) const ROUTES: &[Route] = &[STATUS, VERSION, OPENAPI, HEALTH];
+
+/// What the system is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Identity of the store's history.
+    pub store_id: String,
+    /// Whether the store answers.
+    pub store: Health,
+    /// The newest intent this process has seen.
+    #[schema(value_type = schema::Revision)]
+    pub revision: String,
+    /// The nodes.
+    pub nodes: Vec<NodeReport>,
+    /// Objects that cannot be compiled; what refers to them is denied.
+    pub refused: Vec<RefusedObject>,
+}
+
+/// Whether something can serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// Whether it can.
+    pub ok: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A node's last report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReport {
+    /// The node.
+    #[schema(value_type = schema::NodeName)]
+    pub node: NodeName,
+    /// Whether its agent has a session now.
+    pub connected: bool,
+    /// The newest intent its switch enforces.
+    #[schema(value_type = Option<schema::Revision>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realized_revision: Option<String>,
+    /// What it complains about.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something a node complains about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Warning {
+    /// Stable: `tunnel_neighbor_cold`, `offload_on`, `fragment_refused`, ...
+    pub code: String,
+    /// For people.
+    pub text: String,
+}
+
+/// An object that cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedObject {
+    /// The object, like `policy blue/guard`.
+    pub object: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whether the switches enforce what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Realization {
+    /// Every node that needs it has acknowledged it.
+    Realized,
+    /// Some node has not acknowledged it yet, or is away.
+    Pending,
+    /// No node needs it.
+    Unused,
+    /// It cannot be compiled, or a node refuses it; what refers to it is denied.
+    Refused,
+}
+
+/// Which release answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// `netmaster`.
+    pub name: String,
+    /// The release.
+    pub version: String,
+}

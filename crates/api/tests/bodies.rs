@@ -1,0 +1,128 @@
+//! Bodies: strict, precise about what is wrong, and writable again after reading.
+
+use api::v1::{ApplyBody, Body, Context, NetworkBody, PolicyBody, TenantBody};
+use api::{Malformed, from_slice};
+use model::Spec;
+use serde_json::json;
+use types::Name;
+
+fn blue(name: Option<&str>) -> Context {
+    Context { tenant: Some(Name::new("blue").expect("name")), name: name.map(str::to_owned) }
+}
+
+#[track_caller]
+fn malformed<T: serde::de::DeserializeOwned>(text: &str) -> Malformed {
+    from_slice::<T>(text.as_bytes()).err().expect("refused")
+}
+
+#[test]
+fn unknown_field_is_an_error_with_its_path_line_and_column() {
+    let e = malformed::<PolicyBody>("{\n  \"rules\": [\n    {\"nmae\": \"x\"}\n  ]\n}");
+    assert_eq!((e.path.as_str(), e.line), ("rules[0].nmae", 3));
+    assert!(e.reason.starts_with("unknown field `nmae`, expected one of `name`"), "{}", e.reason);
+}
+
+#[test]
+fn values_are_checked_where_they_stand() {
+    for (text, path, reason) in [
+        (r#"{"vni": 0}"#, "vni", "vni \"0\": must be 1 to 16777215"),
+        (
+            r#"{"ipv4": {"subnet": "10.0.0.1/24"}}"#,
+            "ipv4.subnet",
+            "has host bits set; the prefix is 10.0.0.0/24",
+        ),
+        (r#"{"name": "Web"}"#, "name", "may hold only lower-case letters, digits and '-'"),
+        (
+            r#"{"ipv4": {"subnet": "10.0.0.0/24", "gateway": "10.0.0"}}"#,
+            "ipv4.gateway",
+            "invalid IP address syntax",
+        ),
+        (r#"{"vni": 1} x"#, ".", "trailing characters"),
+        (r#"{"vni": 1"#, ".", "EOF while parsing an object"),
+        (r#"{"vni": 1, "vni": 2}"#, ".", "duplicate field `vni`"),
+    ] {
+        let e = malformed::<NetworkBody>(text);
+        assert_eq!(e.path, path, "{text}: {e}");
+        assert!(e.reason.contains(reason), "{text}: {e}");
+    }
+}
+
+#[test]
+fn apply_names_the_document_and_field() {
+    let body = r#"{"documents": [
+        {"kind": "tenant", "name": "blue"},
+        {"kind": "network", "tenant": "blue", "name": "web", "ipv4": {"subnet": "10.0.0.0/31"}}
+    ]}"#;
+    let e = ApplyBody::from_slice(body.as_bytes()).unwrap_err();
+    assert_eq!((e.path.as_str(), e.line), ("documents[1].ipv4.subnet", 3));
+    for (body, path, reason) in [
+        (r#"{"documents": [{"name": "x"}]}"#, "documents[0]", "missing field `kind`"),
+        (r#"{"documents": [{"kind": "pod"}]}"#, "documents[0].kind", "unknown variant `pod`"),
+        (r#"{"documents": [], "dryRun": true}"#, ".", "unknown field `dryRun`"),
+        (
+            r#"{"documents": [{"kind": "tenant", "name": "x", "vrf": 7}]}"#,
+            "documents[0].vrf",
+            "unknown field `vrf`",
+        ),
+        ("{}", ".", "missing field `documents`"),
+        ("[]", ".", ""),
+    ] {
+        let e = ApplyBody::from_slice(body.as_bytes()).unwrap_err();
+        assert_eq!(e.path, path, "{body}: {e}");
+        assert!(e.reason.contains(reason), "{body}: {e}");
+    }
+}
+
+#[test]
+fn a_body_may_repeat_the_path_but_not_contradict_it() {
+    let body: NetworkBody =
+        from_slice(br#"{"tenant": "blue", "name": "web", "ipv4": {"subnet": "10.0.0.0/24"}}"#).unwrap();
+    assert!(body.clone().into_spec(&blue(Some("web"))).is_ok());
+    let problems = body.clone().into_spec(&blue(Some("db"))).unwrap_err();
+    assert_eq!(problems[0].reason, "the path says db");
+    let green = Context { tenant: Some(Name::new("green").unwrap()), name: None };
+    assert_eq!(body.into_spec(&green).unwrap_err()[0].field, "tenant");
+
+    let wrong: TenantBody = from_slice(br#"{"kind": "network", "resourceVersion": "x"}"#).unwrap();
+    let problems = wrong.into_spec(&Context::default()).unwrap_err();
+    let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(fields, ["kind", "name", "resourceVersion"]);
+    let bad_path = Context { tenant: None, name: Some("A".into()) };
+    assert_eq!(TenantBody::default().into_spec(&bad_path).unwrap_err()[0].field, "name");
+}
+
+#[test]
+fn what_the_server_answers_can_be_written_back() {
+    let answer = json!({"documents": [
+        {"kind": "tenant", "name": "blue", "defaultAction": "allow", "resourceVersion": "7", "status": {"vrf": 1}},
+        {"kind": "policy", "tenant": "blue", "name": "p", "rules": [
+            {"name": "r", "direction": "in", "peer": {"cidr": "10.0.0.0/8"}, "protocol": "tcp", "port": "80-90", "action": "allow"},
+            {"name": "s", "direction": "egress", "peer": "any", "action": "deny"}], "resourceVersion": "8", "status": {}}
+    ]});
+    let body = ApplyBody::from_slice(answer.to_string().as_bytes()).unwrap();
+    let again = serde_json::to_vec(&body).unwrap();
+    let specs = |body: ApplyBody| -> Vec<(Spec, _)> {
+        body.documents.into_iter().map(|d| d.into_spec().expect("whole")).collect()
+    };
+    let first = specs(body);
+    assert_eq!(first[0].1, Some(types::Revision::new(7)));
+    assert_eq!(first, specs(ApplyBody::from_slice(&again).unwrap()));
+}
+
+#[test]
+fn wire_and_model_agree_on_every_field() {
+    let documents = json!([
+        {"kind": "network", "tenant": "blue", "name": "web", "ipv4": {"subnet": "10.1.1.0/24", "gateway": "10.1.1.1"},
+         "ipv6": {"subnet": "fd00::/64"}, "vni": 7},
+        {"kind": "group", "tenant": "blue", "name": "app", "network": "web", "policies": ["p"]},
+        {"kind": "endpoint", "tenant": "blue", "name": "a.b", "network": "web", "group": "app", "node": "n1", "ipv4": "10.1.1.5", "ipv6": "fd00::5"},
+        {"kind": "node", "name": "n1", "vtep": "198.18.0.1"},
+        {"kind": "tenant", "name": "blue", "defaultAction": "deny"},
+        {"kind": "policy", "tenant": "blue", "name": "p", "rules": [{"name": "r", "direction": "ingress", "priority": 5,
+         "peer": {"group": "app"}, "protocol": "udp", "port": "53", "action": "allow"}]},
+    ]);
+    let direct: Vec<Spec> = serde_json::from_value(documents.clone()).unwrap();
+    let body = ApplyBody::from_slice(json!({ "documents": documents }).to_string().as_bytes()).unwrap();
+    let wired: Vec<Spec> = body.documents.into_iter().map(|d| d.into_spec().unwrap().0).collect();
+    assert_eq!(direct, wired);
+}
