@@ -9,6 +9,8 @@
 //! refuses what a switch would refuse or would have to cut to fit.
 
 mod action;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod field;
 mod flow;
 mod flow_match;
@@ -16,15 +18,34 @@ mod port;
 mod subfield;
 mod text;
 mod version;
+mod wire;
 
 pub use action::{
     Action, Commit, Controller, Ct, Nat, NatKind, PacketInReason, PortSelection, Resubmit, ResubmitTuple,
     Zone,
 };
-pub use field::{CT_STATE_FLAGS, Field, FieldDef, Format, Header, Masking, OxmId, Prerequisite, TCP_FLAGS};
+pub use field::{
+    CT_STATE_FLAGS, Field, FieldDef, Format, Header as OxmHeader, Masking, OxmId, Prerequisite, TCP_FLAGS,
+};
 pub use flow::{Flow, FlowFlags, FlowKey};
 pub use flow_match::{FieldValue, Masked, Match, MatchError};
 pub use port::{NotAPort, Port};
 pub use subfield::SubField;
 pub use text::ParseError;
 pub use version::Version;
+pub use wire::cursor::{DecodeError, EncodeError};
+pub use wire::error::{ErrorCode, ErrorMessage};
+pub use wire::flow_mod::{ALL_TABLES, FlowMod, FlowModCommand};
+pub use wire::frame::FrameSplitter;
+pub use wire::group::{ALL_GROUPS, Bucket, BucketId, Group, GroupCommand, GroupMod, GroupType};
+pub use wire::message::{
+    BUNDLE_ATOMIC_ORDERED, BundleAdd, BundleControl, BundleStep, Features, Header, Hello, Message,
+    PacketInFormat, Role, decode, encode,
+};
+pub use wire::meter::{ALL_METERS, Band, Meter, MeterCommand, MeterFlags, MeterMod};
+pub use wire::monitor::{FlowChange, FlowUpdate, MonitorCommand, MonitorFlags, MonitorRequest};
+pub use wire::multipart::{
+    Counters, FlowFilter, FlowStats, MultipartReply, MultipartRequest, Reassembly, TableStats,
+};
+pub use wire::packet::{PacketIn, PacketOut};
+pub use wire::port::{PortDesc, PortReason, PortStatus};

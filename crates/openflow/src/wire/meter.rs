@@ -1,0 +1,173 @@
+//! Meters: `OFPT_METER_MOD` and `OFPMP_METER_CONFIG` (OpenFlow 1.5.1 sections 7.3.4.4, 7.3.5.16).
+
+use super::cursor::{DecodeError, EncodeError, Reader, Writer};
+
+/// `OFPM_ALL`: every meter, in requests.
+pub const ALL_METERS: u32 = 0xffff_ffff;
+
+/// What a [`MeterMod`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeterCommand {
+    /// Adds a meter; refused if it is there.
+    Add,
+    /// Changes a meter; refused if it is not there.
+    Modify,
+    /// Deletes it, and every flow that uses it.
+    Delete,
+}
+
+/// What a meter counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MeterFlags(pub u16);
+
+impl MeterFlags {
+    /// Rates in kilobits per second.
+    pub const KBPS: MeterFlags = MeterFlags(1);
+    /// Rates in packets per second.
+    pub const PKTPS: MeterFlags = MeterFlags(2);
+    /// Bands have a burst size.
+    pub const BURST: MeterFlags = MeterFlags(4);
+    /// Keep statistics.
+    pub const STATS: MeterFlags = MeterFlags(8);
+
+    /// Both sets.
+    #[must_use]
+    pub fn union(self, other: MeterFlags) -> MeterFlags {
+        MeterFlags(self.0 | other.0)
+    }
+}
+
+/// A rate above which something happens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Band {
+    /// Drops.
+    Drop {
+        /// The rate.
+        rate: u32,
+        /// The burst size.
+        burst: u32,
+    },
+    /// A band this crate has no name for, header included.
+    Unknown(Vec<u8>),
+}
+
+/// A meter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Meter {
+    /// Its id, from 1.
+    pub id: u32,
+    /// What it counts.
+    pub flags: MeterFlags,
+    /// Its bands.
+    pub bands: Vec<Band>,
+}
+
+/// A change to the meters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeterMod {
+    /// What it does.
+    pub command: MeterCommand,
+    /// The meter; flags and bands do not count when deleting.
+    pub meter: Meter,
+}
+
+impl MeterMod {
+    /// Deletes a meter ([`ALL_METERS`]: all) and every flow that uses it.
+    pub fn delete(id: u32) -> MeterMod {
+        MeterMod {
+            command: MeterCommand::Delete,
+            meter: Meter { id, flags: MeterFlags::default(), bands: Vec::new() },
+        }
+    }
+
+    pub(super) fn put(&self, w: &mut Writer<'_>) {
+        w.u16(match self.command {
+            MeterCommand::Add => 0,
+            MeterCommand::Modify => 1,
+            MeterCommand::Delete => 2,
+        });
+        w.u16(self.meter.flags.0);
+        w.u32(self.meter.id);
+        put_bands(w, &self.meter.bands);
+    }
+
+    pub(super) fn read(mut r: Reader<'_>) -> Result<MeterMod, DecodeError> {
+        let command = match r.u16()? {
+            0 => MeterCommand::Add,
+            1 => MeterCommand::Modify,
+            2 => MeterCommand::Delete,
+            n => return Err(DecodeError::Value { what: "meter command", value: n.into() }),
+        };
+        let (flags, id) = (MeterFlags(r.u16()?), r.u32()?);
+        Ok(MeterMod { command, meter: Meter { id, flags, bands: read_bands(r)? } })
+    }
+}
+
+impl Meter {
+    /// A meter that drops what exceeds `rate` kilobits per second.
+    pub fn kbps(id: u32, rate: u32, burst: u32) -> Meter {
+        let flags = MeterFlags::KBPS.union(MeterFlags::BURST);
+        Meter { id, flags, bands: vec![Band::Drop { rate, burst }] }
+    }
+
+    /// A meter that drops what exceeds `rate` packets per second.
+    pub fn pktps(id: u32, rate: u32, burst: u32) -> Meter {
+        let flags = MeterFlags::PKTPS.union(MeterFlags::BURST);
+        Meter { id, flags, bands: vec![Band::Drop { rate, burst }] }
+    }
+
+    /// The entries of an `OFPMP_METER_CONFIG` reply.
+    pub(super) fn read_all(mut r: Reader<'_>) -> Result<Vec<Meter>, DecodeError> {
+        let mut meters = Vec::new();
+        while !r.is_empty() {
+            let mut entry = r.structure(0, 8, "meter")?;
+            entry.skip(2)?;
+            let (flags, id) = (MeterFlags(entry.u16()?), entry.u32()?);
+            meters.push(Meter { id, flags, bands: read_bands(entry)? });
+        }
+        Ok(meters)
+    }
+
+    pub(super) fn put_all(w: &mut Writer<'_>, meters: &[Meter]) -> Result<(), EncodeError> {
+        for meter in meters {
+            let start = w.pos();
+            w.u16(0);
+            w.u16(meter.flags.0);
+            w.u32(meter.id);
+            put_bands(w, &meter.bands);
+            w.patch_len(start, start, "meter")?;
+        }
+        Ok(())
+    }
+}
+
+fn put_bands(w: &mut Writer<'_>, bands: &[Band]) {
+    for band in bands {
+        match band {
+            Band::Drop { rate, burst } => {
+                w.u16(1);
+                w.u16(16);
+                w.u32(*rate);
+                w.u32(*burst);
+                w.zeros(4);
+            }
+            Band::Unknown(bytes) => w.bytes(bytes),
+        }
+    }
+}
+
+fn read_bands(mut r: Reader<'_>) -> Result<Vec<Band>, DecodeError> {
+    let mut bands = Vec::new();
+    while !r.is_empty() {
+        let mut band = r.structure(2, 12, "meter band")?;
+        let whole = band.peek();
+        let kind = band.u32()?;
+        let (rate, burst) = (band.u32()?, band.u32()?);
+        bands.push(if kind == 1 << 16 | 16 {
+            Band::Drop { rate, burst }
+        } else {
+            Band::Unknown(whole.to_vec())
+        });
+    }
+    Ok(bands)
+}

@@ -1,0 +1,267 @@
+//! The connection against a real, private Open vSwitch (userspace datapath).
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use openflow::driver::{Backoff, BundleError, Config, Connection, Event, Events, reconnect};
+use openflow::{
+    Action, Bucket, Controller, Ct, ErrorCode, Field, Flow, FlowChange, FlowFilter, FlowKey, FlowMod,
+    FlowUpdate, Group, GroupCommand, GroupMod, GroupType, Match, Message, Meter, MeterCommand, MeterMod,
+    MonitorFlags, MonitorRequest, PacketOut, Port, Version,
+};
+use test_support::Ovs;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A switch with bridge `br0` that speaks every version.
+fn switch() -> Ovs {
+    let ovs = Ovs::start().expect("open vswitch");
+    let bridge = ["--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure"];
+    let protocols = "protocols=OpenFlow13,OpenFlow14,OpenFlow15";
+    ovs.vsctl(&[&["add-br", "br0"], bridge.as_slice(), &[protocols]].concat()).expect("bridge");
+    ovs
+}
+
+async fn open(ovs: &Ovs, version: Version) -> (Connection, Events) {
+    let config = Config { versions: vec![version], ..Config::default() };
+    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50));
+    let opening = reconnect(ovs.run_dir().join("br0.mgmt"), &config, &mut backoff);
+    tokio::time::timeout(SOON, opening).await.expect("opened")
+}
+
+async fn next(events: &mut Events) -> Event {
+    tokio::time::timeout(SOON, events.next()).await.expect("an event").expect("not closed")
+}
+
+/// The corpus, without what one bridge cannot hold twice or at all.
+fn corpus() -> BTreeMap<FlowKey, Flow> {
+    let flows = common::corpus().into_iter().map(|line| line.parse::<Flow>().expect("corpus"));
+    flows.map(|flow| (flow.key(), flow)).collect()
+}
+
+async fn install(connection: &Connection, flows: impl IntoIterator<Item = Flow>) -> Result<(), BundleError> {
+    let mods: Vec<FlowMod> = flows.into_iter().map(FlowMod::add).collect();
+    connection.bundle(&mods).await
+}
+
+/// Meters and groups the corpus refers to.
+async fn prerequisites(connection: &Connection) {
+    let mut messages = vec![Message::MeterMod(Box::new(MeterMod {
+        command: MeterCommand::Add,
+        meter: Meter::pktps(5, 10, 10),
+    }))];
+    if connection.version() >= Version::V1_5 {
+        messages.push(add_group(6));
+    }
+    connection.apply(&messages).await.expect("meter and group");
+}
+
+fn add_group(id: u32) -> Message {
+    let bucket =
+        Bucket { id: 1, weight: Some(10), actions: vec![Action::Output(Port(1))], ..Bucket::default() };
+    let group = Group { id, kind: GroupType::Select, buckets: vec![bucket], properties: Vec::new() };
+    Message::GroupMod(Box::new(GroupMod { command: GroupCommand::Add, group }))
+}
+
+async fn dump(connection: &Connection) -> BTreeMap<FlowKey, Flow> {
+    let stats = connection.dump_flows(FlowFilter::all()).await.expect("dump");
+    stats.into_iter().map(|s| (s.flow.key(), s.flow)).collect()
+}
+
+async fn corpus_survives_the_switch(version: Version) {
+    let ovs = switch();
+    let (connection, _events) = open(&ovs, version).await;
+    prerequisites(&connection).await;
+    let mut desired = corpus();
+    if version < Version::V1_5 {
+        let has_group = |flow: &Flow| flow.actions.contains(&Action::Group(6));
+        desired.retain(|_, flow| !has_group(flow));
+    }
+    if version < Version::V1_4 {
+        desired.values_mut().for_each(|flow| flow.importance = 0);
+    }
+    install(&connection, desired.values().cloned()).await.expect("install");
+    let installed = dump(&connection).await;
+    for (key, flow) in &desired {
+        let got = installed.get(key);
+        assert_eq!(got, Some(flow), "\nsent {flow}\ngot  {}", got.map(Flow::to_string).unwrap_or_default());
+    }
+    assert_eq!(installed.len(), desired.len());
+}
+
+#[tokio::test]
+async fn what_the_switch_gives_back_equals_what_was_sent() {
+    corpus_survives_the_switch(Version::V1_5).await;
+}
+
+#[tokio::test]
+async fn what_the_switch_gives_back_equals_what_was_sent_in_openflow_14() {
+    corpus_survives_the_switch(Version::V1_4).await;
+}
+
+#[tokio::test]
+async fn what_the_switch_gives_back_equals_what_was_sent_in_openflow_13() {
+    corpus_survives_the_switch(Version::V1_3).await;
+}
+
+#[tokio::test]
+async fn refused_bundle_names_the_flow_and_leaves_nothing() {
+    let ovs = switch();
+    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    install(&connection, [Flow::new(0, 1, Match::any())]).await.expect("first");
+    let good =
+        |n: u32| Flow::new(0, 100, Match::any().with(Field::InPort, n)).actions([Action::Output(Port(9))]);
+    let no_meter = Flow::new(0, 5, Match::any()).actions([Action::Meter(77)]);
+    for (bad, code) in [
+        (no_meter, ErrorCode::Standard(12, 2)),
+        (Flow::new(0, 6, Match::any()).actions([Action::Group(99)]), ErrorCode::Standard(2, 9)),
+    ] {
+        let text = bad.to_string();
+        match install(&connection, [good(1), good(2), bad, good(3)]).await {
+            Err(BundleError::Refused(failures)) => {
+                assert_eq!(failures.len(), 1, "{failures:?}");
+                assert_eq!((failures[0].index, failures[0].error.code), (2, code), "{}", failures[0]);
+                assert_eq!(failures[0].text, text);
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+        assert_eq!(dump(&connection).await.len(), 1, "{text}: something was applied");
+    }
+}
+
+#[tokio::test]
+async fn bundle_refused_at_commit_names_the_message_and_leaves_nothing() {
+    let ovs = switch();
+    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let flow = Message::FlowMod(Box::new(FlowMod::add(Flow::new(0, 1, Match::any()))));
+    // Only the commit can see that the second group is there already.
+    let messages = [add_group(1), flow, add_group(1), add_group(2)];
+    match connection.bundle_messages(&messages).await {
+        Err(BundleError::Refused(failures)) => {
+            assert_eq!((failures[0].index, failures[0].error.code), (2, ErrorCode::Standard(6, 0)));
+            assert_eq!(failures[0].to_string(), "message 2 (group 1): OFPGMFC_GROUP_EXISTS");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(dump(&connection).await.is_empty());
+    assert!(connection.groups().await.expect("groups").is_empty());
+}
+
+#[tokio::test]
+async fn flow_that_cannot_be_encoded_is_named_and_nothing_is_sent() {
+    let ovs = switch();
+    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let bad = Flow::new(0, 5, Match::any().with(Field::TcpDst, 80u16));
+    let refused = install(&connection, [Flow::new(0, 1, Match::any()), bad]).await;
+    assert!(matches!(refused, Err(BundleError::Encode { index: 1, .. })), "{refused:?}");
+    assert!(dump(&connection).await.is_empty());
+}
+
+#[tokio::test]
+async fn monitor_tells_foreign_changes_from_own() {
+    let ovs = switch();
+    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    install(&connection, [Flow::new(7, 1, Match::any())]).await.expect("before");
+    let flags = MonitorFlags::CHANGES.union(MonitorFlags::INITIAL);
+    let initial = connection.flow_monitor(vec![MonitorRequest::all(1, flags)]).await.expect("monitor");
+    assert!(
+        matches!(initial.as_slice(), [FlowUpdate::Flow(FlowChange::Initial, flow)] if flow.table == 7),
+        "{initial:?}"
+    );
+    install(&connection, [Flow::new(3, 1, Match::any()).actions([Action::resubmit(4)])]).await.expect("own");
+    let Event::Flows(own) = next(&mut events).await else { panic!("no report") };
+    assert!(own.iter().all(|update| matches!(update, FlowUpdate::Abbreviated { .. })), "{own:?}");
+    ovs.ofctl(&["-O", "OpenFlow15", "add-flow", "br0", "table=3,priority=9,actions=drop"]).expect("foreign");
+    let Event::Flows(foreign) = next(&mut events).await else { panic!("no report") };
+    let expected = FlowUpdate::Flow(FlowChange::Added, Box::new(Flow::new(3, 9, Match::any())));
+    assert_eq!(foreign, [expected]);
+    ovs.ofctl(&["-O", "OpenFlow15", "del-flows", "br0", "table=3"]).expect("foreign");
+    let Event::Flows(removed) = next(&mut events).await else { panic!("no report") };
+    assert_eq!(removed.len(), 2);
+    for update in removed {
+        assert!(matches!(update, FlowUpdate::Flow(FlowChange::Removed(_), _)), "{update:?}");
+    }
+}
+
+#[tokio::test]
+async fn packet_in_brings_userdata_and_registers() {
+    let ovs = switch();
+    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    let controller = Controller { userdata: vec![1, 2, 3], ..Controller::default() };
+    let actions = [Action::set_field(Field::Reg(3), 7u32), Action::Controller(controller)];
+    install(&connection, [Flow::new(2, 1, Match::any()).cookie(0xabc).actions(actions)])
+        .await
+        .expect("install");
+    let frame: Vec<u8> = (0..60).collect();
+    let out = PacketOut::new(Port::LOCAL, vec![Action::resubmit(2)], frame.clone());
+    connection.apply(&[Message::PacketOut(Box::new(out))]).await.expect("packet-out");
+    let Event::PacketIn(packet_in) = next(&mut events).await else { panic!("no packet-in") };
+    assert_eq!(packet_in.packet, frame);
+    assert_eq!(packet_in.userdata, [1, 2, 3]);
+    assert_eq!(packet_in.in_port(), Some(Port::LOCAL));
+    assert_eq!((packet_in.table, packet_in.cookie), (Some(2), Some(0xabc)));
+    assert_eq!(packet_in.metadata.exact(Field::Reg(3)), Some(7));
+}
+
+#[tokio::test]
+async fn ports_meters_groups_are_listed_and_ports_announced() {
+    let ovs = switch();
+    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    prerequisites(&connection).await;
+    assert_eq!(connection.meters().await.expect("meters"), [Meter::pktps(5, 10, 10)]);
+    let groups = connection.groups().await.expect("groups");
+    assert!(matches!(add_group(6), Message::GroupMod(sent) if sent.group == groups[0]), "{groups:?}");
+    let add = ["add-port", "br0", "p1", "--", "set", "interface", "p1", "type=internal", "ofport_request=5"];
+    ovs.vsctl(&add).expect("port");
+    let Event::PortStatus(status) = next(&mut events).await else { panic!("no port status") };
+    assert_eq!((status.desc.port, status.desc.name.as_str()), (Port(5), "p1"));
+    let ports = connection.ports().await.expect("ports");
+    assert!(ports.iter().any(|port| port.name == "p1" && port.port == Port(5)), "{ports:?}");
+}
+
+#[tokio::test]
+async fn dump_can_be_limited_to_a_table_or_cookies() {
+    let ovs = switch();
+    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let flow = |table, cookie| Flow::new(table, 1, Match::any()).cookie(cookie);
+    install(&connection, [flow(1, 0x10), flow(2, 0x10), flow(2, 0x20).clone()]).await.expect("install");
+    install(&connection, [flow(3, 0x11)]).await.expect("install");
+    let count = async |filter| connection.dump_flows(filter).await.expect("dump").len();
+    assert_eq!(count(FlowFilter::table(2)).await, 1);
+    assert_eq!(count(FlowFilter::all().with_cookie(0x10, 0xf0)).await, 2);
+    connection
+        .bundle(&[FlowMod::delete(openflow::ALL_TABLES, Match::any()).with_cookie(0x10, 0xf0)])
+        .await
+        .expect("delete");
+    assert_eq!(count(FlowFilter::all()).await, 1);
+}
+
+#[tokio::test]
+async fn end_of_the_switch_is_told_with_its_reason() {
+    let mut ovs = switch();
+    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    ovs.restart_vswitchd().expect("restart");
+    loop {
+        if let Event::Closed(reason) = next(&mut events).await {
+            assert!(!reason.to_string().is_empty());
+            break;
+        }
+    }
+    assert!(connection.barrier().await.is_err());
+    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    connection.barrier().await.expect("barrier");
+}
+
+#[tokio::test]
+async fn ct_actions_of_every_form_survive_the_switch() {
+    let ovs = switch();
+    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let flow = Flow::new(0, 1, Match::ip()).actions([
+        Action::Ct(Ct { table: Some(5), ..Ct::default() }),
+        Action::Ct(Ct { zone: openflow::Zone::Imm(7), ..Ct::default() }),
+    ]);
+    install(&connection, [flow.clone()]).await.expect("install");
+    assert_eq!(dump(&connection).await.into_values().collect::<Vec<_>>(), [flow]);
+}
