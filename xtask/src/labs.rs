@@ -1,0 +1,152 @@
+//! Commands that make labs: `up`, `down`, `shell`, `e2e`, `bench`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use e2e::lab::{Failpoints, Mark, Options, Purpose, StoreKind, namespaces, run as lab_run, sweep};
+use e2e::suite::{Context, Run, Suite};
+use e2e::{demo, grid, suites};
+
+use crate::programs::{self, Build};
+use crate::step::step;
+
+/// `./dev e2e`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SuiteArgs {
+    /// Which suite; all without it.
+    name: Option<String>,
+    /// On which store; both without it.
+    #[arg(long, value_enum)]
+    store: Option<StoreKind>,
+    /// One scenario.
+    #[arg(long)]
+    only: Option<String>,
+    /// Switch a named defect on: the suite must fail, at the claim that is there to catch it. `all` runs each once.
+    #[arg(long, value_name = "DEFECT")]
+    sabotage: Option<String>,
+}
+
+impl SuiteArgs {
+    /// A whole suite on one store.
+    pub fn whole(name: &str, store: StoreKind) -> Self {
+        Self { name: Some(name.to_owned()), store: Some(store), only: None, sabotage: None }
+    }
+
+    /// A suite with each of its defects.
+    pub fn sabotages(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), store: None, only: None, sabotage: Some("all".to_owned()) }
+    }
+}
+
+/// Brings the demonstration up; leaves it running unless it is a check.
+pub fn up(root: &Path, store: StoreKind, check: bool) -> Result<()> {
+    let binaries = programs::build(root, Build::Plain)?;
+    let purpose = if check { Purpose::Check } else { Purpose::Up };
+    let options = Options {
+        checkout: root.to_owned(),
+        purpose,
+        binaries,
+        store,
+        failpoints: Failpoints::default(),
+        nodes: 2,
+    };
+    let name = format!(
+        "two nodes, netmaster on {store:?}, 8 endpoints (root: namespaces, Open vSwitch, packet sockets)"
+    );
+    let context = step(&name, || Context::demo(options))?;
+    let cells = step("asking everyone from everywhere", || {
+        grid::measure(&context.lab, &context.intent, &demo::KINDS)
+    })?;
+    println!("{}", grid::table(&cells, &demo::KINDS, &context.intent));
+    let wrong = cells.iter().filter(|c| !c.holds()).count();
+    println!("{} questions asked, {wrong} answered otherwise than intent says", cells.len());
+    if !check {
+        print_how_to_use(&context);
+        context.leave_running();
+    }
+    ensure!(wrong == 0, "{wrong} answers are not as intended");
+    Ok(())
+}
+
+fn print_how_to_use(context: &Context) {
+    let (lab, master) = (&context.lab, &context.lab.master);
+    let netctl = lab.binaries().path("netctl").display().to_string();
+    println!("\nThe API is at {}. Talk to it:\n", master.api());
+    println!("  {netctl} {} policy rule-ls -t blue db-access\n", master.netctl_options().join(" "));
+    println!("Shells: ./dev shell node-1, ./dev shell blue-web-1. Remove it all: ./dev down");
+}
+
+/// Removes every lab of the checkout.
+pub fn down(root: &Path) -> Result<()> {
+    for purpose in Purpose::ALL {
+        let mark = Mark::new(root, purpose)?;
+        let swept = sweep(&mark, &root.join(".lab").join(mark.as_str()))?;
+        if swept != e2e::lab::Swept::default() {
+            println!("{mark}: {} processes killed, {} namespaces removed", swept.processes, swept.namespaces);
+        }
+    }
+    Ok(())
+}
+
+/// A shell in a namespace of the running demonstration.
+pub fn shell(root: &Path, node: &str) -> Result<()> {
+    let mark = Mark::new(root, Purpose::Up)?;
+    let all = namespaces(&mark)?;
+    let wanted = mark.netns(&node.replace('/', "-"));
+    if !all.contains(&wanted) {
+        let prefix = mark.netns("");
+        let names: Vec<_> = all.iter().filter_map(|n| n.strip_prefix(&prefix)).collect();
+        if names.is_empty() {
+            bail!("nothing is up; ./dev up first");
+        }
+        bail!("no {node} here; there are: {}", names.join(", "));
+    }
+    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    let status = lab_run::in_netns(&wanted, shell).status().context("cannot start a shell")?;
+    // Its status is that of the last command typed: not a failure of ours.
+    eprintln!("left {node} ({status})");
+    Ok(())
+}
+
+/// Runs suites, or suites with a defect.
+pub fn suite(root: &Path, args: &SuiteArgs) -> Result<()> {
+    let chosen: Vec<&Suite> =
+        suites::ALL.into_iter().filter(|s| args.name.as_deref().is_none_or(|n| n == s.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = suites::ALL.iter().map(|s| s.name).collect();
+        bail!("no suite of that name; there are: {}", names.join(", "));
+    }
+    let build = if args.sabotage.is_some() { Build::Failpoints } else { Build::Plain };
+    let binaries = programs::build(root, build)?;
+    let run = |store| Run { checkout: root.to_owned(), binaries: binaries.clone(), store };
+    for suite in chosen {
+        match args.sabotage.as_deref() {
+            // The defects are in the switch programming and the use cases: one store is enough.
+            Some(defect) => sabotage(suite, &run(args.store.unwrap_or(StoreKind::Sqlite)), defect)?,
+            None => {
+                let stores = args.store.map_or(vec![StoreKind::Sqlite, StoreKind::Etcd], |s| vec![s]);
+                for store in stores {
+                    let name = format!("e2e {} on {store:?}", suite.name);
+                    let held = step(&name, || suite.run(&run(store), args.only.as_deref()))?;
+                    println!("{name}: {held} scenarios passed");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<()> {
+    let known = suite.sabotages.iter().map(|s| s.defect);
+    let defects: Vec<_> = if defect == "all" { known.collect() } else { vec![defect] };
+    for defect in &defects {
+        step(&format!("e2e {} with {defect} must fail", suite.name), || suite.sabotage(run, defect))?;
+    }
+    println!("e2e {}: {} defects caught", suite.name, defects.len());
+    Ok(())
+}
+
+/// Runs benchmarks.
+pub fn bench(_root: &Path, name: Option<&str>, _json: bool) -> Result<()> {
+    bail!("no benchmark {}", name.unwrap_or("yet"))
+}

@@ -1,0 +1,32 @@
+//! Steps: each says what it does, and how long it took.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+/// Runs one step, with its name before and its time after.
+pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("==> {name}");
+    let start = Instant::now();
+    let result = work().with_context(|| name.to_owned());
+    let how = if result.is_ok() { "" } else { "FAILED after " };
+    eprintln!("    {how}{:.1} s", start.elapsed().as_secs_f32());
+    result
+}
+
+/// Runs a command to its end, its output going to ours.
+pub fn run(command: &mut Command) -> Result<()> {
+    let line = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = line.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let status = command.status().with_context(|| format!("cannot run {line}"))?;
+    ensure!(status.success(), "{line}: {status}");
+    Ok(())
+}
+
+/// A `cargo` command.
+pub fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(args);
+    command
+}

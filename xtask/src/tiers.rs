@@ -1,0 +1,87 @@
+//! `./dev test`: everything CI runs, in tiers, each with its time and its budget (docs/testing.md).
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use e2e::lab::StoreKind;
+use e2e::suites;
+
+use crate::check;
+use crate::labs::{self, SuiteArgs};
+use crate::programs::{self, Build};
+use crate::step::{cargo, run, step};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Runs all tiers; stops at the first that fails.
+pub fn run_all(root: &Path) -> Result<()> {
+    let mut times = Vec::new();
+    let mut tier = |name: &str, budget: Duration, work: &mut dyn FnMut() -> Result<()>| -> Result<()> {
+        let start = Instant::now();
+        let result = step(&format!("tier: {name}"), work);
+        let took = start.elapsed();
+        let over = if took > budget { "  OVER BUDGET" } else { "" };
+        times.push(format!("{:>7.1} s of {:>5} s  {name}{over}", took.as_secs_f32(), budget.as_secs()));
+        if result.is_err() {
+            eprintln!("{}", times.join("\n"));
+        }
+        result
+    };
+    tier("build", 20 * MINUTE, &mut || run(&mut cargo(&["build", "-q", "--workspace", "--all-targets"])))?;
+    tier("check", 20 * MINUTE, &mut || check::run_all(root))?;
+    tier("unit and property tests", 10 * MINUTE, &mut || unit(root))?;
+    for suite in suites::ALL {
+        for store in [StoreKind::Sqlite, StoreKind::Etcd] {
+            let name = format!("e2e {} on {store:?}", suite.name);
+            tier(&name, 5 * MINUTE, &mut || labs::suite(root, &SuiteArgs::whole(suite.name, store)))?;
+        }
+        let name = format!("e2e {} with each defect", suite.name);
+        let each = u32::try_from(suite.sabotages.len())?;
+        tier(&name, each * MINUTE, &mut || labs::suite(root, &SuiteArgs::sabotages(suite.name)))?;
+    }
+    tier("no failpoints in the release build", 20 * MINUTE, &mut || no_failpoints(root))?;
+    println!("{}", times.join("\n"));
+    Ok(())
+}
+
+/// Unit, property and component tests of every crate. nextest where it is installed, for its groups and its summary;
+/// plain `cargo test` runs the same tests.
+fn unit(root: &Path) -> Result<()> {
+    let nextest =
+        Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    let mut command = if nextest {
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        eprintln!("    cargo-nextest is not installed: cargo test runs the same tests");
+        cargo(&["test", "-q", "--workspace", "--no-fail-fast"])
+    };
+    run(command.current_dir(root))
+}
+
+/// The programs we ship hold no failpoint: neither the machinery nor the name of a single one of ours.
+fn no_failpoints(root: &Path) -> Result<()> {
+    let with = programs::build(root, Build::Failpoints)?;
+    let shipped = programs::build(root, Build::Release)?;
+    let mut names: Vec<&str> =
+        suites::ALL.iter().flat_map(|s| s.sabotages.iter().map(|x| x.defect)).collect();
+    // How the crate `fail` reads its configuration.
+    names.push("FAILPOINTS");
+    let programs = ["netmaster", "netplugin", "selvage-cni"];
+    let read = |dir: &e2e::lab::Binaries| -> Result<Vec<Vec<u8>>> {
+        programs.iter().map(|p| Ok(std::fs::read(dir.path(p))?)).collect()
+    };
+    let (with, shipped) = (read(&with)?, read(&shipped)?);
+    for name in names {
+        // The search itself is tested: in a build with failpoints each name is found.
+        ensure!(with.iter().any(|p| holds(p, name)), "{name} is in no program with failpoints");
+        let bad = programs.iter().zip(&shipped).find(|(_, p)| holds(p, name));
+        ensure!(bad.is_none(), "{} holds the failpoint {name}", bad.map_or("", |(n, _)| n));
+    }
+    Ok(())
+}
+
+fn holds(program: &[u8], name: &str) -> bool {
+    program.windows(name.len()).any(|w| w == name.as_bytes())
+}
