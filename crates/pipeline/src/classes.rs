@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use node_state::Endpoint;
 use sha2::{Digest, Sha256};
 use types::{GroupId, IpCidr, Vni, VrfId};
 
@@ -84,11 +85,19 @@ impl Classes {
     /// Cuts the address space of every VRF by the sets named there.
     pub(crate) fn build(view: &View<'_>, named: &BTreeMap<VrfId, BTreeSet<AddressSet>>) -> Self {
         let none = BTreeSet::new();
-        let vrfs = view.vrfs.keys().map(|vrf| (*vrf, partition(view, *vrf, named.get(vrf).unwrap_or(&none))));
-        let vrfs: Vec<_> = vrfs.collect();
+        let mut members: BTreeMap<VrfId, Vec<&Endpoint>> = BTreeMap::new();
+        for member in view.members.values() {
+            members.entry(member.endpoint.vrf).or_default().push(member.endpoint);
+        }
+        let mut vrfs = Vec::new();
+        for vrf in view.vrfs.keys() {
+            let members = members.remove(vrf).unwrap_or_default();
+            let parts = partition(view, *vrf, &members, named.get(vrf).unwrap_or(&none));
+            vrfs.push((*vrf, members, parts));
+        }
         let contents =
-            vrfs.iter().flat_map(|(vrf, parts)| parts.values().map(|sets| (*vrf, sets.clone()))).collect();
-        let ids = assign_ids(&contents, hash);
+            vrfs.iter().flat_map(|(vrf, _, parts)| parts.values().map(|sets| (*vrf, sets.clone())));
+        let ids = assign_ids(&contents.collect(), hash);
 
         let mut classes = Self::default();
         for (content, id) in &ids {
@@ -96,23 +105,19 @@ impl Classes {
                 classes.members.entry((content.0, *set)).or_default().insert(*id);
             }
         }
-        for (vrf, parts) in vrfs {
+        for (vrf, members, parts) in vrfs {
             let id_of = |sets: Vec<AddressSet>| ids.get(&(vrf, sets)).copied();
             let parts = parts.into_iter().filter_map(|(prefix, sets)| id_of(sets).map(|id| (prefix, id)));
-            classes.add_vrf(vrf, parts.collect());
-        }
-        for member in view.members.values() {
-            let vrf = member.endpoint.vrf;
-            for &address in &member.endpoint.addresses {
-                if let Some(id) = classes.lookup(vrf, address) {
-                    classes.hosts.insert((vrf, address), id);
-                }
-            }
+            classes.add_vrf(vrf, &members, parts.collect());
         }
         classes
     }
 
-    fn add_vrf(&mut self, vrf: VrfId, parts: BTreeMap<Prefix, ClassId>) {
+    fn add_vrf(&mut self, vrf: VrfId, members: &[&Endpoint], parts: BTreeMap<Prefix, ClassId>) {
+        for &address in members.iter().flat_map(|e| &e.addresses) {
+            let id = parts.get(&(address, IpCidr::host(address).len()));
+            self.hosts.extend(id.map(|id| ((vrf, address), *id)));
+        }
         let mut above: Vec<(IpCidr, ClassId)> = Vec::new();
         for ((addr, len), id) in parts {
             let cidr = IpCidr::containing(addr, len);
@@ -127,15 +132,6 @@ impl Classes {
     /// The classes inside a set.
     pub(crate) fn of(&self, vrf: VrfId, set: AddressSet) -> impl Iterator<Item = ClassId> + '_ {
         self.members.get(&(vrf, set)).into_iter().flatten().copied()
-    }
-
-    /// The class of an address, as the longest-prefix map of DstClass gives it.
-    fn lookup(&self, vrf: VrfId, addr: IpAddr) -> Option<ClassId> {
-        let bits = if addr.is_ipv4() { 32 } else { 128 };
-        (0..=bits).rev().find_map(|len| {
-            let prefix = (IpCidr::containing(addr, len).addr(), len);
-            self.prefixes.get(&(vrf, prefix)).copied()
-        })
     }
 }
 
@@ -153,7 +149,12 @@ fn prefixes_of(view: &View<'_>, vrf: VrfId, set: AddressSet) -> Vec<IpCidr> {
 }
 
 /// Every interesting prefix of a VRF with the sets it lies in.
-fn partition(view: &View<'_>, vrf: VrfId, named: &BTreeSet<AddressSet>) -> BTreeMap<Prefix, Vec<AddressSet>> {
+fn partition(
+    view: &View<'_>,
+    vrf: VrfId,
+    members: &[&Endpoint],
+    named: &BTreeSet<AddressSet>,
+) -> BTreeMap<Prefix, Vec<AddressSet>> {
     let mut own: BTreeMap<Prefix, BTreeSet<AddressSet>> = BTreeMap::new();
     own.entry((IpAddr::from([0u8; 4]), 0)).or_default();
     own.entry((IpAddr::from([0u8; 16]), 0)).or_default();
@@ -162,9 +163,9 @@ fn partition(view: &View<'_>, vrf: VrfId, named: &BTreeSet<AddressSet>) -> BTree
             own.entry((cidr.addr(), cidr.len())).or_default().insert(set);
         }
     }
-    for member in view.members.values().filter(|m| m.endpoint.vrf == vrf) {
-        let group = member.endpoint.group.map(AddressSet::Group).filter(|set| named.contains(set));
-        for &address in &member.endpoint.addresses {
+    for endpoint in members {
+        let group = endpoint.group.map(AddressSet::Group).filter(|set| named.contains(set));
+        for &address in &endpoint.addresses {
             let host = IpCidr::host(address);
             own.entry((host.addr(), host.len())).or_default().extend(group);
         }
@@ -206,3 +207,6 @@ fn hash((vrf, sets): &Content, salt: u32) -> u32 {
     let digest = Sha256::digest(text.as_bytes());
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,10 +84,10 @@ impl<'a> View<'a> {
                 Err(e) => drop(refused.insert(FragmentKey::Network(network.vni), e)),
             }
         }
-        for (id, vrf, key) in state.groups().map(|g| (g, g.vrf, FragmentKey::Group(g.id))) {
-            match view.check_vrf(vrf) {
-                Ok(()) => drop(view.groups.insert(id.id, id)),
-                Err(e) => drop(refused.insert(key, e)),
+        for group in state.groups() {
+            match view.check_vrf(group.vrf) {
+                Ok(()) => drop(view.groups.insert(group.id, group)),
+                Err(e) => drop(refused.insert(FragmentKey::Group(group.id), e)),
             }
         }
         for policy in state.policies() {

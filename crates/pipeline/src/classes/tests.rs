@@ -1,0 +1,136 @@
+use super::*;
+use crate::render::{Local, Ports};
+use crate::view::Refused;
+use node_state::{Fragment, NodeState};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn fragment(value: serde_json::Value) -> Fragment {
+    serde_json::from_value(value).unwrap()
+}
+
+/// A VRF, a network 10.1.1.0/24 and fd00:1::/64, and endpoints (host, group).
+fn state(endpoints: &[(u8, u32)]) -> NodeState {
+    let mut fragments = vec![
+        fragment(json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a"]}})),
+        fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": ["a"], "subnets": [
+            {"cidr": "10.1.1.0/24", "gateway": null}, {"cidr": "fd00:1::/64", "gateway": null}]}})),
+    ];
+    for (host, group) in endpoints {
+        let group = (*group > 0).then_some(*group);
+        fragments.push(fragment(json!({"endpoint": {
+            "uid": u64::from(*host) + 1, "name": format!("e{host}"), "vrf": 1, "vni": 101, "group": group,
+            "mac": format!("0a:58:00:00:01:{host:02x}"), "node": "a",
+            "addresses": [format!("10.1.1.{host}"), format!("fd00:1::{host:x}")]}})));
+    }
+    fragments.into_iter().collect()
+}
+
+fn vrf() -> VrfId {
+    VrfId::new(1).unwrap()
+}
+
+fn classes(state: &NodeState, named: &BTreeSet<AddressSet>) -> Classes {
+    let local = Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() };
+    let view = View::new(state, &local, &Ports::default(), &mut Refused::new());
+    Classes::build(&view, &BTreeMap::from([(vrf(), named.clone())]))
+}
+
+/// The class DstClass gives an address: longest prefix.
+fn lookup(classes: &Classes, address: IpAddr) -> ClassId {
+    let longest = classes.prefixes.iter().filter(|((_, (a, len)), _)| {
+        a.is_ipv4() == address.is_ipv4() && IpCidr::containing(*a, *len).contains(address)
+    });
+    *longest.max_by_key(|((_, (_, len)), _)| *len).unwrap().1
+}
+
+fn set() -> impl Strategy<Value = AddressSet> {
+    let cidr = |a: IpAddr, len| AddressSet::Cidr(IpCidr::containing(a, len));
+    prop_oneof![
+        (1u64..4).prop_map(|g| AddressSet::Group(GroupId::new(g).unwrap())),
+        Just(AddressSet::Network(Vni::new(101).unwrap())),
+        (any::<u8>(), 0u8..=32).prop_map(move |(h, len)| cidr(IpAddr::from([10, 1, 1, h]), len)),
+        (any::<u8>(), 0u8..=128)
+            .prop_map(move |(h, len)| cidr(IpAddr::from([0xfd00, 1, 0, 0, 0, 0, 0, u16::from(h)]), len)),
+    ]
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        4 => any::<u8>().prop_map(|h| IpAddr::from([10, 1, 1, h])),
+        4 => any::<u8>().prop_map(|h| IpAddr::from([0xfd00, 1, 0, 0, 0, 0, 0, u16::from(h)])),
+        1 => any::<[u8; 4]>().prop_map(IpAddr::from),
+        1 => any::<[u8; 16]>().prop_map(IpAddr::from),
+    ]
+}
+
+proptest! {
+    /// Brute force: two addresses share a class exactly when they are in the same sets, and the classes of a set are
+    /// those of its addresses.
+    #[test]
+    fn an_address_has_the_class_of_its_sets(
+        hosts in prop::collection::btree_map(2u8..30, 0u32..4, 0..12),
+        named in prop::collection::btree_set(set(), 0..8),
+        addresses in prop::collection::vec(address(), 30),
+    ) {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        let state = state(&hosts);
+        let classes = classes(&state, &named);
+        let inside = |set: &AddressSet, a: IpAddr| match set {
+            AddressSet::Cidr(c) => c.contains(a),
+            AddressSet::Network(_) => state.networks().any(|n| n.subnets.iter().any(|s| s.cidr.contains(a))),
+            AddressSet::Group(g) => state.endpoints().any(|e| e.group == Some(*g) && e.addresses.contains(&a)),
+        };
+        let own = state.endpoints().flat_map(|e| e.addresses.clone());
+        let seen: Vec<(Vec<AddressSet>, ClassId)> = addresses.into_iter().chain(own).map(|a| {
+            let sets = named.iter().filter(|s| inside(s, a)).copied().collect();
+            (sets, lookup(&classes, a))
+        }).collect();
+        for (sets, class) in &seen {
+            for set in &named {
+                let member = classes.of(vrf(), *set).any(|c| c == *class);
+                prop_assert_eq!(member, sets.contains(set), "{} of {}", class, set);
+            }
+            for (other_sets, other) in &seen {
+                prop_assert_eq!(sets == other_sets, class == other);
+            }
+        }
+        for endpoint in state.endpoints() {
+            for address in &endpoint.addresses {
+                prop_assert_eq!(classes.hosts[&(vrf(), *address)], lookup(&classes, *address));
+            }
+        }
+    }
+}
+
+fn contents(groups: impl IntoIterator<Item = u64>) -> BTreeSet<Content> {
+    let content = |g| (vrf(), vec![AddressSet::Group(GroupId::new(g).unwrap())]);
+    groups.into_iter().map(content).collect()
+}
+
+#[test]
+fn colliding_contents_never_share_a_class() {
+    // Four bits of hash: fifteen contents cannot but collide, and 0 is not given out.
+    let ids = assign_ids(&contents(1..=15), |content, salt| hash(content, salt) & 0xf);
+    let distinct: BTreeSet<_> = ids.values().collect();
+    assert_eq!((ids.len(), distinct.len()), (15, 15));
+    assert!(ids.values().all(|id| id.get() != ClassId::UNKNOWN));
+}
+
+#[test]
+fn no_class_is_renumbered_when_another_goes() {
+    let all = assign_ids(&contents(1..=40), hash);
+    for gone in 1..=40 {
+        for (content, id) in assign_ids(&contents((1..=40).filter(|g| *g != gone)), hash) {
+            assert_eq!(all[&content], id, "{content:?} was renumbered when {gone} went");
+        }
+    }
+}
+
+#[test]
+fn the_same_sets_in_two_vrfs_are_two_classes() {
+    let other = (VrfId::new(2).unwrap(), contents([1]).pop_first().unwrap().1);
+    let both = contents([1]).into_iter().chain([other]).collect();
+    let ids: BTreeSet<_> = assign_ids(&both, hash).into_values().collect();
+    assert_eq!(ids.len(), 2);
+}

@@ -1,0 +1,252 @@
+//! The rendered flows of two nodes against policy in plain words: random clusters, random packets, both families.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::net::IpAddr;
+
+use node_state::Endpoint;
+use openflow::Field;
+use pipeline::{FlowSet, render};
+use proptest::prelude::*;
+use support::evaluator::{Evaluator, Outcome, Packet};
+use support::world::{Opening, TUNNEL, VTEPS, World, world};
+use types::{Direction, Family, MacAddr, Verdict};
+
+const NEW: u128 = 0x21;
+
+fn packet(src: &Endpoint, from: IpAddr, mac: MacAddr, to: IpAddr, opening: &Opening) -> Packet {
+    let packet = Packet::default()
+        .with(Field::InPort, src.uid.get())
+        .with(Field::EthSrc, src.mac)
+        .with(Field::EthDst, mac)
+        .with(Field::IpProto, opening.protocol)
+        .with(Field::NwTtl, 64u8);
+    let packet = match from {
+        IpAddr::V4(_) => {
+            packet.with(Field::EthType, 0x0800u16).with(Field::Ipv4Src, from).with(Field::Ipv4Dst, to)
+        }
+        IpAddr::V6(_) => {
+            packet.with(Field::EthType, 0x86ddu16).with(Field::Ipv6Src, from).with(Field::Ipv6Dst, to)
+        }
+    };
+    match (opening.protocol, from) {
+        (6, _) => packet.with(Field::TcpDst, opening.port).with(Field::TcpFlags, 2u8),
+        (17, _) => packet.with(Field::UdpDst, opening.port),
+        (132, _) => packet.with(Field::SctpDst, opening.port),
+        (1, _) => packet.with(Field::Icmpv4Type, 8u8),
+        (58, _) => packet.with(Field::Icmpv6Type, 128u8),
+        _ => packet,
+    }
+}
+
+/// What arrives at the other end of the tunnel.
+fn through_tunnel(sent: &Packet, from_node: usize) -> Packet {
+    let mut fresh = Packet::default().with(Field::InPort, TUNNEL);
+    for field in [
+        Field::EthSrc,
+        Field::EthDst,
+        Field::EthType,
+        Field::IpProto,
+        Field::NwTtl,
+        Field::Ipv4Src,
+        Field::Ipv4Dst,
+        Field::Ipv6Src,
+        Field::Ipv6Dst,
+        Field::TcpDst,
+        Field::TcpFlags,
+        Field::UdpDst,
+        Field::SctpDst,
+        Field::Icmpv4Type,
+        Field::Icmpv6Type,
+        Field::TunId,
+    ] {
+        fresh.set(field, sent.get(field));
+    }
+    fresh.with(Field::TunSrc, VTEPS[from_node].parse::<IpAddr>().unwrap())
+}
+
+struct Cluster {
+    flows: [FlowSet; 2],
+}
+
+impl Cluster {
+    fn new(world: &World) -> Self {
+        let flows = [0, 1].map(|node| render(&world.state, &world.local(node), &world.ports()).flows);
+        Self { flows }
+    }
+
+    fn at(&self, node: usize, packet: Packet) -> Outcome {
+        Evaluator::new(&self.flows[node]).run(packet, NEW)
+    }
+
+    /// Ports the packet comes out by in the whole cluster, with the rules committed at each node.
+    fn send(&self, node: usize, packet: Packet) -> (Vec<u32>, [Option<(u32, u32)>; 2]) {
+        let mut ports = Vec::new();
+        let mut committed = [None, None];
+        let outcome = self.at(node, packet);
+        committed[node] = outcome.committed;
+        for (port, sent) in outcome.sent {
+            if port != u32::from(TUNNEL) {
+                ports.push(port);
+                continue;
+            }
+            let other = 1 - node;
+            assert_eq!(
+                sent.get(Field::TunDst),
+                u128::from(u32::from(VTEPS[other].parse::<std::net::Ipv4Addr>().unwrap()))
+            );
+            let arrived = self.at(other, through_tunnel(&sent, node));
+            committed[other] = arrived.committed;
+            for (port, _) in arrived.sent {
+                assert_ne!(port, u32::from(TUNNEL), "a packet went back into the tunnel");
+                ports.push(port);
+            }
+        }
+        (ports, committed)
+    }
+}
+
+fn pick<T>(items: &[T], at: prop::sample::Index) -> &T {
+    &items[at.index(items.len())]
+}
+
+#[derive(Clone, Debug)]
+struct Shot {
+    src: prop::sample::Index,
+    dst: prop::sample::Index,
+    mac: prop::sample::Index,
+    v6: bool,
+    honest: bool,
+    opening: Opening,
+}
+
+fn shot() -> impl Strategy<Value = Shot> {
+    let protocol = prop::sample::select(vec![6u8, 17, 132, 1, 47]);
+    let port = prop::sample::select(vec![53u16, 79, 80, 81, 82, 1000, 1001]);
+    let index = any::<prop::sample::Index>;
+    (index(), index(), index(), any::<bool>(), prop::bool::weighted(0.8), protocol, port).prop_map(
+        |(src, dst, mac, v6, honest, protocol, port)| {
+            let protocol = if v6 && protocol == 1 { 58 } else { protocol };
+            Shot { src, dst, mac, v6, honest, opening: Opening { protocol, port } }
+        },
+    )
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// Delivered to the addressed endpoint and to nobody else, exactly when both ends' policies allow it; the label
+    /// names the deciding rules; nothing ever reaches another VRF.
+    #[test]
+    fn flows_do_what_policy_says(world in world(), shots in prop::collection::vec(shot(), 60)) {
+        let _defects = support::sabotage();
+        let cluster = Cluster::new(&world);
+        let endpoints: Vec<_> = world.state.endpoints().collect();
+        for shot in shots {
+            let (src, dst) = (*pick(&endpoints, shot.src), *pick(&endpoints, shot.dst));
+            let family = usize::from(shot.v6);
+            let (from, to) = (src.addresses[family], dst.addresses[family]);
+            // The address in the sender's own VRF: the same endpoint, its twin, or nobody.
+            let target = endpoints.iter().copied().find(|e| e.vrf == src.vrf && e.addresses.contains(&to));
+            let neighbour = dst.vni == src.vni;
+            let honest_mac = if neighbour { dst.mac } else { pipeline::GATEWAY_MAC };
+            let mac = if shot.honest { honest_mac } else { pick(&endpoints, shot.mac).mac };
+            let (ports, committed) =
+                cluster.send(world.node_of(src), packet(src, from, mac, to, &shot.opening));
+
+            let reachable = target.filter(|t| t.uid != src.uid).filter(|t| {
+                let family = Family::of(to);
+                (mac == t.mac && t.vni == src.vni)
+                    || (mac == pipeline::GATEWAY_MAC && world.routed(src, family) && world.routed(t, family))
+            });
+            let verdicts = target.map(|t| {
+                let egress = world.judge(src, Direction::Egress, to, &shot.opening);
+                let ingress = world.judge(t, Direction::Ingress, from, &shot.opening);
+                (egress, ingress)
+            });
+            let allowed = |v: &((Verdict, u32), (Verdict, u32))| v.0.0 == Verdict::Allow && v.1.0 == Verdict::Allow;
+            match (reachable, verdicts.filter(allowed)) {
+                (Some(t), Some((egress, ingress))) => {
+                    prop_assert_eq!(&ports, &vec![t.uid.get() as u32], "{:?} {:?}", shot, verdicts);
+                    let (here, there) = (world.node_of(src), world.node_of(t));
+                    prop_assert_eq!(committed[here].map(|c| c.0), Some(egress.1), "egress rule");
+                    prop_assert_eq!(committed[there].map(|c| c.1), Some(ingress.1), "ingress rule");
+                }
+                _ => prop_assert!(ports.is_empty(), "{:?} {:?} {:?} went to {:?}", shot, reachable, verdicts, ports),
+            }
+        }
+    }
+
+    /// A sender's other lies: addresses that are not its own, unknown sources from the tunnel, unknown tunnel sources.
+    #[test]
+    fn nothing_false_gets_in(world in world(), shots in prop::collection::vec(shot(), 20)) {
+        let _defects = support::sabotage();
+        let cluster = Cluster::new(&world);
+        let endpoints: Vec<_> = world.state.endpoints().collect();
+        for shot in shots {
+            let (src, dst) = (*pick(&endpoints, shot.src), *pick(&endpoints, shot.dst));
+            let family = usize::from(shot.v6);
+            let (to, stranger): (_, IpAddr) =
+                (dst.addresses[family], if shot.v6 { "fd00:1::99" } else { "10.1.1.99" }.parse().unwrap());
+            let other = pick(&endpoints, shot.mac).addresses[family];
+            let node = world.node_of(src);
+            for false_source in [stranger, other] {
+                if !src.addresses.contains(&false_source) {
+                    let (ports, _) = cluster.send(node, packet(src, false_source, dst.mac, to, &shot.opening));
+                    prop_assert!(ports.is_empty(), "{} from {:?}", false_source, src);
+                }
+            }
+            let honest = packet(src, src.addresses[family], dst.mac, to, &shot.opening);
+            let (ports, _) = cluster.send(node, honest.clone().with(Field::EthSrc, 0x0a58_ffff_ffffu64));
+            prop_assert!(ports.is_empty(), "a foreign MAC");
+            let (ports, _) = cluster.send(node, honest.clone().with(Field::VlanVid, 0x1007u16));
+            prop_assert!(ports.is_empty(), "a VLAN tag");
+
+            let tunnelled = |from: IpAddr| through_tunnel(&packet(src, from, dst.mac, to, &shot.opening).with(Field::TunId, dst.vni.get()), 1);
+            let arrives = |p: Packet| cluster.at(0, p).sent;
+            prop_assert!(arrives(tunnelled(stranger)).is_empty(), "an unknown source from the tunnel");
+            let stray = tunnelled(src.addresses[family]).with(Field::TunSrc, "192.0.2.9".parse::<IpAddr>().unwrap());
+            prop_assert!(arrives(stray).is_empty(), "an unknown tunnel source");
+            let ourselves = tunnelled(src.addresses[family]).with(Field::TunSrc, VTEPS[0].parse::<IpAddr>().unwrap());
+            prop_assert!(arrives(ourselves).is_empty(), "ourselves as tunnel source");
+        }
+    }
+}
+
+/// A fragment that was refused or has not arrived must not open what was closed.
+fn lost(world: &World, at: prop::sample::Index) -> World {
+    let keys: Vec<_> = world.state.fragments().map(|(key, _)| key.clone()).collect();
+    let mut state = world.state.clone();
+    state.remove(pick(&keys, at));
+    World { state }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn losing_a_fragment_never_opens(
+        world in world(),
+        gone in any::<prop::sample::Index>(),
+        shots in prop::collection::vec(shot(), 40),
+    ) {
+        let whole = Cluster::new(&world);
+        let poorer = Cluster::new(&lost(&world, gone));
+        let endpoints: Vec<_> = world.state.endpoints().collect();
+        for shot in shots {
+            let (src, dst) = (*pick(&endpoints, shot.src), *pick(&endpoints, shot.dst));
+            let family = usize::from(shot.v6);
+            let mac = if dst.vni == src.vni { dst.mac } else { pipeline::GATEWAY_MAC };
+            let packet = packet(src, src.addresses[family], mac, dst.addresses[family], &shot.opening);
+            let (before, _) = whole.send(world.node_of(src), packet.clone());
+            let (after, _) = poorer.send(world.node_of(src), packet);
+            prop_assert!(after.is_empty() || after == before, "{:?} opened to {:?}", shot, after);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Runs packets through a FlowSet as the switch would: lookup with conjunctions, registers, resubmit, conntrack.
+//!
+//! Stricter than a switch: two flows of one priority that match one packet and do different things fail the test.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use openflow::{Action, Commit, Field, FlowKey, Port, SubField};
+use pipeline::{FlowEntry, FlowSet};
+
+/// A packet with its metadata: absent fields are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packet(BTreeMap<Field, u128>);
+
+impl Packet {
+    pub fn with(mut self, field: Field, value: impl Into<openflow::FieldValue>) -> Self {
+        self.set(field, value.into().0);
+        self
+    }
+
+    /// Registers wider than 32 bits are made of plain ones.
+    pub fn get(&self, field: Field) -> u128 {
+        match field {
+            Field::XxReg(n) => (0..4).fold(0, |v, i| v << 32 | self.get(Field::Reg(n * 4 + i))),
+            field => self.0.get(&field).copied().unwrap_or(0),
+        }
+    }
+
+    pub fn set(&mut self, field: Field, value: u128) {
+        match field {
+            Field::XxReg(n) => (0..4).for_each(|i| {
+                self.set(Field::Reg(n * 4 + i), value >> (32 * (3 - u32::from(i))) & 0xffff_ffff);
+            }),
+            field => drop(self.0.insert(field, value)),
+        }
+    }
+
+    pub fn bits(&self, bits: SubField) -> u128 {
+        (self.get(bits.field()) & bits.mask()) >> bits.offset()
+    }
+
+    fn set_bits(&mut self, bits: SubField, value: u128) {
+        let rest = self.get(bits.field()) & !bits.mask();
+        self.set(bits.field(), rest | value << bits.offset());
+    }
+
+    fn matches(&self, key: &FlowKey) -> bool {
+        key.matches.iter().all(|(field, m)| self.get(field) & m.mask == m.value)
+    }
+}
+
+/// What came of a packet: each copy sent, with its metadata, and whether a connection was committed.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub sent: Vec<(u32, Packet)>,
+    /// Egress and ingress rule in the label.
+    pub committed: Option<(u32, u32)>,
+}
+
+/// The flows of a table, highest priority first.
+type Lookup<'f> = BTreeMap<Reverse<u16>, Vec<(&'f FlowKey, &'f FlowEntry)>>;
+
+/// A FlowSet ready for lookups.
+pub struct Evaluator<'f>(BTreeMap<u8, Lookup<'f>>);
+
+impl<'f> Evaluator<'f> {
+    pub fn new(flows: &'f FlowSet) -> Self {
+        let mut tables: BTreeMap<u8, Lookup<'_>> = BTreeMap::new();
+        for (key, entry) in flows.iter() {
+            let table = tables.entry(key.table).or_default();
+            table.entry(Reverse(key.priority)).or_default().push((key, entry));
+        }
+        Self(tables)
+    }
+
+    /// Sends a packet in; `ct_state` is what conntrack will say of it.
+    pub fn run(&self, mut packet: Packet, ct_state: u128) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.table(0, &mut packet, ct_state, &mut outcome, 0);
+        outcome
+    }
+
+    fn table(&self, table: u8, packet: &mut Packet, ct: u128, outcome: &mut Outcome, depth: usize) {
+        assert!(depth < 64, "resubmits too deep");
+        if let Some(entry) = self.lookup(table, packet) {
+            self.execute(&entry.actions, packet, ct, outcome, depth);
+        }
+    }
+
+    fn lookup(&self, table: u8, packet: &Packet) -> Option<&'f FlowEntry> {
+        for flows in self.0.get(&table)?.values() {
+            let matching: Vec<_> = flows.iter().filter(|(key, _)| packet.matches(key)).collect();
+            let mut found: Vec<&FlowEntry> = Vec::new();
+            let mut clauses: BTreeMap<u32, (u8, Vec<u8>)> = BTreeMap::new();
+            for (_, entry) in &matching {
+                let conjunctive = entry.actions.iter().any(|a| matches!(a, Action::Conjunction { .. }));
+                if !conjunctive {
+                    found.push(entry);
+                }
+                for action in &entry.actions {
+                    if let Action::Conjunction { id, clause, n_clauses } = *action {
+                        let (n, have) = clauses.entry(id).or_insert((n_clauses, Vec::new()));
+                        assert_eq!(*n, n_clauses, "conjunction {id:#x} with two sizes");
+                        have.push(clause);
+                    }
+                }
+            }
+            for (id, (n, have)) in clauses {
+                if (1..=n).all(|k| have.contains(&k)) {
+                    let whole = packet.clone().with(Field::ConjId, id);
+                    let hit = flows
+                        .iter()
+                        .find(|(key, _)| key.matches.get(Field::ConjId).is_some() && whole.matches(key));
+                    found.push(hit.unwrap_or_else(|| panic!("conjunction {id:#x} leads nowhere")).1);
+                }
+            }
+            if let Some(first) = found.first() {
+                let same = found.iter().all(|e| e.actions == first.actions);
+                assert!(same, "flows of one priority overlap in table {table}: {found:#?}\n{packet:?}");
+                return Some(first);
+            }
+        }
+        None
+    }
+
+    fn execute(
+        &self,
+        actions: &[Action],
+        packet: &mut Packet,
+        ct: u128,
+        outcome: &mut Outcome,
+        depth: usize,
+    ) {
+        for action in actions {
+            match action {
+                Action::SetField { field, value, mask } => {
+                    packet.set(*field, packet.get(*field) & !mask | value);
+                }
+                Action::Move { src, dst } => packet.set_bits(*dst, packet.bits(*src)),
+                Action::Resubmit(r) => self.table(r.table.unwrap(), packet, ct, outcome, depth + 1),
+                Action::DecTtl => match packet.get(Field::NwTtl) {
+                    0 | 1 => return,
+                    ttl => packet.set(Field::NwTtl, ttl - 1),
+                },
+                Action::Output(port) => output(*port, packet, outcome),
+                Action::OutputReg(bits) => output(Port(packet.bits(*bits) as u32), packet, outcome),
+                Action::Ct(c) if c.commit == Commit::No => {
+                    let mut tracked = packet.clone();
+                    tracked.set(Field::CtState, ct);
+                    self.table(c.table.unwrap(), &mut tracked, ct, outcome, depth + 1);
+                }
+                Action::Ct(c) => {
+                    assert!(c.table.is_none());
+                    let mut connection = packet.clone();
+                    self.execute(&c.exec, &mut connection, ct, outcome, depth + 1);
+                    let label = connection.get(Field::CtLabel);
+                    outcome.committed = Some((label as u32, (label >> 32) as u32));
+                }
+                other => panic!("the pipeline does not use {other:?}"),
+            }
+        }
+    }
+}
+
+fn output(port: Port, packet: &Packet, outcome: &mut Outcome) {
+    let in_port = packet.get(Field::InPort) as u32;
+    let port = if port == Port::IN_PORT { Some(in_port) } else { Some(port.0).filter(|p| *p != in_port) };
+    outcome.sent.extend(port.map(|p| (p, packet.clone())));
+}
