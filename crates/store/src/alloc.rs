@@ -5,8 +5,8 @@
 //! first, because the fabric may still hold state about its last owner, and is reclaimed by a task later.
 //!
 //! Choosing is pure: [`Pool`] is what is known to be taken, [`Pool::choose`] gives the lowest free number. A pool may be
-//! stale (a watch feeds it, or one list); [`allocate`] then learns of the slot from the conflict and takes the next one
-//! without reading the pool again.
+//! stale (a watch feeds it, or one list); [`allocate`] then learns of the slot from the conflict, reads what follows it,
+//! one page at most, and takes the next one.
 //!
 //! # Invariants
 //! The lowest free number is taken, so allocations are dense while nothing is released. The store has no clock: callers
@@ -26,7 +26,7 @@ use crate::change::Timestamp;
 use crate::envelope::Codec;
 use crate::error::StoreError;
 use crate::keys::{Entry, Key, Slot, Space};
-use crate::kv::KeyValue;
+use crate::kv::{KeyValue, PageRequest};
 use crate::txn::{Compare, Failed, Op, Outcome, Txn};
 use crate::{Prefix, Store, list_all};
 
@@ -179,6 +179,13 @@ impl Pool {
         Ok(())
     }
 
+    /// Reads the next part of the space again, from a slot on that somebody else took: who is that far may be further.
+    async fn catch_up(&mut self, store: &dyn Store, from: Slot) -> Result<(), StoreError> {
+        let request = PageRequest::beyond(PageRequest::MAX, from.key());
+        let page = store.list(&Prefix::allocations(self.space), request).await?;
+        page.items.iter().try_for_each(|kv| self.learn(kv))
+    }
+
     /// Takes note that a key is gone.
     pub fn forget(&mut self, key: &Key) {
         if let Ok(Entry::Allocation(slot)) = Entry::parse(key)
@@ -216,7 +223,7 @@ impl Pool {
     }
 }
 
-fn decode(kv: &KeyValue) -> Result<Allocation, StoreError> {
+pub(crate) fn decode(kv: &KeyValue) -> Result<Allocation, StoreError> {
     CODEC.decode(&kv.value).map_err(|source| StoreError::Object { key: kv.key.clone(), source })
 }
 
@@ -275,12 +282,15 @@ impl Wish<'_> {
     }
 
     /// Takes note of a slot that was not free.
-    fn lost(&mut self, slot: Slot, present: Option<&KeyValue>) -> Result<(), AllocError> {
-        match (self, present) {
-            (Self::Fixed(_), _) => Err(AllocError::Taken { slot }),
-            (Self::Lowest { pool, .. }, Some(kv)) => Ok(pool.learn(kv)?),
-            (Self::Lowest { .. }, None) => Ok(()),
-        }
+    async fn lost(
+        &mut self,
+        store: &dyn Store,
+        slot: Slot,
+        present: Option<&KeyValue>,
+    ) -> Result<(), AllocError> {
+        let Self::Lowest { pool, .. } = self else { return Err(AllocError::Taken { slot }) };
+        present.map_or(Ok(()), |kv| pool.learn(kv))?;
+        Ok(pool.catch_up(store, slot).await?)
     }
 }
 
@@ -315,7 +325,7 @@ pub async fn allocate(
                 return Ok(Allocated { slots, revision });
             }
             Ok(Outcome::Conflict { failed, revision }) => {
-                lost_race(wishes, &slots, failed, revision)?;
+                lost_race(store, wishes, &slots, failed, revision).await?;
                 back_off(attempt).await;
             }
             Err(StoreError::Contended { .. }) => back_off(attempt).await,
@@ -326,7 +336,8 @@ pub async fn allocate(
 }
 
 /// Learns from a conflict, or gives it to the caller when it is not about the slots.
-fn lost_race(
+async fn lost_race(
+    store: &dyn Store,
     wishes: &mut [Wish<'_>],
     slots: &[Slot],
     failed: Vec<Failed>,
@@ -343,7 +354,7 @@ fn lost_race(
         if let Some(i) = slot_of(failure)
             && let (Some(wish), Some(slot)) = (wishes.get_mut(i), slots.get(i))
         {
-            wish.lost(*slot, failure.present.as_ref())?;
+            wish.lost(store, *slot, failure.present.as_ref()).await?;
         }
     }
     Ok(())

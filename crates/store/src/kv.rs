@@ -132,6 +132,21 @@ impl PageRequest {
         Self { limit, from: Some(cursor) }
     }
 
+    /// The first page of what follows a key.
+    pub fn beyond(limit: usize, key: Key) -> Self {
+        Self { limit, from: Some(Cursor { at: None, last: key }) }
+    }
+
+    /// The revision wanted; `None` is now.
+    pub(crate) fn at(&self) -> Option<Revision> {
+        self.from.as_ref().and_then(|cursor| cursor.at)
+    }
+
+    /// The key to begin after.
+    pub(crate) fn last(&self) -> Option<&Key> {
+        self.from.as_ref().map(|cursor| &cursor.last)
+    }
+
     pub(crate) fn effective_limit(&self) -> usize {
         self.limit.clamp(1, Self::MAX)
     }
@@ -140,8 +155,8 @@ impl PageRequest {
 /// A place in a list: all pages of one list show the store at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    pub(crate) at: Revision,
-    pub(crate) last: Key,
+    at: Option<Revision>,
+    last: Key,
 }
 
 /// A part of a list.
@@ -159,7 +174,8 @@ impl Page {
     /// Builds a page of items that were read with `limit`; hides generations.
     pub(crate) fn new(mut items: Vec<KeyValue>, limit: usize, revision: Revision) -> Self {
         let full = items.len() >= limit;
-        let next = items.last().filter(|_| full).map(|kv| Cursor { at: revision, last: kv.key.clone() });
+        let next =
+            items.last().filter(|_| full).map(|kv| Cursor { at: Some(revision), last: kv.key.clone() });
         items.retain(|kv| !kv.key.is_generation());
         Self { items, revision, next }
     }

@@ -1,7 +1,7 @@
 //! Where intent is kept: an ordered map of keys to values with revisions, transactions, watches and leases.
 //!
 //! One trait, [`Store`], with back ends of equal meaning: [`memory`] for tests, [`sqlite`] for one netmaster
-//! without further software, etcd for several. One contract suite (`tests/contract`) holds them to it.
+//! without further software, [`etcd`] for several. One contract suite (`tests/contract`) holds them to it.
 //!
 //! | module | what |
 //! |---|---|
@@ -31,6 +31,7 @@ pub mod alloc;
 pub mod change;
 pub mod envelope;
 mod error;
+mod etcd;
 mod identity;
 pub mod keys;
 mod kv;
@@ -41,6 +42,7 @@ mod txn;
 mod watch;
 
 pub use error::StoreError;
+pub use etcd::{EtcdConfig, EtcdTls, EtcdUser};
 pub use keys::{Key, Prefix};
 pub use kv::{Cursor, Event, KeyValue, Page, PageRequest, Value};
 pub use lease::{Lease, LeaseId};
@@ -181,4 +183,12 @@ pub async fn sqlite(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
 /// As [`sqlite`].
 pub async fn sqlite_with(path: &Path, limits: Limits) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open(path, limits).await?))
+}
+
+/// The store in an etcd cluster.
+///
+/// # Errors
+/// Unreachable or refusing servers.
+pub async fn etcd(config: EtcdConfig) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(etcd::EtcdStore::connect(config).await?))
 }

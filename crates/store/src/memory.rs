@@ -79,14 +79,14 @@ impl State {
     }
 
     fn list(&self, prefix: &Prefix, page: &PageRequest) -> Result<Page, StoreError> {
-        let at = page.from.as_ref().map_or(self.revision, |c| c.at);
+        let at = page.at().unwrap_or(self.revision);
         if at < self.compacted {
             return Err(StoreError::Compacted { requested: at, oldest: self.compacted });
         }
         if at > self.revision {
             return Err(StoreError::FutureRevision { requested: at });
         }
-        let last = page.from.as_ref().map(|c| &c.last);
+        let last = page.last();
         let limit = page.effective_limit();
         let at_revision = |versions: &BTreeMap<_, Option<KeyValue>>| {
             versions.range(..=at).next_back().and_then(|(_, version)| version.clone())

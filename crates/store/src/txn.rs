@@ -256,8 +256,7 @@ impl Prepared {
 
     fn check(&self, limits: Limits) -> Result<(), StoreError> {
         let generations = generations(self.ops.iter().map(Op::key));
-        let implied = self.uncertain().filter(|k| !self.compares.iter().any(|(_, t)| t.key() == *k));
-        let tests = self.compares.iter().map(|(_, t)| t.key()).chain(implied);
+        let tests = self.tests().map(Test::key).chain(self.unpinned());
         let (count, mut bytes) = tests.fold((0, 0), |(n, b), k| (n + 1, b + 2 * k.as_str().len() + OVERHEAD));
         bytes += self.ops.iter().map(|o| o.key().as_str().len() + o.value_len() + OVERHEAD).sum::<usize>();
         bytes += generations.iter().map(|k| k.as_str().len() + OVERHEAD).sum::<usize>();
@@ -290,6 +289,13 @@ impl Prepared {
     /// The keys whose present value decides whether writing them changes anything.
     pub(crate) fn uncertain(&self) -> impl Iterator<Item = &Key> {
         self.ops.iter().filter(|op| self.is_uncertain(op)).map(Op::key)
+    }
+
+    /// Those of them that no condition ties to the value that was read: a back end that reads before it writes adds
+    /// such a condition itself.
+    pub(crate) fn unpinned(&self) -> impl Iterator<Item = &Key> {
+        let pinned = |key: &Key| self.tests().any(|t| matches!(t, Test::ModifiedAt(k, _) if k == key));
+        self.uncertain().filter(move |key| !pinned(key))
     }
 
     fn is_uncertain(&self, op: &Op) -> bool {

@@ -111,7 +111,7 @@ pub(super) async fn list(pool: &SqlitePool, prefix: &Prefix, page: &PageRequest)
     // One read transaction: position and rows show the same moment.
     let mut tx = pool.begin().await.map_err(failed("list"))?;
     let Position { revision, compacted } = position(&mut *tx).await?;
-    let at = page.from.as_ref().map_or(revision, |c| c.at);
+    let at = page.at().unwrap_or(revision);
     if at < compacted {
         return Err(StoreError::Compacted { requested: at, oldest: compacted });
     }
@@ -119,7 +119,7 @@ pub(super) async fn list(pool: &SqlitePool, prefix: &Prefix, page: &PageRequest)
         return Err(StoreError::FutureRevision { requested: at });
     }
     let (start, end) = prefix.bounds();
-    let after = page.from.as_ref().map_or("", |c| c.last.as_str());
+    let after = page.last().map_or("", Key::as_str);
     let limit = page.effective_limit();
     let statement = if at == revision {
         "SELECT key, value, created, modified, lease FROM kv
