@@ -11,6 +11,7 @@
 //! | [`lease`](Lease) | keys that die with their holder |
 //! | [`alloc`] | numbers and addresses |
 //! | [`change`], [`envelope`] | the stored forms |
+//! | [`intent`] | the objects of `model`: codec, informer, transactions |
 //!
 //! # Revisions
 //! A transaction that changes something gets the next revision, and everything it wrote carries that revision. On memory
@@ -33,6 +34,7 @@ pub mod envelope;
 mod error;
 mod etcd;
 mod identity;
+pub mod intent;
 pub mod keys;
 mod kv;
 mod lease;

@@ -1,0 +1,131 @@
+//! All intent at one revision, with what writers need besides: versions of objects, and who holds which number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Cooling, IntentView, ObjectRef, ViewEvent};
+use types::Revision;
+
+use super::codec;
+use crate::StoreError;
+use crate::alloc::{self, Allocation, Known};
+use crate::change::Timestamp;
+use crate::keys::{Entry, Key, Slot};
+use crate::kv::{Event, KeyValue};
+
+/// Intent at one revision. Sharing it is cheap; changing it copies what is shared.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    view: Arc<IntentView>,
+    versions: BTreeMap<ObjectRef, Revision>,
+    allocations: BTreeMap<Slot, Known>,
+}
+
+/// A number or address that was given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cooled {
+    /// Which.
+    pub slot: Slot,
+    /// When.
+    pub since: Timestamp,
+}
+
+impl Snapshot {
+    /// Reads a whole store.
+    pub(super) fn new(items: &[KeyValue], revision: Revision) -> Result<Self, StoreError> {
+        let mut snapshot = Self::default();
+        items.iter().try_for_each(|kv| snapshot.put(kv))?;
+        snapshot.reached(revision);
+        Ok(snapshot)
+    }
+
+    /// Takes one change in. The caller says [`Self::reached`] when a revision is complete.
+    pub(super) fn apply(&mut self, event: &Event) -> Result<(), StoreError> {
+        match event {
+            Event::Put { current, .. } => self.put(current),
+            Event::Delete { key, .. } => self.delete(key),
+        }
+    }
+
+    pub(super) fn reached(&mut self, revision: Revision) {
+        Arc::make_mut(&mut self.view).revision = revision;
+    }
+
+    fn put(&mut self, kv: &KeyValue) -> Result<(), StoreError> {
+        match parse(&kv.key)? {
+            Entry::Object(key) => {
+                let object = codec::decode(&key, &kv.value)?;
+                self.versions.insert(codec::object_ref(&key), kv.modified);
+                Arc::make_mut(&mut self.view).apply(ViewEvent::Put(Box::new(object)));
+            }
+            Entry::Allocation(slot) => {
+                let known = Known { allocation: alloc::decode(kv)?, modified: kv.modified };
+                self.allocations.insert(slot, known);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<(), StoreError> {
+        match parse(key)? {
+            Entry::Object(key) => {
+                let object = codec::object_ref(&key);
+                self.versions.remove(&object);
+                Arc::make_mut(&mut self.view).apply(ViewEvent::Delete(object));
+            }
+            Entry::Allocation(slot) => drop(self.allocations.remove(&slot)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The revision it shows.
+    pub fn revision(&self) -> Revision {
+        self.view.revision
+    }
+
+    /// The objects.
+    pub fn view(&self) -> &Arc<IntentView> {
+        &self.view
+    }
+
+    /// Revision of an object's last change.
+    pub fn version(&self, object: &ObjectRef) -> Option<Revision> {
+        self.versions.get(object).copied()
+    }
+
+    /// Who holds a number or address.
+    pub fn allocation(&self, slot: Slot) -> Option<&Known> {
+        self.allocations.get(&slot)
+    }
+
+    /// Numbers and addresses that are cooling down.
+    pub fn cooled(&self) -> impl Iterator<Item = Cooled> {
+        self.allocations.iter().filter_map(|(slot, known)| match &known.allocation {
+            Allocation::Cooling { since } => Some(Cooled { slot: *slot, since: since.clone() }),
+            Allocation::Held { .. } => None,
+        })
+    }
+
+    /// The same, as checks want it.
+    pub fn cooling(&self) -> Cooling {
+        let mut cooling = Cooling::default();
+        for cooled in self.cooled() {
+            match cooled.slot {
+                Slot::Vrf(n) => drop(cooling.vrfs.insert(n)),
+                Slot::Vni(n) => drop(cooling.vnis.insert(n)),
+                Slot::Group(n) => drop(cooling.groups.insert(n)),
+                Slot::Policy(n) => drop(cooling.policies.insert(n)),
+                Slot::Address(vrf, address) => drop(cooling.addresses.insert((vrf, address))),
+                // Random and never looked for.
+                Slot::Endpoint(_) => {}
+            }
+        }
+        cooling
+    }
+}
+
+fn parse(key: &Key) -> Result<Entry, StoreError> {
+    Entry::parse(key).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
