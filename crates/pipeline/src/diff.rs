@@ -1,6 +1,6 @@
 //! The difference between what a switch has and what it should have, as a plan for one bundle.
 
-use openflow::{Flow, FlowKey};
+use openflow::{FlowKey, FlowMod};
 
 use crate::flow_set::{FlowEntry, FlowSet, to_flow};
 use crate::sabotage::sabotaged;
@@ -38,14 +38,12 @@ impl FlowPlan {
         }
     }
 
-    /// Flows to modify, as OpenFlow values.
-    pub fn modify_flows(&self) -> impl Iterator<Item = Flow> {
-        self.modify.iter().map(|(key, entry)| to_flow(key, entry))
-    }
-
-    /// Flows to add, as OpenFlow values.
-    pub fn add_flows(&self) -> impl Iterator<Item = Flow> {
-        self.add.iter().map(|(key, entry)| to_flow(key, entry))
+    /// The bundle's messages, in order.
+    pub fn flow_mods(&self) -> impl Iterator<Item = FlowMod> {
+        let delete = self.delete.iter().cloned().map(FlowMod::delete_strict);
+        let modify = self.modify.iter().map(|(key, entry)| FlowMod::modify_strict(to_flow(key, entry)));
+        let add = self.add.iter().map(|(key, entry)| FlowMod::add(to_flow(key, entry)));
+        delete.chain(modify).chain(add)
     }
 }
 

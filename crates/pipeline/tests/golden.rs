@@ -8,8 +8,8 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use openflow::Flow;
-use pipeline::Installed;
+use openflow::{Flow, Message, Version};
+use pipeline::{FlowSet, Installed};
 use support::case::Case;
 use support::lab::{Lab, Outcome, port_name};
 use support::packets::{self, Line, Probe, Verdict};
@@ -42,6 +42,21 @@ fn golden_flows_parse_back_to_themselves() {
         let parsed = Installed::from_dump(lines.map(|l| l.parse::<Flow>().unwrap()));
         assert_eq!(parsed.foreign, 0);
         assert_eq!(parsed.flows, flows, "{}", case.name);
+    }
+}
+
+#[test]
+fn golden_flows_can_be_sent() {
+    for case in Case::all() {
+        let flows = case.render().flows;
+        let plan = pipeline::diff(&FlowSet::new(), &flows);
+        let mut bytes = Vec::new();
+        for (xid, flow_mod) in (1..).zip(plan.flow_mods()) {
+            let text = flow_mod.flow.to_string();
+            openflow::encode(Version::V1_5, xid, &Message::FlowMod(Box::new(flow_mod)), &mut bytes)
+                .unwrap_or_else(|e| panic!("{}: {text}: {e}", case.name));
+        }
+        assert!(bytes.len() > 64 * flows.len());
     }
 }
 
