@@ -76,6 +76,8 @@ pub struct Status {
     pub syncs: u64,
     /// How the connection is monitored.
     pub method: MonitorMethod,
+    /// Whether the connection took up where the last one ended, instead of fetching a dump.
+    pub resumed: bool,
     /// The schema's version, once known.
     pub schema_version: Option<String>,
     /// Why the last connection, or attempt, ended.

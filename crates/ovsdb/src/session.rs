@@ -126,15 +126,21 @@ pub struct Session {
     phase: Phase,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
+    /// Requests whose answer, should it come, is not wanted.
+    cancelled: BTreeSet<u64>,
     schema: Option<Arc<DatabaseSchema>>,
     method: MonitorMethod,
     last_txn: Option<Uuid>,
     /// A condition change was sent and not answered: the last transaction id does not describe the replica.
     changing_conditions: bool,
+    resumed: bool,
     locks: BTreeMap<String, LockState>,
     cache: Database,
     outputs: VecDeque<Output>,
 }
+
+/// Cancelled requests remembered; an answer that comes later than this many cancellations is an error.
+const MAX_CANCELLED: usize = 4096;
 
 /// Monitors end with their connection, so one constant id will do.
 fn monitor_id() -> Value {
@@ -150,10 +156,12 @@ impl Session {
             phase: Phase::Disconnected,
             next_id: 0,
             pending: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             schema: None,
             method: MonitorMethod::CondSince,
             last_txn: None,
             changing_conditions: false,
+            resumed: false,
             locks: BTreeMap::new(),
             cache: Database::new(),
             outputs: VecDeque::new(),
@@ -185,6 +193,11 @@ impl Session {
         self.method
     }
 
+    /// Whether the current connection took up where the last one ended, instead of fetching a dump.
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// The locks asked for.
     pub fn locks(&self) -> &BTreeMap<String, LockState> {
         &self.locks
@@ -198,6 +211,7 @@ impl Session {
     /// A connection was made.
     pub fn connected(&mut self) {
         self.method = MonitorMethod::CondSince;
+        self.resumed = false;
         self.set_phase(Phase::Syncing);
         let params = vec![json!(self.database)];
         self.send("get_schema", params, Pending::Schema);
@@ -206,6 +220,7 @@ impl Session {
     /// The connection is gone: requests in flight will not be answered, the replica stays as it was.
     pub fn disconnected(&mut self) {
         self.pending.clear();
+        self.cancelled.clear();
         self.outputs.retain(|output| !matches!(output, Output::Send(_)));
         // The server releases the locks of a closed connection.
         for state in self.locks.values_mut().filter(|state| **state == LockState::Owned) {
@@ -227,16 +242,22 @@ impl Session {
         self.send("echo", Vec::new(), Pending::Probe);
     }
 
-    /// Tells the server that the answer to a request is no longer wanted (RFC 7047 section 4.1.4). Only requests
-    /// that wait are affected; the answer, if it comes, is an error or the result.
+    /// Tells the server that the answer to a request is no longer wanted (RFC 7047 section 4.1.4). There will be
+    /// no [`Output::Answered`] for it. The RFC has the server answer "canceled"; ovsdb-server 3.1 answers nothing
+    /// at all, so nothing may wait for that.
     pub fn cancel(&mut self, id: u64) {
-        if self.pending.contains_key(&id) {
+        if matches!(self.pending.get(&id), Some(Pending::User)) {
+            self.pending.remove(&id);
+            self.cancelled.insert(id);
+            if self.cancelled.len() > MAX_CANCELLED {
+                self.cancelled.pop_first();
+            }
             let cancel = Message::Notification { method: "cancel".into(), params: vec![json!(id)] };
             self.outputs.push_back(Output::Send(cancel));
         }
     }
 
-    /// Asks for a lock, now and after each reconnect.
+    /// Asks for a lock, now and after each reconnect. The name is an RFC 7047 `<id>`: letters, digits, underscores.
     pub fn lock(&mut self, name: &str) -> u64 {
         self.locks.insert(name.to_owned(), LockState::Waiting);
         self.send("lock", vec![json!(name)], Pending::Lock(name.to_owned()))
@@ -353,6 +374,9 @@ impl Session {
     }
 
     fn answered(&mut self, id: &Value, outcome: Result<Value, Value>) -> Result<(), SessionError> {
+        if id.as_u64().is_some_and(|id| self.cancelled.remove(&id)) {
+            return Ok(());
+        }
         let pending = id.as_u64().and_then(|id| self.pending.remove_entry(&id));
         let (id, purpose) =
             pending.ok_or_else(|| SessionError::Unexpected(format!("response to request {id}")))?;
@@ -455,6 +479,7 @@ impl Session {
             (false, _) => self.cache.replace(&updates)?,
         };
         let txn = parse_uuid(txn).map_err(SessionError::TransactionId)?;
+        self.resumed = *found;
         // The zero id stands for "no history": there is nothing to resume from.
         self.last_txn = Some(txn).filter(|txn| !txn.is_nil());
         self.changed(events);

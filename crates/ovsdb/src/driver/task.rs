@@ -92,6 +92,7 @@ pub(super) fn status_of(session: &Session, syncs: u64, last_error: Option<String
         phase: session.phase(),
         syncs,
         method: session.method(),
+        resumed: session.resumed(),
         schema_version: session.schema().map(|s| s.version().to_owned()),
         last_error,
         locks: session.locks().clone(),
@@ -266,6 +267,8 @@ impl Task {
     fn cancel(&mut self, key: u64) {
         let id = self.calls.iter().find(|(_, call)| call.key == key).map(|(id, _)| *id);
         if let Some(id) = id {
+            // Nobody waits for the answer: the place is free for another request.
+            self.calls.remove(&id);
             self.session.cancel(id);
         }
     }
