@@ -37,8 +37,8 @@ pub use error::{CallError, ErrorCode};
 pub use join::{JoinReply, JoinRequest, JoinToken, RenewReply, RenewRequest};
 pub use part::{MAX_PART_BYTES, SubscribeParts, UpdateParts};
 pub use session::{
-    AgentMessage, EndpointState, EndpointStatus, Known, MasterMessage, Nack, Realized, Subscribe, Update,
-    Warning, WarningCode,
+    AgentMessage, EndpointState, EndpointStatus, Known, MasterMessage, Nack, Ping, Realized, Subscribe,
+    Update, Warning, WarningCode,
 };
 
 /// Version of the session protocol; a peer with another one is refused.

@@ -146,12 +146,16 @@ pub enum AgentMessage {
     Realized(Realized),
 }
 
+/// Nothing. The first message of a session whose agent holds everything already: it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ping;
+
 /// What netmaster says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MasterMessage {
     /// What to change.
     Update(Update),
-    /// Nothing; shows that the session lives.
+    /// See [`Ping`].
     Ping,
 }
 
@@ -182,6 +186,12 @@ impl From<AgentMessage> for wire::AgentMessage {
                 AgentMessage::Realized(r) => Message::Realized(r.into()),
             }),
         }
+    }
+}
+
+impl From<Ping> for wire::MasterMessage {
+    fn from(_: Ping) -> Self {
+        Self { message: Some(wire::master_message::Message::Ping(wire::Ping {})) }
     }
 }
 

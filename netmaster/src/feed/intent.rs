@@ -1,0 +1,71 @@
+//! What nodes may change in intent. The use cases (`app`) implement it; the feed knows no more of them.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use model::{Endpoint, EndpointSpec, NodeSpec};
+use node_api::ErrorCode;
+use types::{EndpointName, Name, NodeName, Revision};
+
+use crate::pki::{Claim, KeyHash};
+
+/// On whose behalf a change is made, for the change record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The node, proven by certificate (or, when it joins, by token).
+    pub node: NodeName,
+    /// Where the call came from.
+    pub source: Option<SocketAddr>,
+}
+
+/// A change that was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {text}")]
+pub struct IntentRefusal {
+    /// What the agent decides by.
+    pub code: ErrorCode,
+    /// What people read.
+    pub text: String,
+}
+
+/// The writing side of intent, as far as nodes may use it. Each call is one transaction; when it returns, it is
+/// committed.
+#[async_trait]
+pub trait NodeIntent: Send + Sync + 'static {
+    /// Makes an endpoint, `spec.node` being the caller. The endpoint that exists already with the same spec is
+    /// returned; the revision is one at which it exists. An endpoint of that name on another node is refused with
+    /// [`ErrorCode::NotYourNode`].
+    ///
+    /// # Errors
+    /// [`IntentRefusal`].
+    async fn create_endpoint(
+        &self,
+        caller: &Caller,
+        spec: EndpointSpec,
+    ) -> Result<(Endpoint, Revision), IntentRefusal>;
+
+    /// Deletes an endpoint of the caller; one that does not exist is deleted already. An endpoint on another node is
+    /// refused with [`ErrorCode::NotYourNode`], decided in the transaction.
+    ///
+    /// # Errors
+    /// [`IntentRefusal`].
+    async fn delete_endpoint(
+        &self,
+        caller: &Caller,
+        tenant: &Name,
+        endpoint: &EndpointName,
+    ) -> Result<Revision, IntentRefusal>;
+
+    /// Registers a node, or a node that joins again with a new key. `claim`'s comparison and operation are part of the
+    /// transaction; when that comparison fails the answer is [`ErrorCode::TokenInvalid`].
+    ///
+    /// # Errors
+    /// [`IntentRefusal`].
+    async fn admit_node(
+        &self,
+        caller: &Caller,
+        spec: NodeSpec,
+        key: &KeyHash,
+        claim: Claim,
+    ) -> Result<Revision, IntentRefusal>;
+}

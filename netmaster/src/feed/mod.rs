@@ -1,0 +1,44 @@
+//! Feeding agents: the node API's server, and one session per node.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`intent`] | what nodes may write, as a trait the use cases implement |
+//! | `snapshot` | compiles every new view, off the request path; keeps the latest only |
+//! | `peer` | certificate -> node, checked against the registered key |
+//! | `service` | the five calls |
+//! | `attach` | what an endpoint's interface needs, out of the view |
+//! | `ledger` | what one agent holds, and so what to send next (pure) |
+//! | `session` | one session's task |
+//! | `registry` | at most one session per node; the newest wins |
+//! | [`status`] | who is connected and what is realized, in memory |
+//!
+//! # Invariants
+//! * Nothing is pushed inside an API request: sessions follow the compiled snapshots.
+//! * One update is on its way per session. While it is, newer snapshots only replace the latest one: a slow agent gets
+//!   the latest state, never a queue.
+//! * A node acts only under the name in its certificate, with the key it is registered by, while it is registered.
+//! * No store write per update or report.
+//!
+//! # Failure
+//! A call fails with a [`node_api::ErrorCode`]. A session ends with one: the agent opens a new one and gets the
+//! difference to what it then holds. An object that does not compile is left out of every node and listed in
+//! [`Snapshot::compiled`].
+
+mod attach;
+pub mod intent;
+mod ledger;
+mod peer;
+mod registry;
+mod server;
+mod service;
+mod session;
+mod snapshot;
+pub mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use intent::{Caller, IntentRefusal, NodeIntent};
+pub use server::{Feed, FeedConfig, FeedError};
+pub use snapshot::Snapshot;
+pub use status::{NodeStatus, Status};

@@ -1,0 +1,128 @@
+//! Building the feed and serving it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::IntentView;
+use node_api::wire::node_server::NodeServer;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use types::StoreId;
+
+use super::intent::NodeIntent;
+use super::registry::Registry;
+use super::service::Service;
+use super::snapshot::{self, Snapshot};
+use super::status::{Board, Status};
+use crate::pki::{Ca, CaError};
+
+/// HTTP/2 ping on an idle connection: a dead agent's session ends within `PING + PONG`.
+const PING: Duration = Duration::from_secs(10);
+const PONG: Duration = Duration::from_secs(5);
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Calls at once on one connection: an agent has one session and a call per endpoint it plugs in.
+const STREAMS: u32 = 256;
+
+/// Why the node API is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// No certificate.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The transport failed.
+    #[error("node api: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// What a feed is built from.
+pub struct FeedConfig {
+    /// The store's identity.
+    pub store_id: StoreId,
+    /// Intent, as it changes.
+    pub views: watch::Receiver<Arc<IntentView>>,
+    /// Where join tokens are.
+    pub store: Arc<dyn Store>,
+    /// The use cases nodes may call.
+    pub intent: Arc<dyn NodeIntent>,
+    /// Signs nodes and this server.
+    pub ca: Arc<Ca>,
+}
+
+/// The feed. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    board: Board,
+    store: Arc<dyn Store>,
+    intent: Arc<dyn NodeIntent>,
+    ca: Arc<Ca>,
+}
+
+impl Feed {
+    /// Compiles the current view, and every later one until their source ends. Needs a Tokio runtime.
+    pub fn start(mut config: FeedConfig) -> Self {
+        let view = config.views.borrow_and_update().clone();
+        let board = Board::default();
+        board.follow(&view);
+        let (out, snapshots) = watch::channel(Arc::new(Snapshot::of(config.store_id, view)));
+        tokio::spawn(snapshot::follow(config.views, out, board.clone()));
+        Self { snapshots, board, store: config.store, intent: config.intent, ca: config.ca }
+    }
+
+    /// Who is connected and what is realized.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.board.subscribe()
+    }
+
+    /// Intent with its compiled form; [`compile::Compiled::refused`] has the status of objects that do not compile.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// Serves the node API until `shutdown`, then ends every session. `names` are the host names and addresses of this
+    /// netmaster, for its certificate; agents do not depend on them.
+    ///
+    /// # Errors
+    /// [`FeedError`].
+    pub async fn serve<'a>(
+        &self,
+        listener: TcpListener,
+        names: impl IntoIterator<Item = &'a str>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), FeedError> {
+        let server = self.ca.server_identity(names, Timestamp::now())?;
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(server.certificate_pem(), server.expose_key_pem()))
+            .client_ca_root(Certificate::from_pem(self.ca.certificate_pem()))
+            // Join comes without a certificate; every other call asks for it (peer.rs).
+            .client_auth_optional(true)
+            .timeout(HANDSHAKE);
+        let (stop, stopped) = watch::channel(false);
+        let service = Service {
+            snapshots: self.snapshots.clone(),
+            store: self.store.clone(),
+            intent: self.intent.clone(),
+            ca: self.ca.clone(),
+            board: self.board.clone(),
+            registry: Registry::default(),
+            stop: stopped,
+        };
+        let shutdown = async {
+            shutdown.await;
+            stop.send_replace(true);
+        };
+        Server::builder()
+            .tls_config(tls)?
+            .http2_keepalive_interval(Some(PING))
+            .http2_keepalive_timeout(Some(PONG))
+            .max_concurrent_streams(STREAMS)
+            .add_service(NodeServer::new(service))
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown)
+            .await?;
+        Ok(())
+    }
+}

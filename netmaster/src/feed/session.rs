@@ -1,0 +1,218 @@
+//! One session: follows the snapshots, sends differences, takes answers and reports.
+//!
+//! The task never waits for the agent alone: while parts of an update wait for room, answers, newer snapshots, a newer
+//! session and the end of netmaster are still noticed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use node_api::{AgentMessage, ErrorCode, Ping, Realized, Subscribe, Update, wire};
+use tokio::sync::{mpsc, watch};
+use tonic::{Status, Streaming};
+
+use super::ledger::{Difference, Ledger};
+use super::peer::{is_registered, unknown};
+use super::registry::Place;
+use super::snapshot::Snapshot;
+use super::status::{Board, SessionStatus};
+use crate::pki::PeerIdentity;
+
+/// Why a session ended.
+pub(super) enum End {
+    /// The agent left.
+    Left,
+    /// netmaster ended it, with this word.
+    Told(Status),
+}
+
+/// What a session reacts to.
+enum Event {
+    Stop,
+    Superseded,
+    Left,
+    Message(wire::AgentMessage),
+    Snapshot,
+    PartSent,
+}
+
+/// Everything a session works with.
+pub(super) struct Session {
+    pub peer: PeerIdentity,
+    pub ledger: Ledger,
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub inbound: Streaming<wire::AgentMessage>,
+    pub out: mpsc::Sender<wire::MasterMessage>,
+    pub board: Board,
+    pub stop: watch::Receiver<bool>,
+    pub place: Place,
+    /// Parts that wait for room.
+    pub outbox: VecDeque<wire::MasterMessage>,
+}
+
+impl Session {
+    /// Runs until the agent leaves or is told to.
+    pub async fn run(mut self, subscribe_version: String) -> End {
+        let since = Timestamp::now();
+        let fresh = self.ledger.last().is_none();
+        self.board.update(&self.peer.node, |n| {
+            n.session = Some(SessionStatus { since, agent_version: subscribe_version, sending: None });
+            n.disconnected = None;
+            n.refused.clear();
+            if fresh {
+                (n.held, n.realized_through, n.realized) = (None, None, None);
+            }
+        });
+        let Err(end) = self.converse().await;
+        // A newer session has already written its own line.
+        if self.place.is_current() {
+            self.board.update(&self.peer.node, |n| {
+                n.session = None;
+                n.disconnected = Some(Timestamp::now());
+            });
+        }
+        end
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, End> {
+        self.offer()?;
+        if self.outbox.is_empty() {
+            // Tells an agent that holds everything so.
+            self.outbox.push_back(Ping.into());
+        }
+        loop {
+            match self.event().await {
+                Event::Stop => {
+                    return Err(End::Told(ErrorCode::ShuttingDown.with("netmaster is shutting down")));
+                }
+                Event::Superseded => {
+                    return Err(End::Told(ErrorCode::Superseded.with("the node opened a newer session")));
+                }
+                Event::Left => return Err(End::Left),
+                Event::Message(message) => self.take(message)?,
+                Event::Snapshot => self.offer()?,
+                Event::PartSent => {}
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
+            () = self.place.superseded() => Event::Superseded,
+            message = self.inbound.message() => match message {
+                Ok(Some(message)) => Event::Message(message),
+                Ok(None) | Err(_) => Event::Left,
+            },
+            changed = self.snapshots.changed() => match changed {
+                Ok(()) => Event::Snapshot,
+                // Their source ends with netmaster.
+                Err(_) => Event::Stop,
+            },
+            room = self.out.reserve(), if !self.outbox.is_empty() => match (room, self.outbox.pop_front()) {
+                (Ok(room), Some(part)) => {
+                    room.send(part);
+                    Event::PartSent
+                }
+                _ => Event::Left,
+            },
+        }
+    }
+
+    /// Compares with the latest snapshot and sends the difference, unless an update is in flight.
+    fn offer(&mut self) -> Result<(), End> {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        if !is_registered(&snapshot.view, &self.peer) {
+            return Err(End::Told(unknown(&self.peer)));
+        }
+        if self.ledger.is_waiting() {
+            return Ok(());
+        }
+        let span = snapshot.compiled.node(&self.peer.node);
+        let difference = self.ledger.next(snapshot.revision(), &span);
+        let sending = difference.is_some().then_some(snapshot.revision());
+        if let Some(difference) = difference {
+            self.outbox.extend(update(&snapshot, difference).into_parts());
+        }
+        let last = self.ledger.last();
+        let refused = self.ledger.refused().map(|(k, reason)| (k.clone(), reason.to_owned())).collect();
+        self.board.update(&self.peer.node, |n| {
+            if sending.is_none() {
+                n.held = Some(snapshot.revision());
+                // The agent renders the last update it got; its span has not changed since.
+                if n.realized.as_ref().is_some_and(|r| Some(r.revision) >= last) {
+                    n.realized_through = Some(snapshot.revision());
+                }
+            }
+            n.refused = refused;
+            if let Some(session) = &mut n.session {
+                session.sending = sending;
+            }
+        });
+        Ok(())
+    }
+
+    fn take(&mut self, message: wire::AgentMessage) -> Result<(), End> {
+        let malformed = |e: &dyn std::fmt::Display| End::Told(ErrorCode::Malformed.with(e));
+        match AgentMessage::try_from(message).map_err(|e| malformed(&e))? {
+            AgentMessage::Ack(revision) => {
+                self.ledger.ack(revision).map_err(|e| malformed(&e))?;
+                self.offer()
+            }
+            AgentMessage::Nack(nack) => {
+                for (fragment, reason) in &nack.refusals {
+                    tracing::warn!(node = %self.peer.node, %fragment, %reason, "agent refused a fragment");
+                }
+                self.ledger.nack(nack).map_err(|e| malformed(&e))?;
+                self.offer()
+            }
+            AgentMessage::Realized(realized) => {
+                self.realized(realized);
+                Ok(())
+            }
+        }
+    }
+
+    fn realized(&mut self, realized: Realized) {
+        let waiting = self.ledger.is_waiting();
+        // Before the first answer its revisions may be those of another history.
+        let Some(last) = self.ledger.last() else {
+            return;
+        };
+        self.board.update(&self.peer.node, |n| {
+            let current = !waiting && realized.revision >= last;
+            n.realized_through = if current { n.held } else { Some(realized.revision) };
+            n.realized = Some(realized);
+        });
+    }
+}
+
+/// The wire form of a difference.
+fn update(snapshot: &Snapshot, difference: Difference) -> Update {
+    let fragments = snapshot.compiled.fragments();
+    let encoded = |key| fragments.get_key_value(&key).map(|(k, f)| (k.clone(), f.bytes.to_vec()));
+    Update {
+        store_id: snapshot.store_id.clone(),
+        revision: snapshot.revision(),
+        upserts: difference.upserts.into_iter().filter_map(encoded).collect(),
+        removes: difference.removes,
+        unknown: std::collections::BTreeMap::new(),
+        removes_unknown: difference.removes_unknown,
+    }
+}
+
+/// Who subscribes, and whether we can talk.
+pub(super) fn check(subscribe: &Subscribe, peer: &PeerIdentity) -> Result<(), Status> {
+    if subscribe.node != peer.node {
+        tracing::warn!(certificate = %peer.node, claimed = %subscribe.node, "session under another node's name");
+        let text = format_args!("the certificate is node {}'s, not {}'s", peer.node, subscribe.node);
+        return Err(ErrorCode::NotYourNode.with(text));
+    }
+    if subscribe.protocol != node_api::PROTOCOL {
+        let text =
+            format_args!("protocol {} is not spoken here, only {}", subscribe.protocol, node_api::PROTOCOL);
+        return Err(ErrorCode::ProtocolUnsupported.with(text));
+    }
+    Ok(())
+}

@@ -1,0 +1,344 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use model::*;
+use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
+use node_api::{CallError, ErrorCode, JoinRequest, JoinToken, Known, MasterMessage, Subscribe, Update};
+use node_state::{Fragment, FragmentHash, FragmentKey};
+use rcgen::{CertificateParams, KeyPair};
+use store::{Outcome, Store, Txn};
+use tokio::sync::watch;
+use types::*;
+
+use super::super::{Caller, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus};
+use crate::pki::{Ca, Claim, Issued, KeyHash, TokenText};
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn name(s: impl ToString) -> Name {
+    Name::new(s.to_string()).unwrap()
+}
+
+pub fn node_name(s: &str) -> NodeName {
+    NodeName::new(s).unwrap()
+}
+
+/// Intent in memory: what the use cases would do, without their checks.
+pub struct FakeIntent {
+    store: Arc<dyn Store>,
+    view: Mutex<IntentView>,
+    views: watch::Sender<Arc<IntentView>>,
+}
+
+impl FakeIntent {
+    /// One transaction.
+    pub fn change<T>(&self, change: impl FnOnce(&mut IntentView) -> T) -> (T, Revision) {
+        let mut view = self.view.lock().unwrap();
+        let out = change(&mut view);
+        view.revision = Revision::new(view.revision.get() + 1);
+        self.views.send_replace(Arc::new(view.clone()));
+        (out, view.revision)
+    }
+
+    /// A change that is not yet committed: the next one takes it along.
+    pub fn change_quietly(&self, change: impl FnOnce(&mut IntentView)) {
+        change(&mut self.view.lock().unwrap());
+    }
+
+    pub fn put(&self, object: Object) -> Revision {
+        self.change(|v| v.apply(ViewEvent::Put(Box::new(object)))).1
+    }
+
+    pub fn view(&self) -> IntentView {
+        self.view.lock().unwrap().clone()
+    }
+}
+
+fn refuse(code: ErrorCode) -> IntentRefusal {
+    IntentRefusal { code, text: "fake".to_owned() }
+}
+
+#[async_trait]
+impl NodeIntent for FakeIntent {
+    async fn create_endpoint(
+        &self,
+        caller: &Caller,
+        spec: EndpointSpec,
+    ) -> Result<(Endpoint, Revision), IntentRefusal> {
+        assert_eq!(caller.node, spec.node);
+        let at = (spec.tenant.clone(), spec.name.clone());
+        let view = self.view();
+        match view.endpoints.get(&at) {
+            Some(e) if e.spec == spec => return Ok((e.clone(), view.revision)),
+            Some(e) if e.spec.node != spec.node => return Err(refuse(ErrorCode::NotYourNode)),
+            Some(_) => return Err(refuse(ErrorCode::Conflict)),
+            None => {}
+        }
+        if !view.networks.contains_key(&(spec.tenant.clone(), spec.network.clone())) {
+            return Err(refuse(ErrorCode::NotFound));
+        }
+        let number = view.endpoints.len() as u64 + 50;
+        let address = spec.ipv4.unwrap_or(IpAddr::from([10, 1, 1, number as u8]));
+        let endpoint = endpoint_at(spec, number, address);
+        let (_, revision) = self.change(|v| v.endpoints.insert(at, endpoint.clone()));
+        Ok((endpoint, revision))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        caller: &Caller,
+        tenant: &Name,
+        endpoint: &EndpointName,
+    ) -> Result<Revision, IntentRefusal> {
+        let at = (tenant.clone(), endpoint.clone());
+        match self.view().endpoints.get(&at) {
+            Some(e) if e.spec.node != caller.node => Err(refuse(ErrorCode::NotYourNode)),
+            _ => Ok(self.change(|v| v.endpoints.remove(&at)).1),
+        }
+    }
+
+    async fn admit_node(
+        &self,
+        _: &Caller,
+        spec: NodeSpec,
+        key: &KeyHash,
+        claim: Claim,
+    ) -> Result<Revision, IntentRefusal> {
+        match self.store.txn(Txn::new().when(claim.compare).then(claim.op)).await.unwrap() {
+            Outcome::Conflict { .. } => Err(refuse(ErrorCode::TokenInvalid)),
+            _ => Ok(self.put(Object::Node(Node { spec, key_sha256: key.as_str().to_owned() }))),
+        }
+    }
+}
+
+pub fn endpoint_at(spec: EndpointSpec, number: u64, address: IpAddr) -> Endpoint {
+    let mac = endpoint_mac(&[address]).unwrap();
+    Endpoint { spec, uid: EndpointUid::new(number).unwrap(), mac, addresses: vec![address] }
+}
+
+/// A netmaster's feed and everything it stands on. Dropping it ends the server.
+pub struct World {
+    pub intent: Arc<FakeIntent>,
+    pub store: Arc<dyn Store>,
+    pub ca: Arc<Ca>,
+    pub feed: Feed,
+    pub address: SocketAddr,
+    pub stop: watch::Sender<bool>,
+    pub server: tokio::task::JoinHandle<Result<(), FeedError>>,
+}
+
+impl World {
+    /// Tenants `blue` and `red`, each with network `web` 10.1.1.0/24; no nodes.
+    pub async fn start() -> Self {
+        let store = store::memory().unwrap();
+        let views = watch::Sender::new(Arc::new(IntentView::default()));
+        let intent =
+            Arc::new(FakeIntent { store: store.clone(), view: Mutex::new(IntentView::default()), views });
+        let world = Self::serve(store, intent).await;
+        for (t, tenant) in ["blue", "red"].into_iter().enumerate() {
+            let vrf = VrfId::new(t as u64 + 1).unwrap();
+            let spec = TenantSpec { name: name(tenant), default_action: DefaultAction::Allow };
+            world.intent.put(Object::Tenant(Tenant { spec, vrf }));
+            let subnet = SubnetSpec {
+                subnet: "10.1.1.0/24".parse().unwrap(),
+                gateway: Some("10.1.1.1".parse().unwrap()),
+            };
+            let spec = NetworkSpec {
+                tenant: name(tenant),
+                name: name("web"),
+                ipv4: Some(subnet),
+                ipv6: None,
+                vni: None,
+            };
+            world.intent.put(Object::Network(Network { spec, vni: Vni::new(t as u64 + 101).unwrap() }));
+        }
+        world
+    }
+
+    /// A netmaster on this store and intent.
+    pub async fn serve(store: Arc<dyn Store>, intent: Arc<FakeIntent>) -> Self {
+        let ca = Arc::new(Ca::load_or_create(&*store, Timestamp::now()).await.unwrap());
+        let feed = Feed::start(FeedConfig {
+            store_id: store.store_id().clone(),
+            views: intent.views.subscribe(),
+            store: store.clone(),
+            intent: intent.clone(),
+            ca: ca.clone(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, mut stopped) = watch::channel(false);
+        let serving = feed.clone();
+        let server = tokio::spawn(async move {
+            let shutdown = async move { drop(stopped.wait_for(|s| *s).await) };
+            serving.serve(listener, [], shutdown).await
+        });
+        Self { intent, store, ca, feed, address, stop, server }
+    }
+
+    pub async fn connect(&self, identity: Option<&Identity>) -> Client {
+        Client::connect(&self.address.to_string(), self.ca.certificate_pem(), identity).await.unwrap()
+    }
+
+    pub async fn token(&self, node: &str, now: Timestamp) -> TokenText {
+        let issued = Issued::new(node_name(node), now, HOUR).unwrap();
+        let _ = self.store.txn(Txn::new().when(issued.compare).then(issued.op)).await.unwrap();
+        issued.text
+    }
+
+    pub async fn join_with(
+        &self,
+        token: &str,
+        node: &str,
+        vtep: u8,
+    ) -> Result<(Identity, KeyPair), CallError> {
+        let key = KeyPair::generate().unwrap();
+        let request = JoinRequest {
+            token: JoinToken::new(token),
+            node: node_name(node),
+            vtep: IpAddr::from([192, 0, 2, vtep]),
+            csr_pem: csr(&key),
+        };
+        let reply = self.connect(None).await.join(request).await?;
+        assert_eq!(reply.ca_pem, self.ca.certificate_pem());
+        Ok((Identity::new(reply.certificate_pem, key.serialize_pem()), key))
+    }
+
+    /// A joined node that holds nothing.
+    pub async fn join(&self, node: &str, vtep: u8) -> Agent {
+        let token = self.token(node, Timestamp::now()).await;
+        let (identity, key) = self.join_with(token.expose(), node, vtep).await.unwrap();
+        let client = self.connect(Some(&identity)).await;
+        Agent { node: node_name(node), key, client, held: BTreeMap::new(), known: None }
+    }
+
+    /// Puts endpoint `number` of a tenant's `web` on a node; its revision.
+    pub fn plug(&self, tenant: &str, number: u8, node: &str) -> Revision {
+        let spec = EndpointSpec {
+            tenant: name(tenant),
+            name: EndpointName::new(format!("{tenant}-{number}")).unwrap(),
+            network: name("web"),
+            group: None,
+            node: node_name(node),
+            ipv4: None,
+            ipv6: None,
+        };
+        let uid = u64::from(number) + if tenant == "red" { 1000 } else { 0 };
+        self.intent.put(Object::Endpoint(endpoint_at(spec, uid, IpAddr::from([10, 1, 1, number]))))
+    }
+
+    /// What intent says this node must hold, by the view as it is now.
+    pub fn span(&self, node: &NodeName) -> BTreeMap<FragmentKey, FragmentHash> {
+        compile::compile(&self.intent.view()).node(node)
+    }
+
+    pub async fn wait_status(
+        &self,
+        node: &str,
+        what: &str,
+        until: impl Fn(&NodeStatus) -> bool,
+    ) -> NodeStatus {
+        let mut status = self.feed.status();
+        let node = node_name(node);
+        let found = status.wait_for(|s| s.nodes.get(&node).is_some_and(&until));
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(status) => status.unwrap().nodes[&node].clone(),
+            Err(_) => {
+                panic!("waited for {what}; last seen: {:?}", self.feed.status().borrow().nodes.get(&node))
+            }
+        }
+    }
+}
+
+pub fn csr(key: &KeyPair) -> String {
+    CertificateParams::default().serialize_request(key).unwrap().pem().unwrap()
+}
+
+/// A node's agent: keeps fragments like a real one, and nothing else.
+pub struct Agent {
+    pub node: NodeName,
+    pub key: KeyPair,
+    pub client: Client,
+    pub held: BTreeMap<FragmentKey, Vec<u8>>,
+    pub known: Option<Known>,
+}
+
+impl Agent {
+    pub fn subscribe(&self) -> Subscribe {
+        Subscribe {
+            node: self.node.clone(),
+            protocol: node_api::PROTOCOL,
+            agent_version: "test".to_owned(),
+            features: BTreeSet::new(),
+            known: self.known.clone(),
+            held: self.hashes(),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    pub fn hashes(&self) -> BTreeMap<FragmentKey, FragmentHash> {
+        self.held.iter().map(|(k, f)| (k.clone(), FragmentHash::of(f))).collect()
+    }
+
+    pub async fn session(&self) -> (SessionSender, SessionReceiver) {
+        self.client.session(self.subscribe()).await.unwrap()
+    }
+
+    /// Takes an update in; every fragment must be one a real agent reads.
+    pub fn apply(&mut self, update: &Update) {
+        for (key, bytes) in &update.upserts {
+            Fragment::decode(key, bytes).unwrap();
+            self.held.insert(key.clone(), bytes.clone());
+        }
+        for key in &update.removes {
+            assert!(self.held.remove(key).is_some(), "{key} was removed but not held");
+        }
+        self.known = Some(Known { store_id: update.store_id.clone(), revision: update.revision });
+    }
+
+    /// Applies and acknowledges updates until it holds what intent says now.
+    pub async fn sync(&mut self, world: &World, to: &SessionSender, from: &mut SessionReceiver) {
+        while self.hashes() != world.span(&self.node) {
+            let update = next_update(from).await;
+            self.apply(&update);
+            to.ack(update.revision).await.unwrap();
+        }
+    }
+
+    /// A session that has brought the agent up to date.
+    pub async fn synced(&mut self, world: &World) -> (SessionSender, SessionReceiver) {
+        let (to, mut from) = self.session().await;
+        self.sync(world, &to, &mut from).await;
+        (to, from)
+    }
+}
+
+pub async fn next_message(from: &mut SessionReceiver) -> Result<Option<MasterMessage>, CallError> {
+    tokio::time::timeout(PATIENCE, from.next()).await.expect("no message in time")
+}
+
+pub async fn next_update(from: &mut SessionReceiver) -> Update {
+    loop {
+        match next_message(from).await {
+            Ok(Some(MasterMessage::Update(update))) => return update,
+            Ok(Some(MasterMessage::Ping)) => {}
+            other => panic!("expected an update, got {other:?}"),
+        }
+    }
+}
+
+/// Reads to the end of the session; the word it ended with.
+pub async fn last_word(from: &mut SessionReceiver) -> CallError {
+    loop {
+        match next_message(from).await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the session ended without a word"),
+            Err(e) => return e,
+        }
+    }
+}
