@@ -1,0 +1,209 @@
+//! The nouns, and the calls they share.
+
+use api::{Route, v1};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::call::Extra;
+use crate::{Client, Error};
+
+const NO_BODY: Option<&()> = None;
+
+/// A noun of the API.
+pub trait Noun {
+    /// What the server answers.
+    type Object: DeserializeOwned + Serialize;
+    /// `network`; the name of its path parameter too.
+    const NAME: &'static str;
+    /// Whether it lives in a tenant.
+    const IN_TENANT: bool;
+    /// Lists.
+    const LIST: Route;
+    /// Reads one.
+    const READ: Route;
+    /// Deletes one.
+    const DELETE: Route;
+}
+
+/// A noun that people write.
+pub trait WritableNoun: Noun {
+    /// What people write.
+    type Body: Serialize;
+    /// Creates.
+    const CREATE: Route;
+    /// Creates or replaces.
+    const REPLACE: Route;
+}
+
+macro_rules! nouns {
+    ($($(#[$doc:meta])* $noun:ident, $module:ident, $object:ident, $name:literal, $in_tenant:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $noun;
+
+        impl Noun for $noun {
+            type Object = v1::$object;
+            const NAME: &'static str = $name;
+            const IN_TENANT: bool = $in_tenant;
+            const LIST: Route = v1::$module::LIST;
+            const READ: Route = v1::$module::READ;
+            const DELETE: Route = v1::$module::DELETE;
+        }
+    )*};
+}
+
+nouns! {
+    /// Tenants.
+    Tenants, tenant, Tenant, "tenant", false;
+    /// Networks.
+    Networks, network, Network, "network", true;
+    /// Endpoint groups.
+    Groups, group, Group, "group", true;
+    /// Policies.
+    Policies, policy, Policy, "policy", true;
+    /// Endpoints.
+    Endpoints, endpoint, Endpoint, "endpoint", true;
+    /// Nodes.
+    Nodes, node, Node, "node", false;
+}
+
+macro_rules! writable {
+    ($($noun:ident, $module:ident, $body:ident;)*) => {$(
+        impl WritableNoun for $noun {
+            type Body = v1::$body;
+            const CREATE: Route = v1::$module::CREATE;
+            const REPLACE: Route = v1::$module::REPLACE;
+        }
+    )*};
+}
+
+writable! {
+    Tenants, tenant, TenantBody;
+    Networks, network, NetworkBody;
+    Groups, group, GroupBody;
+    Policies, policy, PolicyBody;
+    Endpoints, endpoint, EndpointBody;
+}
+
+/// Where an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// Its tenant; not read for nouns that live in none.
+    pub tenant: &'a str,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl Client {
+    /// Every object of a noun, in one tenant if it lives in one.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn list<N: Noun>(&self, tenant: &str) -> Result<v1::List<N::Object>, Error> {
+        self.call(&N::LIST, Extra { parameters: &[("tenant", tenant)], if_match: None }, NO_BODY).await
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// [`Error`]; `not_found` when there is none.
+    pub async fn read<N: Noun>(&self, at: Address<'_>) -> Result<N::Object, Error> {
+        self.call(&N::READ, Extra { parameters: &parameters::<N>(at), if_match: None }, NO_BODY).await
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// [`Error`]; `already_exists` when there is one.
+    pub async fn create<N: WritableNoun>(&self, tenant: &str, body: &N::Body) -> Result<N::Object, Error> {
+        self.call(&N::CREATE, Extra { parameters: &[("tenant", tenant)], if_match: None }, Some(body)).await
+    }
+
+    /// Creates or replaces an object; with a version, only if it is at that version.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn replace<N: WritableNoun>(
+        &self,
+        at: Address<'_>,
+        body: &N::Body,
+        version: Option<&str>,
+    ) -> Result<N::Object, Error> {
+        self.call(&N::REPLACE, Extra { parameters: &parameters::<N>(at), if_match: version }, Some(body))
+            .await
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// [`Error`]; `in_use` when others need it.
+    pub async fn delete<N: Noun>(&self, at: Address<'_>) -> Result<(), Error> {
+        let extra = Extra { parameters: &parameters::<N>(at), if_match: None };
+        self.call::<(), serde::de::IgnoredAny>(&N::DELETE, extra, None).await.map(drop)
+    }
+
+    /// Applies documents, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn apply(&self, body: &v1::ApplyBody) -> Result<v1::Apply, Error> {
+        self.call(&v1::apply::APPLY, Extra::default(), Some(body)).await
+    }
+
+    /// Makes a join file for a node.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn join_token(&self, node: &str) -> Result<v1::JoinFile, Error> {
+        let extra = Extra { parameters: &[("node", node)], if_match: None };
+        self.call(&v1::node::JOIN_TOKEN, extra, NO_BODY).await
+    }
+
+    /// What the system is doing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn status(&self) -> Result<v1::Status, Error> {
+        self.call(&v1::status::STATUS, Extra::default(), NO_BODY).await
+    }
+
+    /// Which release the server is.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn version(&self) -> Result<v1::Version, Error> {
+        self.call(&v1::status::VERSION, Extra::default(), NO_BODY).await
+    }
+}
+
+fn parameters<'a, N: Noun>(at: Address<'a>) -> Vec<(&'static str, &'a str)> {
+    let mut parameters = vec![(N::NAME, at.name)];
+    if N::IN_TENANT {
+        parameters.push(("tenant", at.tenant));
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled<N: Noun>() -> String {
+        N::READ.path_with(&parameters::<N>(Address { tenant: "blue", name: "web" }))
+    }
+
+    #[test]
+    fn every_noun_fills_every_parameter_of_its_path() {
+        let paths = [
+            filled::<Tenants>(),
+            filled::<Networks>(),
+            filled::<Groups>(),
+            filled::<Policies>(),
+            filled::<Endpoints>(),
+            filled::<Nodes>(),
+        ];
+        assert!(paths.iter().all(|p| !p.contains('{') && p.ends_with("/web")), "{paths:?}");
+        assert_eq!(filled::<Tenants>(), "/api/v1/tenants/web");
+        assert_eq!(filled::<Networks>(), "/api/v1/tenants/blue/networks/web");
+    }
+}
