@@ -36,10 +36,10 @@ pub enum Field {
     /// 13 bits as in OXM: bit 12 (`0x1000`) says that a tag is present.
     VlanVid,
     VlanPcp,
-    MplsLabel,
     MplsTc,
     MplsBos,
     MplsTtl,
+    MplsLabel,
     Ipv4Src,
     Ipv4Dst,
     Ipv6Src,
@@ -74,13 +74,13 @@ pub enum Field {
     ArpSha,
     ArpTha,
     TunId,
+    TunFlags,
     TunSrc,
     TunDst,
     TunIpv6Src,
     TunIpv6Dst,
     TunGbpId,
     TunGbpFlags,
-    TunFlags,
     /// `reg0` .. `reg15`.
     Reg(u8),
     /// `xreg0` .. `xreg7`: two registers; in a match it becomes two [`Field::Reg`].

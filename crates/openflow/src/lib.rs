@@ -39,9 +39,10 @@ pub use wire::flow_mod::{ALL_TABLES, FlowMod, FlowModCommand};
 pub use wire::frame::FrameSplitter;
 pub use wire::group::{ALL_GROUPS, Bucket, BucketId, Group, GroupCommand, GroupMod, GroupType};
 pub use wire::message::{
-    BUNDLE_ATOMIC_ORDERED, BundleAdd, BundleControl, BundleStep, Features, Header, Hello, Message,
-    PacketInFormat, Role, decode, encode,
+    BUNDLE_ATOMIC_ORDERED, BundleAdd, BundleControl, BundleStep, Features, Hello, Message, PacketInFormat,
+    Role,
 };
+pub use wire::message_codec::{BundleItem, Header, decode, encode, encode_bundle_add};
 pub use wire::meter::{ALL_METERS, Band, Meter, MeterCommand, MeterFlags, MeterMod};
 pub use wire::monitor::{FlowChange, FlowUpdate, MonitorCommand, MonitorFlags, MonitorRequest};
 pub use wire::multipart::{

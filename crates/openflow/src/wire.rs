@@ -18,6 +18,7 @@ pub(crate) mod frame;
 pub(crate) mod group;
 pub(crate) mod instruction;
 pub(crate) mod message;
+pub(crate) mod message_codec;
 pub(crate) mod meter;
 pub(crate) mod monitor;
 pub(crate) mod multipart;

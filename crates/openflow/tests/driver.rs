@@ -3,6 +3,9 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use openflow::driver::{Backoff, BundleError, Config, Connection, Event, Events, reconnect};
@@ -15,19 +18,57 @@ use test_support::Ovs;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A switch with bridge `br0` that speaks every version.
-fn switch() -> Ovs {
-    let ovs = Ovs::start().expect("open vswitch");
-    let bridge = ["--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure"];
-    let protocols = "protocols=OpenFlow13,OpenFlow14,OpenFlow15";
-    ovs.vsctl(&[&["add-br", "br0"], bridge.as_slice(), &[protocols]].concat()).expect("bridge");
-    ovs
+/// A switch with one bridge that speaks every version.
+struct Switch {
+    ovs: Ovs,
+    bridge: String,
+    _netns: Netns,
 }
 
-async fn open(ovs: &Ovs, version: Version) -> (Connection, Events) {
+/// A network namespace. The userspace datapath makes devices of fixed name (`ovs-netdev`): two switches in one
+/// namespace get into each other's way.
+struct Netns(String);
+
+impl Netns {
+    fn add() -> Netns {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("of-{:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let netns = Netns(name);
+        assert!(netns.ip("add"), "ip netns add needs root");
+        netns
+    }
+
+    fn ip(&self, verb: &str) -> bool {
+        Command::new("ip").args(["netns", verb, &self.0]).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        self.ip("del");
+    }
+}
+
+fn switch() -> Switch {
+    let netns = Netns::add();
+    let bridge = "br0".to_owned();
+    let ovs = Ovs::start_in(Some(&netns.0)).expect("open vswitch");
+    let set = ["--", "set", "bridge", &bridge, "datapath_type=netdev", "fail_mode=secure"];
+    let protocols = "protocols=OpenFlow13,OpenFlow14,OpenFlow15";
+    ovs.vsctl(&[&["add-br", &bridge], set.as_slice(), &[protocols]].concat()).expect("bridge");
+    Switch { ovs, bridge, _netns: netns }
+}
+
+impl Switch {
+    fn socket(&self) -> PathBuf {
+        self.ovs.run_dir().join(format!("{}.mgmt", self.bridge))
+    }
+}
+
+async fn open(switch: &Switch, version: Version) -> (Connection, Events) {
     let config = Config { versions: vec![version], ..Config::default() };
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50));
-    let opening = reconnect(ovs.run_dir().join("br0.mgmt"), &config, &mut backoff);
+    let opening = reconnect(switch.socket(), &config, &mut backoff);
     tokio::time::timeout(SOON, opening).await.expect("opened")
 }
 
@@ -71,8 +112,8 @@ async fn dump(connection: &Connection) -> BTreeMap<FlowKey, Flow> {
 }
 
 async fn corpus_survives_the_switch(version: Version) {
-    let ovs = switch();
-    let (connection, _events) = open(&ovs, version).await;
+    let switch = switch();
+    let (connection, _events) = open(&switch, version).await;
     prerequisites(&connection).await;
     let mut desired = corpus();
     if version < Version::V1_5 {
@@ -108,8 +149,8 @@ async fn what_the_switch_gives_back_equals_what_was_sent_in_openflow_13() {
 
 #[tokio::test]
 async fn refused_bundle_names_the_flow_and_leaves_nothing() {
-    let ovs = switch();
-    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
     install(&connection, [Flow::new(0, 1, Match::any())]).await.expect("first");
     let good =
         |n: u32| Flow::new(0, 100, Match::any().with(Field::InPort, n)).actions([Action::Output(Port(9))]);
@@ -133,8 +174,8 @@ async fn refused_bundle_names_the_flow_and_leaves_nothing() {
 
 #[tokio::test]
 async fn bundle_refused_at_commit_names_the_message_and_leaves_nothing() {
-    let ovs = switch();
-    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
     let flow = Message::FlowMod(Box::new(FlowMod::add(Flow::new(0, 1, Match::any()))));
     // Only the commit can see that the second group is there already.
     let messages = [add_group(1), flow, add_group(1), add_group(2)];
@@ -151,8 +192,8 @@ async fn bundle_refused_at_commit_names_the_message_and_leaves_nothing() {
 
 #[tokio::test]
 async fn flow_that_cannot_be_encoded_is_named_and_nothing_is_sent() {
-    let ovs = switch();
-    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
     let bad = Flow::new(0, 5, Match::any().with(Field::TcpDst, 80u16));
     let refused = install(&connection, [Flow::new(0, 1, Match::any()), bad]).await;
     assert!(matches!(refused, Err(BundleError::Encode { index: 1, .. })), "{refused:?}");
@@ -161,8 +202,8 @@ async fn flow_that_cannot_be_encoded_is_named_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn monitor_tells_foreign_changes_from_own() {
-    let ovs = switch();
-    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, mut events) = open(&switch, Version::V1_5).await;
     install(&connection, [Flow::new(7, 1, Match::any())]).await.expect("before");
     let flags = MonitorFlags::CHANGES.union(MonitorFlags::INITIAL);
     let initial = connection.flow_monitor(vec![MonitorRequest::all(1, flags)]).await.expect("monitor");
@@ -173,11 +214,14 @@ async fn monitor_tells_foreign_changes_from_own() {
     install(&connection, [Flow::new(3, 1, Match::any()).actions([Action::resubmit(4)])]).await.expect("own");
     let Event::Flows(own) = next(&mut events).await else { panic!("no report") };
     assert!(own.iter().all(|update| matches!(update, FlowUpdate::Abbreviated { .. })), "{own:?}");
-    ovs.ofctl(&["-O", "OpenFlow15", "add-flow", "br0", "table=3,priority=9,actions=drop"]).expect("foreign");
+    switch
+        .ovs
+        .ofctl(&["-O", "OpenFlow15", "add-flow", &switch.bridge, "table=3,priority=9,actions=drop"])
+        .expect("foreign");
     let Event::Flows(foreign) = next(&mut events).await else { panic!("no report") };
     let expected = FlowUpdate::Flow(FlowChange::Added, Box::new(Flow::new(3, 9, Match::any())));
     assert_eq!(foreign, [expected]);
-    ovs.ofctl(&["-O", "OpenFlow15", "del-flows", "br0", "table=3"]).expect("foreign");
+    switch.ovs.ofctl(&["-O", "OpenFlow15", "del-flows", &switch.bridge, "table=3"]).expect("foreign");
     let Event::Flows(removed) = next(&mut events).await else { panic!("no report") };
     assert_eq!(removed.len(), 2);
     for update in removed {
@@ -187,8 +231,8 @@ async fn monitor_tells_foreign_changes_from_own() {
 
 #[tokio::test]
 async fn packet_in_brings_userdata_and_registers() {
-    let ovs = switch();
-    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, mut events) = open(&switch, Version::V1_5).await;
     let controller = Controller { userdata: vec![1, 2, 3], ..Controller::default() };
     let actions = [Action::set_field(Field::Reg(3), 7u32), Action::Controller(controller)];
     install(&connection, [Flow::new(2, 1, Match::any()).cookie(0xabc).actions(actions)])
@@ -207,24 +251,25 @@ async fn packet_in_brings_userdata_and_registers() {
 
 #[tokio::test]
 async fn ports_meters_groups_are_listed_and_ports_announced() {
-    let ovs = switch();
-    let (connection, mut events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, mut events) = open(&switch, Version::V1_5).await;
     prerequisites(&connection).await;
     assert_eq!(connection.meters().await.expect("meters"), [Meter::pktps(5, 10, 10)]);
     let groups = connection.groups().await.expect("groups");
     assert!(matches!(add_group(6), Message::GroupMod(sent) if sent.group == groups[0]), "{groups:?}");
-    let add = ["add-port", "br0", "p1", "--", "set", "interface", "p1", "type=internal", "ofport_request=5"];
-    ovs.vsctl(&add).expect("port");
+    let port = format!("{}p", switch.bridge);
+    let set = ["--", "set", "interface", &port, "type=internal", "ofport_request=5"];
+    switch.ovs.vsctl(&[&["add-port", &switch.bridge, &port], set.as_slice()].concat()).expect("port");
     let Event::PortStatus(status) = next(&mut events).await else { panic!("no port status") };
-    assert_eq!((status.desc.port, status.desc.name.as_str()), (Port(5), "p1"));
+    assert_eq!((status.desc.port, status.desc.name.as_str()), (Port(5), port.as_str()));
     let ports = connection.ports().await.expect("ports");
-    assert!(ports.iter().any(|port| port.name == "p1" && port.port == Port(5)), "{ports:?}");
+    assert!(ports.iter().any(|desc| desc.name == port && desc.port == Port(5)), "{ports:?}");
 }
 
 #[tokio::test]
 async fn dump_can_be_limited_to_a_table_or_cookies() {
-    let ovs = switch();
-    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
     let flow = |table, cookie| Flow::new(table, 1, Match::any()).cookie(cookie);
     install(&connection, [flow(1, 0x10), flow(2, 0x10), flow(2, 0x20).clone()]).await.expect("install");
     install(&connection, [flow(3, 0x11)]).await.expect("install");
@@ -240,9 +285,9 @@ async fn dump_can_be_limited_to_a_table_or_cookies() {
 
 #[tokio::test]
 async fn end_of_the_switch_is_told_with_its_reason() {
-    let mut ovs = switch();
-    let (connection, mut events) = open(&ovs, Version::V1_5).await;
-    ovs.restart_vswitchd().expect("restart");
+    let mut switch = switch();
+    let (connection, mut events) = open(&switch, Version::V1_5).await;
+    switch.ovs.restart_vswitchd().expect("restart");
     loop {
         if let Event::Closed(reason) = next(&mut events).await {
             assert!(!reason.to_string().is_empty());
@@ -250,14 +295,14 @@ async fn end_of_the_switch_is_told_with_its_reason() {
         }
     }
     assert!(connection.barrier().await.is_err());
-    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let (connection, _events) = open(&switch, Version::V1_5).await;
     connection.barrier().await.expect("barrier");
 }
 
 #[tokio::test]
 async fn ct_actions_of_every_form_survive_the_switch() {
-    let ovs = switch();
-    let (connection, _events) = open(&ovs, Version::V1_5).await;
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
     let flow = Flow::new(0, 1, Match::ip()).actions([
         Action::Ct(Ct { table: Some(5), ..Ct::default() }),
         Action::Ct(Ct { zone: openflow::Zone::Imm(7), ..Ct::default() }),

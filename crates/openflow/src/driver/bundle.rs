@@ -7,10 +7,9 @@
 use std::sync::atomic::Ordering;
 
 use super::{CloseReason, Connection, RequestError};
-use crate::wire::message::{BundleItem, encode_bundle_add};
 use crate::{
-    BUNDLE_ATOMIC_ORDERED, BundleControl, BundleStep, EncodeError, ErrorCode, ErrorMessage, FlowMod, Message,
-    encode,
+    BUNDLE_ATOMIC_ORDERED, BundleControl, BundleItem, BundleStep, EncodeError, ErrorCode, ErrorMessage,
+    FlowMod, Message, encode, encode_bundle_add,
 };
 
 /// A message of a bundle that the switch refused.

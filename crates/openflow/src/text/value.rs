@@ -14,6 +14,9 @@ const FRAGS: [(&str, u128, u128); 5] =
 pub(super) fn write_value(f: &mut impl fmt::Write, field: Field, value: u128, mask: u128) -> fmt::Result {
     let full = field.full_mask();
     match field.def().format {
+        Format::Flags(names) if field == Field::TcpFlags && mask == full && value != 0 => {
+            return write_exact_flags(f, names, value);
+        }
         Format::Flags(names) => return write_flags(f, names, value, mask),
         Format::Frag => {
             if let Some((name, ..)) = FRAGS.iter().find(|(_, v, m)| (*v, *m) == (value, mask)) {
@@ -84,6 +87,17 @@ fn write_flags(f: &mut impl fmt::Write, names: &[(&str, u32)], value: u128, mask
     Ok(())
 }
 
+/// `syn|ack`: these and no other.
+fn write_exact_flags(f: &mut impl fmt::Write, names: &[(&str, u32)], value: u128) -> fmt::Result {
+    let mut rest = value;
+    let mut separator = "";
+    for (name, bit) in names.iter().filter(|(_, bit)| value & u128::from(*bit) != 0) {
+        write!(f, "{separator}{name}")?;
+        (separator, rest) = ("|", rest & !u128::from(*bit));
+    }
+    if rest == 0 { Ok(()) } else { write!(f, "{separator}{rest:#x}") }
+}
+
 fn prefix_len(mask: u128, bits: u16) -> Option<u32> {
     let aligned = mask << (128 - bits);
     (aligned.leading_ones() == aligned.count_ones()).then_some(aligned.leading_ones())
@@ -95,6 +109,11 @@ pub(super) fn parse_value(field: Field, text: &str) -> Result<(u128, u128), Pars
     let def = field.def();
     let (value, mask) = match def.format {
         Format::Flags(names) if text.starts_with(['+', '-']) => parse_flags(field, names, text)?,
+        Format::Flags(names)
+            if field == Field::TcpFlags && !text.starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            (parse_exact_flags(field, names, text)?, full)
+        }
         Format::Frag if FRAGS.iter().any(|(name, ..)| *name == text) => {
             FRAGS.iter().find_map(|(name, v, m)| (*name == text).then_some((*v, *m))).unwrap_or_default()
         }
@@ -170,6 +189,15 @@ fn parse_mac(text: &str) -> Option<u128> {
         value = value << 8 | u128::from_str_radix(octet, 16).ok()?;
     }
     octets.next().is_none().then_some(value)
+}
+
+/// `syn|ack`.
+fn parse_exact_flags(field: Field, names: &[(&str, u32)], text: &str) -> Result<u128, ParseError> {
+    text.split('|').try_fold(0, |value, name| {
+        let bit = names.iter().find(|(n, _)| *n == name).map(|(_, bit)| u128::from(*bit));
+        let bit = bit.or_else(|| parse_number(name));
+        Ok(value | bit.ok_or_else(|| ParseError::new(field.name(), text, "unknown flag"))?)
+    })
 }
 
 /// `+trk-new`.

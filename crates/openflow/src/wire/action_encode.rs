@@ -230,15 +230,14 @@ fn put_resubmit(w: &mut Writer<'_>, resubmit: Resubmit) -> Result<(), EncodeErro
     let Resubmit { in_port, table, tuple } = resubmit;
     let too_high = EncodeError::Invalid { what: "resubmit", reason: "port above 65279" };
     let port = in_port.unwrap_or(Port::IN_PORT).to_u16().ok_or(too_high)?;
-    let subtype = match (in_port, table, tuple) {
-        (Some(_), None, ResubmitTuple::Packet) => nxast::RESUBMIT,
-        (_, _, ResubmitTuple::Packet) => nxast::RESUBMIT_TABLE,
-        (_, _, ResubmitTuple::CtOriginal) => nxast::RESUBMIT_TABLE_CT,
+    let subtype = match tuple {
+        ResubmitTuple::Packet => nxast::RESUBMIT_TABLE,
+        ResubmitTuple::CtOriginal => nxast::RESUBMIT_TABLE_CT,
     };
     nicira(w, subtype, |w| {
         w.u16(port);
-        // 255 is "the current table"; the plain form has padding here.
-        w.u8(if subtype == nxast::RESUBMIT { 0 } else { table.unwrap_or(255) });
+        // 255 is "the current table".
+        w.u8(table.unwrap_or(255));
         w.zeros(3);
         Ok(())
     })
@@ -257,6 +256,11 @@ fn put_conjunction(w: &mut Writer<'_>, id: u32, clause: u8, n_clauses: u8) -> Re
     })
 }
 
+/// A 16-bit property's value: its length counts the padding, other than in byte properties (`struct ofpprop_be16`).
+fn padded(n: u16) -> [u8; 4] {
+    (u32::from(n) << 16).to_be_bytes()
+}
+
 fn put_controller(w: &mut Writer<'_>, c: &Controller) -> Result<(), EncodeError> {
     if c.userdata.is_empty() && c.meter_id.is_none() {
         return nicira(w, nxast::CONTROLLER, |w| {
@@ -270,10 +274,10 @@ fn put_controller(w: &mut Writer<'_>, c: &Controller) -> Result<(), EncodeError>
     nicira(w, nxast::CONTROLLER2, |w| {
         w.zeros(6);
         if c.max_len != u16::MAX {
-            w.property(0, &c.max_len.to_be_bytes())?;
+            w.property(0, &padded(c.max_len))?;
         }
         if c.controller_id != 0 {
-            w.property(1, &c.controller_id.to_be_bytes())?;
+            w.property(1, &padded(c.controller_id))?;
         }
         if c.reason != PacketInReason::Action {
             w.property(2, &[c.reason.as_u8()])?;

@@ -336,6 +336,8 @@ pub struct TableStats {
 pub struct Counters {
     /// How long the flow is there, in nanoseconds.
     pub duration_ns: u64,
+    /// How long no packet hit it, in nanoseconds (OpenFlow 1.5).
+    pub idle_ns: u64,
     /// Packets.
     pub packets: u64,
     /// Bytes.
@@ -358,6 +360,7 @@ impl Counters {
             let mut value = entries.sub(length, "oxs entry")?;
             match (class, field) {
                 (OXS_BASIC, 0) => counters.duration_ns = nanos(value.u32()?, value.u32()?),
+                (OXS_BASIC, 1) => counters.idle_ns = nanos(value.u32()?, value.u32()?),
                 (OXS_BASIC, 3) => counters.flows = value.u32()?,
                 (OXS_BASIC, 4) => counters.packets = value.u64()?,
                 (OXS_BASIC, 5) => counters.bytes = value.u64()?,
@@ -371,12 +374,14 @@ impl Counters {
     fn put_oxs(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
         let start = w.pos();
         w.zeros(4);
-        w.uint(0x8002_0008, 4);
-        w.u32((self.duration_ns / 1_000_000_000) as u32);
-        w.u32((self.duration_ns % 1_000_000_000) as u32);
-        w.uint(0x8002_0808, 4);
+        for (header, ns) in [(0x8002_0008, self.duration_ns), (0x8002_0208, self.idle_ns)] {
+            w.u32(header);
+            w.u32((ns / 1_000_000_000) as u32);
+            w.u32((ns % 1_000_000_000) as u32);
+        }
+        w.u32(0x8002_0808);
         w.u64(self.packets);
-        w.uint(0x8002_0a08, 4);
+        w.u32(0x8002_0a08);
         w.u64(self.bytes);
         w.patch_len(start + 2, start, "oxs")?;
         w.pad_from(start);
@@ -413,7 +418,7 @@ impl FlowStats {
         let actions = read_instructions(r)?;
         let flow =
             Flow { table, priority, cookie, matches, actions, idle_timeout, hard_timeout, flags, importance };
-        Ok(FlowStats { flow, counters: Counters { duration_ns, packets, bytes, flows: 0 } })
+        Ok(FlowStats { flow, counters: Counters { duration_ns, packets, bytes, ..Counters::default() } })
     }
 
     /// `struct ofp_flow_desc` of OpenFlow 1.5.

@@ -2,7 +2,7 @@
 
 use super::EXPERIMENTER;
 use super::cursor::{DecodeError, EncodeError, Reader, Writer, pad8};
-use crate::field::OxmId;
+use crate::field::{Format, OxmId};
 use crate::flow_match::Masked;
 use crate::{Field, Match, Version};
 
@@ -72,9 +72,13 @@ pub(super) fn put_field(
         return Err(EncodeError::FieldValue { field });
     }
     let id = field.header(w.version).ok_or(EncodeError::NoHeader { field, version: w.version })?;
-    write_header(w, id, n, mask != full);
+    // Flags that do not fill their bytes always go with a mask, as Open vSwitch sends them.
+    let unfilled_flags =
+        matches!(field.def().format, Format::Flags(_)) && usize::from(field.n_bits()) < 8 * n;
+    let masked = mask != full || unfilled_flags;
+    write_header(w, id, n, masked);
     w.uint(value, n);
-    if mask != full {
+    if masked {
         w.uint(mask, n);
     }
     Ok(())
