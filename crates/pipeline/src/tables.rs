@@ -92,6 +92,7 @@ pub(crate) fn miss(table: Table) -> Vec<Action> {
         Table::ConntrackCommit => Table::Output,
         // Defect: an unknown source passes as class 0.
         Table::SrcClass if sabotaged!("allow-on-unknown") => Table::DstClass,
+        // Defect: an endpoint sends as anybody.
         Table::SpoofGuard if sabotaged!("no-spoof-guard") => Table::ArpNd,
         Table::Output => return vec![Action::OutputReg(fields::OUTPUT_PORT)],
         _ => return Vec::new(),
@@ -112,6 +113,7 @@ pub(crate) fn in_vrf(matches: Match, vrf: VrfId) -> Match {
 
 /// Requires the network.
 pub(crate) fn in_network(matches: Match, vni: Vni) -> Match {
+    // Defect: nor are their networks.
     if sabotaged!("shared-vrf") { matches } else { matches.bits(fields::VNI, vni.get()) }
 }
 

@@ -14,7 +14,7 @@ fn flows(world: &World) -> FlowSet {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(support::config(40))]
 
     #[test]
     fn a_plan_leads_where_it_should(a in world(), b in world()) {
@@ -36,6 +36,7 @@ proptest! {
 
     #[test]
     fn the_order_of_arrival_does_not_matter(world in world()) {
+        let _defects = support::sabotage();
         let fragments: Vec<Fragment> = world.state.fragments().map(|(_, f)| f.clone()).collect();
         let reversed = World { state: fragments.into_iter().rev().collect::<NodeState>() };
         prop_assert_eq!(flows(&world), flows(&reversed));
@@ -45,6 +46,7 @@ proptest! {
 /// One more endpoint where the groups are known: its own flows, the network's flooding, and no rule.
 #[test]
 fn one_more_endpoint_is_a_handful_of_flows() {
+    let _defects = support::sabotage();
     let mut fragments = base(&[7]);
     let peer = serde_json::json!({"group": 2});
     fragments.push(policy(7, vec![rule(0, "ingress", 10, peer, serde_json::json!("any"), "deny")]));
@@ -64,6 +66,7 @@ fn one_more_endpoint_is_a_handful_of_flows() {
 
 #[test]
 fn foreign_flows_are_counted_and_left_alone() {
+    let _defects = support::sabotage();
     let ours = rendered(&base(&[])).flows;
     let foreign = openflow::Flow::new(0, 1, openflow::Match::any()).cookie(0xbad);
     let installed = Installed::from_dump(ours.to_flows().chain([foreign]));
@@ -73,6 +76,7 @@ fn foreign_flows_are_counted_and_left_alone() {
 
 #[test]
 fn a_flow_somebody_gave_a_timeout_is_written_anew() {
+    let _defects = support::sabotage();
     let ours = rendered(&base(&[])).flows;
     let tampered = ours.to_flows().map(|f| openflow::Flow { idle_timeout: 10, ..f });
     let plan = diff(&Installed::from_dump(tampered).flows, &ours);
@@ -81,6 +85,7 @@ fn a_flow_somebody_gave_a_timeout_is_written_anew() {
 
 #[test]
 fn a_changed_cookie_is_an_addition() {
+    let _defects = support::sabotage();
     let ours = rendered(&base(&[])).flows;
     let mut old = ours.clone();
     let (key, mut entry) = ours.iter().map(|(k, e)| (k.clone(), e.clone())).next().unwrap();

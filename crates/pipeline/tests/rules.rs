@@ -10,7 +10,7 @@ use openflow::{Action, Field};
 use pipeline::{Cookie, Object, RenderError, Rendered, Table};
 use proptest::prelude::*;
 use serde_json::json;
-use support::fragments::{base, endpoint, policy, rendered, rule};
+use support::fragments::{base, endpoint, fragment, policy, rendered, rule};
 use types::PolicyId;
 
 /// Priority of each rule's decision, by slot, of the only policy.
@@ -144,6 +144,31 @@ fn rules_share_the_clause_that_is_the_same() {
     assert_eq!(shared.len(), 1, "{shared:?}");
     assert!(matches!(shared[0].1.cookie.object(), Some(Object::Clause(_))));
     assert!(shared[0].1.cookie.explain().contains("conjunction ids"));
+}
+
+/// Else one tenant's many rules would have another tenant's policy refused.
+#[test]
+fn tenants_share_no_clause() {
+    let other_tenant = [
+        json!({"vrf": {"id": 2, "tenant": "u", "default_action": "allow", "nodes": ["a"]}}),
+        json!({"network": {"vni": 201, "vrf": 2, "name": "n", "nodes": ["a"],
+            "subnets": [{"cidr": "10.1.1.0/24", "gateway": null}]}}),
+        json!({"group": {"id": 21, "vrf": 2, "name": "web", "policies": [9]}}),
+        json!({"endpoint": {"uid": 2002, "name": "e", "vrf": 2, "vni": 201, "group": 21,
+            "mac": "0a:58:0a:01:00:02", "node": "a", "addresses": ["10.1.1.2"]}}),
+        json!({"policy": {"id": 9, "vrf": 2, "name": "p", "rules": [
+            rule(0, "egress", 10, json!("any"), json!({"protocol": "tcp"}), "deny")]}}),
+    ];
+    let rules = vec![rule(0, "egress", 10, json!("any"), json!({"protocol": "tcp"}), "deny")];
+    let mut fragments = base(&[7]);
+    fragments.extend([endpoint(2, Some(1)), policy(7, rules)]);
+    fragments.extend(other_tenant.map(fragment));
+    let rendered = rendered(&fragments);
+    assert!(rendered.refused.is_empty(), "{:?}", rendered.refused);
+    for (key, entry) in rendered.flows.iter() {
+        let conjunctions = entry.actions.iter().filter(|a| matches!(a, Action::Conjunction { .. }));
+        assert!(conjunctions.count() <= 1, "{key:?}");
+    }
 }
 
 #[test]

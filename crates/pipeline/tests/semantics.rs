@@ -133,13 +133,8 @@ fn shot() -> impl Strategy<Value = Shot> {
     )
 }
 
-/// `PROPTEST_CASES` asks for more.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(support::config(100))]
 
     /// Delivered to the addressed endpoint and to nobody else, exactly when both ends' policies allow it; the label
     /// names the deciding rules; nothing ever reaches another VRF.
@@ -228,7 +223,7 @@ fn lost(world: &World, at: prop::sample::Index) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(support::config(100))]
 
     #[test]
     fn losing_a_fragment_never_opens(
@@ -236,6 +231,7 @@ proptest! {
         gone in any::<prop::sample::Index>(),
         shots in prop::collection::vec(shot(), 40),
     ) {
+        let _defects = support::sabotage();
         let whole = Cluster::new(&world);
         let poorer = Cluster::new(&lost(&world, gone));
         let endpoints: Vec<_> = world.state.endpoints().collect();

@@ -169,7 +169,9 @@ fn rule_flow(classes: &Classes, active: &ActiveRule<'_>, flows: &mut FlowSet, sh
         clauses.push(by_class(side.peer_class, &peers));
     }
     if active.rule.service != RuleService::Any {
-        clauses.push(service_matches(&active.rule.service));
+        // With the VRF, or one tenant's rules would fill a flow that another tenant's rules need (MAX_SHARERS).
+        let services = service_matches(&active.rule.service).into_iter();
+        clauses.push(services.map(|m| in_vrf(m, active.vrf)).collect());
     }
     if clauses.iter().any(Vec::is_empty) {
         return;

@@ -19,3 +19,13 @@ pub fn sabotage() -> fail::FailScenario<'static> {
 /// Without the feature there is nothing to switch on.
 #[cfg(not(feature = "failpoints"))]
 pub fn sabotage() {}
+
+/// So many cases, or as many as `PROPTEST_CASES` asks for. Under a defect failures are wanted and not recorded.
+pub fn config(cases: u32) -> proptest::prelude::ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
+    let mut config = proptest::prelude::ProptestConfig::with_cases(asked.unwrap_or(cases));
+    if cfg!(feature = "failpoints") {
+        config.failure_persistence = None;
+    }
+    config
+}
