@@ -1,12 +1,12 @@
 //! Back ends to run cases on, each new and empty.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::{EtcdConfig, Limits, Store};
+use store::{EtcdConfig, EtcdTls, Store};
 use tempfile::TempDir;
 use types::Name;
 
@@ -65,21 +65,34 @@ impl Fixture {
 /// A private etcd on the loopback, killed on drop.
 pub struct EtcdServer {
     child: Child,
+    setup: Setup,
     client_port: u16,
     peer_port: u16,
-    arguments: Vec<String>,
     dir: TempDir,
+}
+
+/// How to run an etcd.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// How clients encrypt; the server's side of it is in the arguments.
+    pub tls: Option<EtcdTls>,
 }
 
 impl EtcdServer {
     pub async fn start(arguments: &[&str]) -> Self {
-        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
+        Self::start_with(Setup { arguments, tls: None }).await
+    }
+
+    pub async fn start_with(setup: Setup) -> Self {
         // Another process may take a port between our choosing it and etcd's binding it: choose again.
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
             let (client_port, peer_port) = free_ports();
-            let child = spawn(&dir.path().join("data"), client_port, peer_port, &arguments);
-            let mut server = Self { child, client_port, peer_port, arguments: arguments.clone(), dir };
+            let child = spawn(&dir.path().join("data"), client_port, peer_port, &setup);
+            let mut server = Self { child, setup: setup.clone(), client_port, peer_port, dir };
             if server.answers().await {
                 return server;
             }
@@ -88,19 +101,12 @@ impl EtcdServer {
     }
 
     pub fn config(&self, prefix: &str) -> EtcdConfig {
-        EtcdConfig::new([format!("http://127.0.0.1:{}", self.client_port)], Name::new(prefix).unwrap())
+        let url = format!("{}://127.0.0.1:{}", self.setup.scheme(), self.client_port);
+        EtcdConfig { tls: self.setup.tls.clone(), ..EtcdConfig::new([url], Name::new(prefix).unwrap()) }
     }
 
     pub async fn connect(&self, prefix: &str) -> Arc<dyn Store> {
         store::etcd(self.config(prefix)).await.unwrap()
-    }
-
-    pub async fn connect_with(
-        &self,
-        prefix: &str,
-        limits: Limits,
-    ) -> Result<Arc<dyn Store>, store::StoreError> {
-        store::etcd(EtcdConfig { limits, ..self.config(prefix) }).await
     }
 
     /// Ends it as a crash would.
@@ -109,10 +115,17 @@ impl EtcdServer {
         let _ = self.child.wait();
     }
 
+    /// Stops it as a hung machine would (`STOP`), or lets it go on (`CONT`).
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let done = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
+        assert!(done.success());
+    }
+
     /// Starts it again where it was.
     pub async fn restart(&mut self) {
         let data = self.dir.path().join("data");
-        self.child = spawn(&data, self.client_port, self.peer_port, &self.arguments);
+        self.child = spawn(&data, self.client_port, self.peer_port, &self.setup);
         assert!(self.answers().await, "etcd did not come back");
     }
 
@@ -133,6 +146,12 @@ impl EtcdServer {
     }
 }
 
+impl Setup {
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
 impl Drop for EtcdServer {
     fn drop(&mut self) {
         self.kill();
@@ -145,8 +164,8 @@ fn free_ports() -> (u16, u16) {
     (a, b)
 }
 
-fn spawn(data: &PathBuf, client_port: u16, peer_port: u16, arguments: &[String]) -> Child {
-    let client = format!("http://127.0.0.1:{client_port}");
+fn spawn(data: &Path, client_port: u16, peer_port: u16, setup: &Setup) -> Child {
+    let client = format!("{}://127.0.0.1:{client_port}", setup.scheme());
     let peer = format!("http://127.0.0.1:{peer_port}");
     Command::new("etcd")
         .args(["--name", "m1", "--data-dir"])
@@ -154,7 +173,7 @@ fn spawn(data: &PathBuf, client_port: u16, peer_port: u16, arguments: &[String])
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("m1={peer}"), "--unsafe-no-fsync", "--logger", "zap"])
-        .args(arguments)
+        .args(&setup.arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

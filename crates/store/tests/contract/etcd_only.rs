@@ -1,10 +1,16 @@
 //! What only etcd has: a network in between, limits of its own, neighbours, a server that restarts.
 
+use std::time::Duration;
+
+use etcd_client::PermissionType;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use store::keys::Space;
-use store::{Limits, Prefix, StoreError, Txn, WatchItem, list_all};
+use store::{
+    Compare, EtcdConfig, EtcdTls, EtcdUser, Limits, Prefix, Store, StoreError, Txn, WatchItem, list_all,
+};
 use types::Revision;
 
-use crate::backends::EtcdServer;
+use crate::backends::{EtcdServer, Setup};
 use crate::cases::{all, commit, head, next, put, tenant, value, vni};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,14 +90,14 @@ async fn configured_limits_must_be_granted_by_the_server() {
         Limits { max_bytes: large.max_bytes, ..Limits::default() },
         Limits { max_ops: large.max_ops, ..Limits::default() },
     ] {
-        let refused = stock.connect_with("limits", limits).await.err();
+        let refused = store::etcd(EtcdConfig { limits, ..stock.config("limits") }).await.err();
         assert!(matches!(refused, Some(StoreError::LimitsRefused { .. })), "{refused:?}");
     }
 
     let wide = EtcdServer::start(&["--max-txn-ops=8192", "--max-request-bytes=8388608"]).await;
-    let store = wide.connect_with("limits", large).await.unwrap();
+    let store = store::etcd(EtcdConfig { limits: large, ..wide.config("limits") }).await.unwrap();
     let before = head(&*store).await;
-    let again = wide.connect_with("limits", large).await.unwrap();
+    let again = store::etcd(EtcdConfig { limits: large, ..wide.config("limits") }).await.unwrap();
     assert_eq!(head(&*again).await, before, "asking for limits writes nothing");
     let keys = (1..=512).map(vni);
     commit(&*store, keys.fold(Txn::new(), |txn, key| txn.put(key, vec![b'x'; 4_000]))).await;
@@ -104,4 +110,124 @@ async fn an_unreachable_server_is_a_passing_trouble() {
     server.kill();
     let error = store::etcd(config).await.err().unwrap();
     assert!(error.is_transient(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_does_not_hang_its_clients() {
+    let server = EtcdServer::start(&[]).await;
+    let store = server.connect("frozen").await;
+    let first = put(&*store, &tenant("a"), "1").await;
+    let mut watch = store.watch(Prefix::tenants(), first);
+
+    server.signal("STOP");
+    let read = tokio::time::timeout(Duration::from_secs(12), store.get(&tenant("a"))).await;
+    let write =
+        tokio::time::timeout(Duration::from_secs(12), store.txn(Txn::new().put(tenant("b"), "2"))).await;
+    server.signal("CONT");
+    let read = read.expect("a read hangs").unwrap_err();
+    assert!(read.is_transient(), "{read}");
+    // It reads before it writes, and so never got to writing.
+    assert!(write.expect("a write hangs").unwrap_err().is_transient());
+
+    let second = retried_put(&*store, "c").await;
+    assert_eq!(next(&mut watch).await.revision(), second);
+}
+
+/// Writes as callers do: again after a passing error.
+async fn retried_put(store: &dyn Store, name: &str) -> Revision {
+    let create = || Txn::new().when(Compare::Absent(tenant(name))).put(tenant(name), "x");
+    for _ in 0..10 {
+        match store.txn(create()).await {
+            Ok(outcome) => return outcome.revision().expect("a conflict"),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    panic!("no success after the server went on");
+}
+
+/// A server that demands encryption and client certificates, with what a client needs.
+struct Pki {
+    setup: Setup,
+    _dir: tempfile::TempDir,
+}
+
+fn pki() -> Pki {
+    let dir = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let issue = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem())
+    };
+    let write = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).to_str().unwrap().to_owned()
+    };
+    let (server_cert, server_key) = issue("127.0.0.1");
+    let (client_cert, client_key) = issue("netmaster");
+    let arguments = vec![
+        format!("--cert-file={}", write("server.pem", &server_cert)),
+        format!("--key-file={}", write("server.key", &server_key)),
+        format!("--trusted-ca-file={}", write("ca.pem", &ca.pem())),
+        "--client-cert-auth".to_owned(),
+    ];
+    let tls = EtcdTls {
+        ca_pem: ca.pem().into_bytes(),
+        client_pem: Some((client_cert.into_bytes(), client_key.into_bytes())),
+        server_name: None,
+    };
+    Pki { setup: Setup { arguments, tls: Some(tls) }, _dir: dir }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encryption_checks_both_sides() {
+    let pki = pki();
+    let server = EtcdServer::start_with(pki.setup.clone()).await;
+    let store = server.connect("tls").await;
+    put(&*store, &tenant("a"), "1").await;
+
+    let config = || server.config("tls");
+    let tls = || pki.setup.tls.clone().unwrap();
+    let other_ca = self::pki().setup.tls.unwrap().ca_pem;
+    for (who, tls) in [
+        ("a client that trusts another authority", EtcdTls { ca_pem: other_ca, ..tls() }),
+        ("a client without certificate", EtcdTls { client_pem: None, ..tls() }),
+        ("a client that expects another name", EtcdTls { server_name: Some("other".into()), ..tls() }),
+    ] {
+        let refused = store::etcd(EtcdConfig { tls: Some(tls), ..config() }).await;
+        assert!(refused.is_err(), "{who} was let in");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn login_is_needed_and_errors_keep_the_password() {
+    let server = EtcdServer::start(&[]).await;
+    let mut admin = etcd_client::Client::connect(server.config("x").endpoints, None).await.unwrap();
+    admin.user_add("root", "root-password", None).await.unwrap();
+    admin.role_add("root").await.unwrap();
+    admin.user_grant_role("root", "root").await.unwrap();
+    admin.user_add("selvage", "hunter2", None).await.unwrap();
+    admin.role_add("selvage").await.unwrap();
+    let own = etcd_client::Permission::new(PermissionType::Readwrite, "/login/").with_prefix();
+    admin.role_grant_permission("selvage", own).await.unwrap();
+    admin.user_grant_role("selvage", "selvage").await.unwrap();
+    admin.auth_enable().await.unwrap();
+
+    let with = |password: &str, prefix: &str| {
+        let user = Some(EtcdUser { name: "selvage".into(), password: password.into() });
+        EtcdConfig { user, ..server.config(prefix) }
+    };
+    let store = store::etcd(with("hunter2", "login")).await.unwrap();
+    let at = put(&*store, &tenant("a"), "1").await;
+    let mut watch = store.watch(Prefix::everything(), Revision::new(at.get() - 1));
+    assert_eq!(next(&mut watch).await.revision(), at);
+
+    for config in [with("wrong-hunter2", "login"), with("hunter2", "elsewhere"), server.config("login")] {
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let refused = store::etcd(config).await.err().expect("let in");
+        assert!(!refused.is_transient(), "{refused}");
+        assert!(!refused.to_string().contains("hunter2") && !format!("{refused:?}").contains("hunter2"));
+    }
 }

@@ -10,6 +10,7 @@ mod backends;
 mod cases;
 mod etcd_only;
 mod sabotage;
+mod sqlite_only;
 
 use std::time::Duration;
 

@@ -49,7 +49,7 @@ pub async fn loss_of_a_lease_is_noticed(f: &Fixture) {
     let lease = Lease::acquire(Arc::clone(&f.store), TTL).await.unwrap();
     assert!(!lease.is_lost());
     f.other.revoke(lease.id()).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(20), lease.lost()).await.expect("nobody noticed");
+    tokio::time::timeout(PATIENCE, lease.lost()).await.expect("nobody noticed");
     assert!(lease.is_lost());
 }
 

@@ -76,10 +76,13 @@ pub async fn all(store: &dyn Store, prefix: &Prefix) -> Vec<KeyValue> {
     list_all(store, prefix).await.unwrap().0
 }
 
+/// How long to wait for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The stream's next item, soon.
 pub async fn next(stream: &mut WatchStream) -> WatchItem {
     let item: Option<Result<WatchItem, StoreError>> =
-        tokio::time::timeout(Duration::from_secs(20), stream.next()).await.expect("the watch is silent");
+        tokio::time::timeout(PATIENCE, stream.next()).await.expect("the watch is silent");
     item.expect("the watch ended").expect("the watch failed")
 }
 

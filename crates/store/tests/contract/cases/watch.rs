@@ -131,7 +131,7 @@ pub async fn follow_keeps_up_with_concurrent_writers(f: &Fixture) {
     let done = |m: &Mirror| (0..WRITERS).all(|w| m.items().contains_key(&network(&format!("t{w}"), "done")));
     let mut last = followed.mirror().revision();
     while !done(followed.mirror()) {
-        let events = tokio::time::timeout(Duration::from_secs(20), followed.next()).await.unwrap().unwrap();
+        let events = tokio::time::timeout(PATIENCE, followed.next()).await.unwrap().unwrap();
         assert!(!events.is_empty());
         assert!(followed.mirror().revision() > last, "revisions go up");
         last = followed.mirror().revision();
