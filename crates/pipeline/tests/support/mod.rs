@@ -18,7 +18,13 @@ pub fn sabotage() -> fail::FailScenario<'static> {
 
 /// Without the feature there is nothing to switch on.
 #[cfg(not(feature = "failpoints"))]
-pub fn sabotage() {}
+pub fn sabotage() -> NoDefects {
+    NoDefects
+}
+
+/// Stands for the scenario where there is none.
+#[cfg(not(feature = "failpoints"))]
+pub struct NoDefects;
 
 /// So many cases, or as many as `PROPTEST_CASES` asks for. Under a defect failures are wanted and not recorded.
 pub fn config(cases: u32) -> proptest::prelude::ProptestConfig {
