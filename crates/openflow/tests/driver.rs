@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use openflow::driver::{Backoff, BundleError, Config, Connection, Event, Events, reconnect};
 use openflow::{
-    Action, Bucket, Controller, Ct, ErrorCode, Field, Flow, FlowChange, FlowFilter, FlowKey, FlowMod,
-    FlowUpdate, Group, GroupCommand, GroupMod, GroupType, Match, Message, Meter, MeterCommand, MeterMod,
-    MonitorFlags, MonitorRequest, PacketOut, Port, Version,
+    Action, Bucket, Controller, Ct, ErrorCode, Field, Flow, FlowChange, FlowFilter, FlowFlags, FlowKey,
+    FlowMod, FlowUpdate, Group, GroupCommand, GroupMod, GroupType, Match, Message, Meter, MeterCommand,
+    MeterMod, MonitorFlags, MonitorRequest, PacketOut, Port, Version,
 };
 use test_support::Ovs;
 
@@ -297,6 +297,15 @@ async fn end_of_the_switch_is_told_with_its_reason() {
     assert!(connection.barrier().await.is_err());
     let (connection, _events) = open(&switch, Version::V1_5).await;
     connection.barrier().await.expect("barrier");
+}
+
+#[tokio::test]
+async fn flags_come_back_as_they_were_sent() {
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
+    let desired = Flow { flags: FlowFlags(0x1f), ..Flow::new(0, 1, Match::any()) };
+    install(&connection, [desired.clone()]).await.expect("install");
+    assert_eq!(dump(&connection).await.into_values().collect::<Vec<_>>(), [desired]);
 }
 
 #[tokio::test]

@@ -158,6 +158,41 @@ fn foreign_action_is_kept_and_never_equals_an_empty_list() {
     assert_eq!(back.flow, flow);
 }
 
+#[test]
+fn refuses_what_the_switch_would_give_back_changed() {
+    use openflow::{Action, Ct, Field, Nat, Port, Resubmit, ResubmitTuple, SubField};
+    let resubmit =
+        |in_port, table| Action::Resubmit(Resubmit { in_port, table, tuple: ResubmitTuple::Packet });
+    for action in [
+        Action::Output(Port::CONTROLLER),
+        resubmit(Some(Port::IN_PORT), Some(1)),
+        resubmit(None, Some(255)),
+        resubmit(Some(Port(0xff00)), None),
+        Action::Ct(Ct { table: Some(255), ..Ct::default() }),
+        Action::Ct(Ct { nat: Some(Nat { persistent: true, ..Nat::default() }), ..Ct::default() }),
+        Action::Ct(Ct { zone: openflow::Zone::Sub(SubField::whole(Field::Reg(0))), ..Ct::default() }),
+        Action::Note(vec![1, 2]),
+        Action::load(SubField::new(Field::Reg(0), 0, 4), 16u8),
+        Action::set_field(Field::Reg(16), 1u8),
+        Action::set_field(Field::EthSrc, 1u64 << 48),
+        Action::move_bits(Field::EthSrc, Field::Reg(0)),
+        Action::conjunction(1, 3, 2),
+        Action::Clone(vec![Action::GotoTable(1)]),
+    ] {
+        let flow = Flow::new(1, 1, Match::any()).actions([action]);
+        let mut out = vec![9];
+        let result =
+            encode(Version::V1_5, 1, &Message::FlowMod(Box::new(FlowMod::add(flow.clone()))), &mut out);
+        assert!(result.is_err(), "{flow}");
+        assert_eq!(out, [9], "a failed encode left bytes");
+    }
+    let misplaced = Flow::new(1, 1, Match::any()).actions([Action::GotoTable(2), Action::DecTtl]);
+    let mut out = Vec::new();
+    assert!(
+        encode(Version::V1_5, 1, &Message::FlowMod(Box::new(FlowMod::add(misplaced))), &mut out).is_err()
+    );
+}
+
 /// Any recorded frame with some bytes changed.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let flow_mods =

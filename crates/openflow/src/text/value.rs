@@ -146,6 +146,10 @@ fn parse_prefix_or_mask(field: Field, text: &str) -> Result<u128, ParseError> {
 
 fn parse_one(field: Field, text: &str) -> Result<u128, ParseError> {
     let bad = |reason: &str| ParseError::new(field.name(), text, reason);
+    if text.starts_with("0x") {
+        // Good for every kind of value, as in ovs-ofctl(8); masks of numbers are written so.
+        return parse_number(text).ok_or_else(|| bad("not a number"));
+    }
     match field.def().format {
         Format::Ethernet => parse_mac(text).ok_or_else(|| bad("not an Ethernet address")),
         Format::Ipv4 => {

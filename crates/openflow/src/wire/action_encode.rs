@@ -61,7 +61,8 @@ pub(super) fn put_actions(w: &mut Writer<'_>, actions: &[Action]) -> Result<(), 
 
 fn put_action(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeError> {
     match action {
-        Action::Output(port) => put_output(w, *port, if *port == Port::CONTROLLER { u16::MAX } else { 0 }),
+        Action::Output(Port::CONTROLLER) => invalid("output", "to the controller is Action::Controller"),
+        Action::Output(port) => put_output(w, *port, 0),
         Action::Controller(controller) if controller.is_plain_output() => {
             put_output(w, Port::CONTROLLER, controller.max_len)
         }
@@ -89,7 +90,7 @@ fn put_action(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeError> {
             w.bytes(bytes);
             Ok(())
         }),
-        Action::Note(_) => Err(EncodeError::Invalid { what: "note", reason: "length is not 6 + 8n" }),
+        Action::Note(_) => invalid("note", "length is not 6 + 8n"),
         Action::Clone(actions) => nicira(w, nxast::CLONE, |w| {
             w.zeros(6);
             put_actions(w, actions)
@@ -107,10 +108,13 @@ fn put_action(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeError> {
         | Action::WriteMetadata { .. }
         | Action::ClearActions
         | Action::WriteActions(_)
-        | Action::UnknownInstruction(_) => {
-            Err(EncodeError::Invalid { what: "action list", reason: "an instruction cannot stand here" })
-        }
+        | Action::UnknownInstruction(_) => invalid("action list", "an instruction cannot stand here"),
     }
+}
+
+/// Refuses a value that has another, canonical form, or none: it would come back different from the switch.
+fn invalid(what: &'static str, reason: &'static str) -> Result<(), EncodeError> {
+    Err(EncodeError::Invalid { what, reason })
 }
 
 /// An action of the specification with a body that fits its first eight bytes.
@@ -191,7 +195,7 @@ fn put_set_field(w: &mut Writer<'_>, field: Field, value: u128, mask: u128) -> R
 
 fn put_move(w: &mut Writer<'_>, src: SubField, dst: SubField) -> Result<(), EncodeError> {
     if src.n_bits() != dst.n_bits() {
-        return Err(EncodeError::Invalid { what: "move", reason: "source and destination differ in width" });
+        return invalid("move", "source and destination differ in width");
     }
     if w.version < Version::V1_5 {
         return nicira(w, nxast::REG_MOVE, |w| {
@@ -228,6 +232,9 @@ fn put_stack(w: &mut Writer<'_>, subtype: u16, bits: SubField) -> Result<(), Enc
 
 fn put_resubmit(w: &mut Writer<'_>, resubmit: Resubmit) -> Result<(), EncodeError> {
     let Resubmit { in_port, table, tuple } = resubmit;
+    if in_port == Some(Port::IN_PORT) || table == Some(255) {
+        return invalid("resubmit", "to the same port or table is None");
+    }
     let too_high = EncodeError::Invalid { what: "resubmit", reason: "port above 65279" };
     let port = in_port.unwrap_or(Port::IN_PORT).to_u16().ok_or(too_high)?;
     let subtype = match tuple {
@@ -246,7 +253,7 @@ fn put_resubmit(w: &mut Writer<'_>, resubmit: Resubmit) -> Result<(), EncodeErro
 fn put_conjunction(w: &mut Writer<'_>, id: u32, clause: u8, n_clauses: u8) -> Result<(), EncodeError> {
     // ovs-fields(7): 1 <= k <= n and 2 <= n <= 64.
     if !(2..=64).contains(&n_clauses) || !(1..=n_clauses).contains(&clause) {
-        return Err(EncodeError::Invalid { what: "conjunction", reason: "k/n out of range" });
+        return invalid("conjunction", "k/n out of range");
     }
     nicira(w, nxast::CONJUNCTION, |w| {
         w.u8(clause - 1);
@@ -294,6 +301,9 @@ fn put_controller(w: &mut Writer<'_>, c: &Controller) -> Result<(), EncodeError>
 
 /// `struct nx_action_conntrack`; the actions on the connection follow it, translation first.
 fn put_ct(w: &mut Writer<'_>, ct: &Ct) -> Result<(), EncodeError> {
+    if ct.table == Some(255) {
+        return invalid("ct", "table 255 is none");
+    }
     nicira(w, nxast::CT, |w| {
         w.u16(match ct.commit {
             Commit::No => 0,
@@ -309,7 +319,7 @@ fn put_ct(w: &mut Writer<'_>, ct: &Ct) -> Result<(), EncodeError> {
                 put_short_header(w, src.field())?;
                 w.u16(ofs_nbits(src)?);
             }
-            Zone::Sub(_) => return Err(EncodeError::Invalid { what: "ct", reason: "a zone has 16 bits" }),
+            Zone::Sub(_) => return invalid("ct", "a zone has 16 bits"),
         }
         w.u8(ct.table.unwrap_or(255));
         w.zeros(3);
@@ -322,6 +332,13 @@ fn put_ct(w: &mut Writer<'_>, ct: &Ct) -> Result<(), EncodeError> {
 }
 
 fn put_nat(w: &mut Writer<'_>, nat: &Nat) -> Result<(), EncodeError> {
+    if nat.kind.is_none() && *nat != Nat::default() {
+        return invalid("nat", "a range needs src or dst");
+    }
+    if nat.addresses.is_some_and(|(low, high)| low > high) || nat.ports.is_some_and(|(low, high)| low > high)
+    {
+        return invalid("nat", "range reversed");
+    }
     let mut flags = match nat.kind {
         None => 0,
         Some(NatKind::Src) => 1,
@@ -353,7 +370,7 @@ fn put_nat(w: &mut Writer<'_>, nat: &Nat) -> Result<(), EncodeError> {
                 range.extend(high.octets());
             }
         }
-        Some(_) => return Err(EncodeError::Invalid { what: "nat", reason: "range mixes address families" }),
+        Some(_) => return invalid("nat", "range mixes address families"),
     }
     if let Some((low, high)) = nat.ports {
         present |= nat_range::PROTO_MIN;
