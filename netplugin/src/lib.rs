@@ -1,11 +1,27 @@
-//! netplugin, the agent of a node.
+//! netplugin, the agent of a node: owns the node's bridge, attaches endpoints, enforces what netmaster compiled.
+//!
+//! ```text
+//!   netmaster --session--> intent::holding --+                    +--> switch (one bundle)
+//!                                            +--> agent::reconcile
+//!   OVSDB --ports view-----------------------+                    +--> report --> netmaster
+//!   selvage-cni --> cni_server (one procedure per request; waits on the agent)
+//! ```
+//!
+//! [`agent`] owns the state. [`intent`], [`ports`], [`switch`] and [`netlink`] are edges: each a trait, its real
+//! implementation, and no decisions. [`run`] puts them together.
 
+pub mod agent;
+pub mod cleanup;
+pub mod cni_server;
+pub mod config;
+pub mod intent;
 pub mod netlink;
+pub mod ports;
+pub mod probes;
+pub mod report;
+pub mod run;
+mod sabotage;
+pub mod state_dir;
+pub mod switch;
 
-/// Whether a named defect is switched on. Always false without feature `failpoints`: the macro expands to nothing.
-/// The names and what each breaks are listed in docs/testing.md.
-#[allow(unused_variables, reason = "the name is used by the macro only with feature failpoints")]
-pub(crate) fn defect(name: &str) -> bool {
-    fail::fail_point!(name, |_| true);
-    false
-}
+pub(crate) use sabotage::{kill_point, sabotaged};

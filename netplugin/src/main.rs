@@ -1,3 +1,90 @@
-//! The agent of a node.
+//! The agent's program.
 
-fn main() {}
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use netplugin::config::{Config, SwitchArgs};
+use netplugin::run::STATUS_SOCKET;
+use netplugin::{cleanup, run};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(name = "netplugin", version, about = "The agent of a Selvage node", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  netplugin run --node node-1 --vtep 192.0.2.1 --join /root/node-1.join     first start
+  netplugin run --node node-1 --vtep 192.0.2.1                              every other start
+  netplugin status
+  netplugin cleanup";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent.
+    Run(Config),
+    /// Show what the agent on this node knows and enforces.
+    Status {
+        /// The agent's state directory.
+        #[arg(long, value_name = "DIR", default_value = "/var/lib/selvage")]
+        state_dir: PathBuf,
+    },
+    /// Take bridge, endpoint interfaces and nftables table off this node. The agent must not be running.
+    Cleanup(SwitchArgs),
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
+    match execute(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!(error = format!("{e:#}"), "netplugin failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    if let Command::Status { state_dir } = &command {
+        return status(&state_dir.join(STATUS_SOCKET));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(config) => run::run(config, terminated()).await,
+            Command::Cleanup(switch) => cleanup::cleanup(&switch).await,
+            Command::Status { .. } => Ok(()),
+        }
+    })
+}
+
+fn status(socket: &std::path::Path) -> anyhow::Result<()> {
+    let mut text = String::new();
+    let mut stream = UnixStream::connect(socket)
+        .map_err(|e| anyhow::anyhow!("the agent does not answer at {}: {e}", socket.display()))?;
+    stream.read_to_string(&mut text)?;
+    println!("{text}");
+    Ok(())
+}
+
+/// SIGTERM or SIGINT. A signal that cannot be listened to never comes: the agent then ends by SIGKILL, which it bears.
+async fn terminated() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+}

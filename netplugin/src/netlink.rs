@@ -26,7 +26,7 @@ mod offload;
 pub mod raw;
 mod veth;
 
-pub use netns::probe as probe_netns;
+pub use host_drop::remove_all as remove_host_drops;
 pub use raw::family_exists;
 pub use veth::Veths;
 

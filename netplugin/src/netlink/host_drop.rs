@@ -28,6 +28,14 @@ pub(super) async fn remove(device: &str) -> Result<(), NetlinkError> {
     nft(device, &forget(device)).await
 }
 
+/// Removes our table with every chain in it.
+///
+/// # Errors
+/// The words of `nft`.
+pub async fn remove_all() -> Result<(), NetlinkError> {
+    nft("every endpoint", &format!("add table netdev {TABLE}\ndelete table netdev {TABLE}\n")).await
+}
+
 /// `add` of what exists is no error, so this deletes the chain whether it exists or not, also on nft before `destroy`.
 fn forget(device: &str) -> String {
     format!(

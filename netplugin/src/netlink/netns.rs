@@ -19,14 +19,6 @@ pub(super) fn open(path: &Path) -> Result<File, NetlinkError> {
     File::open(path).map_err(NetlinkError::io(OPEN, path.display()))
 }
 
-/// Whether the path is a network namespace that can be entered.
-///
-/// # Errors
-/// [`NetlinkError`] naming the path.
-pub async fn probe(path: &Path) -> Result<(), NetlinkError> {
-    within(open(path)?, async |_| Ok(())).await
-}
-
 /// Runs `work` in the namespace, with a netlink connection that belongs to it.
 pub(super) async fn within<T, F>(namespace: File, work: F) -> Result<T, NetlinkError>
 where

@@ -1,5 +1,6 @@
 //! [`Interfaces`] on a real kernel.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
-use types::EndpointUid;
+use types::{EndpointUid, MacAddr};
 
-use super::{InterfaceSpec, Interfaces, NetlinkError, host_drop, host_name, netns, offload};
+use super::{InterfaceSpec, Interfaces, NetlinkError, host_drop, host_name, netns, offload, uid_of};
 
 /// How long duplicate address detection may take: a random delay of up to 1 s and one probe of 1 s (RFC 4862
 /// section 5.4.2), and room.
@@ -57,6 +59,48 @@ impl Veths {
         Err(NetlinkError::unexpected(address, "no interface of this node has this address"))
     }
 
+    /// The endpoints whose host ends exist.
+    ///
+    /// # Errors
+    /// When links cannot be listed.
+    pub async fn list(&self) -> Result<BTreeSet<EndpointUid>, NetlinkError> {
+        let failed = NetlinkError::kernel("list links", "of the node");
+        let links: Vec<_> = self.handle.link().get().execute().try_collect().await.map_err(failed)?;
+        let name = |link: &LinkMessage| {
+            link.attributes.iter().find_map(|a| match a {
+                LinkAttribute::IfName(name) => uid_of(name),
+                _ => None,
+            })
+        };
+        Ok(links.iter().filter_map(name).collect())
+    }
+
+    /// The link-layer address the kernel has for a neighbour on a device, unless it is known not to answer.
+    ///
+    /// # Errors
+    /// When the neighbour table cannot be read.
+    pub async fn neighbor(&self, device: &str, address: IpAddr) -> Result<Option<MacAddr>, NetlinkError> {
+        let index = link(&self.handle, device).await?.header.index;
+        let failed = NetlinkError::kernel("list neighbours of", device);
+        let all: Vec<_> = self.handle.neighbours().get().execute().try_collect().await.map_err(failed)?;
+        let dead = [NeighbourState::Failed, NeighbourState::Incomplete, NeighbourState::None];
+        let found = all.into_iter().filter(|n| n.header.ifindex == index && !dead.contains(&n.header.state));
+        let mac_of = |attributes: &[NeighbourAttribute]| {
+            let is_it = attributes.iter().any(|a| match a {
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => IpAddr::from(*v4) == address,
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => IpAddr::from(*v6) == address,
+                _ => false,
+            });
+            attributes.iter().filter(|_| is_it).find_map(|a| match a {
+                NeighbourAttribute::LinkLayerAddress(mac) => {
+                    Some(MacAddr::new(mac.as_slice().try_into().ok()?))
+                }
+                _ => None,
+            })
+        };
+        Ok(found.map(|n| mac_of(&n.attributes)).find(Option::is_some).flatten())
+    }
+
     async fn add_pair(&self, spec: &InterfaceSpec, host: &str) -> Result<(), NetlinkError> {
         let namespace = netns::open(&spec.netns)?;
         let peer = LinkUnspec::new_with_name(&spec.ifname)
@@ -80,7 +124,7 @@ impl Veths {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             other => other.map_err(NetlinkError::io("disable IPv6 on", host))?,
         }
-        if self.userspace && !crate::defect("no-host-drop") {
+        if self.userspace && !crate::sabotaged!("no-host-drop") {
             host_drop::install(host).await?;
         }
         Ok(())

@@ -18,6 +18,10 @@ impl Namespace {
         Self(name)
     }
 
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     pub fn path(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.0)
     }

@@ -1,0 +1,384 @@
+//! One task owns the state; events are a closed enum; reconcile takes no input.
+//!
+//! The owner keeps what intent says ([`Holding`]), what is plugged ([`PortsView`]) and what the switch holds. After
+//! every event it renders, compares and applies one bundle if there is a difference ([`reconcile`]). Nothing depends on
+//! which event came, or on none having been missed: starting, a restarted switch, a foreign edit and a policy change
+//! are one code path.
+//!
+//! Procedures (CNI requests, [`crate::cni_server`]) run in tasks of their own, step by step, and wait here for the state
+//! to become what they need ([`waiters::Condition`]).
+//!
+//! # Invariants
+//! * Knowing nothing (no netmaster yet, no file) the agent touches no flow; not knowing which ports exist, neither.
+//! * The file is written before the switch is changed: a restarted agent never falls back behind what was enforced.
+//! * A port number is given out only while the flows in the switch are known and none names it
+//!   ([`crate::ports::allocate`]).
+//!
+//! # Failure
+//! A pass that fails changes nothing (bundles are atomic); the switch is read back and the pass repeated a second
+//! later. The failure is a warning in the report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use node_api::{AgentMessage, Nack, Realized, Update};
+use node_state::{FragmentKey, NodeState};
+use pipeline::{FlowSet, Local};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use types::{EndpointName, EndpointUid, HostCidr, Name, OfPort};
+
+use crate::intent::holding::{self, Holding};
+use crate::ports::PortsView;
+use crate::ports::allocate::OfPorts;
+use crate::report::{Conditions, Enforcement, IntentStatus, Status};
+use crate::state_dir::StateDir;
+use crate::switch::{Switch, SwitchEvent};
+
+mod handle;
+mod reconcile;
+mod waiters;
+
+pub use handle::{AgentHandle, EndpointFacts, Holds, Request, WaitError};
+pub use waiters::{Condition, Hopeless};
+
+/// Where the next port number is remembered.
+const OFPORT_FILE: &str = "next-ofport";
+
+/// Everything that can happen.
+pub enum Event {
+    /// The connection to the switch.
+    Switch(SwitchEvent),
+    /// The session with netmaster.
+    Session(SessionEvent),
+    /// A procedure asks.
+    Request(Request),
+    /// Tunnel endpoints the switch has not resolved.
+    ColdPeers(BTreeSet<IpAddr>),
+    /// Endpoints whose checksum offload is wrongly on.
+    OffloadOn(BTreeSet<EndpointUid>),
+}
+
+/// The session with netmaster.
+pub enum SessionEvent {
+    /// It ended.
+    Down,
+    /// netmaster has nothing (more) to say: what is held is current.
+    InSync,
+    /// The difference to what is held; the answer goes to the session it came from.
+    Update(Box<Update>, mpsc::Sender<AgentMessage>),
+}
+
+/// What the owner tells others, level-triggered.
+#[derive(Debug)]
+pub struct Published {
+    /// The report to netmaster.
+    pub realized: watch::Sender<Option<Realized>>,
+    /// The tunnel endpoints of the peers.
+    pub peers: watch::Sender<BTreeSet<IpAddr>>,
+    /// Plugged endpoints intent does not know: to be taken out.
+    pub reclaims: mpsc::Sender<EndpointUid>,
+}
+
+/// The owner task.
+pub struct Agent {
+    local: Local,
+    dir: StateDir,
+    holding: Holding,
+    in_sync: bool,
+    unsaved: bool,
+    view: PortsView,
+    leaving: BTreeSet<EndpointUid>,
+    reclaiming: BTreeSet<EndpointUid>,
+    ofports: OfPorts,
+    switch: Option<Arc<dyn Switch>>,
+    /// What the switch holds; `None`: has to be read back.
+    installed: Option<FlowSet>,
+    enforcement: Enforcement,
+    dirty: bool,
+    not_before: Instant,
+    waiters: waiters::Waiters,
+    conditions: Conditions,
+    flow_mods: u64,
+    foreign_edits: u64,
+    published: Published,
+}
+
+impl Agent {
+    /// An agent that holds what is in the directory. A damaged file counts as none.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn new(
+        local: Local,
+        dir: StateDir,
+        published: Published,
+    ) -> Result<Self, crate::state_dir::StateError> {
+        let holding = match dir.read(holding::FILE)? {
+            None => Holding::default(),
+            Some(file) => Holding::decode(&file).unwrap_or_else(|e| {
+                tracing::error!(file = holding::FILE, error = %e, "saved intent is unusable; no flow is touched");
+                Holding::default()
+            }),
+        };
+        let next = dir.read(OFPORT_FILE)?.and_then(|b| String::from_utf8(b).ok()?.trim().parse().ok());
+        Ok(Self {
+            local,
+            dir,
+            holding,
+            in_sync: false,
+            unsaved: false,
+            view: PortsView::default(),
+            leaving: BTreeSet::new(),
+            reclaiming: BTreeSet::new(),
+            ofports: OfPorts::new(next.unwrap_or(1)),
+            switch: None,
+            installed: None,
+            enforcement: Enforcement::default(),
+            dirty: true,
+            not_before: Instant::now(),
+            waiters: waiters::Waiters::default(),
+            conditions: Conditions::default(),
+            flow_mods: 0,
+            foreign_edits: 0,
+            published,
+        })
+    }
+
+    /// Runs until every sender of events is gone.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, mut ports: watch::Receiver<PortsView>) {
+        let mut retry = tokio::time::interval(Duration::from_secs(1));
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ports.mark_changed();
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.handle(event).await,
+                    None => return,
+                },
+                Ok(()) = ports.changed() => self.see_ports(ports.borrow_and_update().clone()),
+                _ = retry.tick() => self.remind_reclaims(),
+            }
+            // What has piled up meanwhile goes into one pass.
+            while let Ok(event) = events.try_recv() {
+                self.handle(event).await;
+            }
+            if self.dirty && Instant::now() >= self.not_before {
+                self.reconcile().await;
+            }
+            self.answer_waiters();
+            self.publish();
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Switch(event) => self.handle_switch(event),
+            Event::Session(SessionEvent::Down) => self.in_sync = false,
+            Event::Session(SessionEvent::InSync) => self.become_current(),
+            Event::Session(SessionEvent::Update(update, answer)) => self.take_update(*update, &answer).await,
+            Event::Request(request) => self.handle_request(request),
+            Event::ColdPeers(peers) => self.conditions.cold_peers = peers,
+            Event::OffloadOn(endpoints) => self.conditions.offload_on = endpoints,
+        }
+    }
+
+    fn handle_switch(&mut self, event: SwitchEvent) {
+        match event {
+            SwitchEvent::Up(switch) => {
+                tracing::info!("switch connected");
+                self.switch = Some(switch);
+            }
+            SwitchEvent::Down(reason) => {
+                tracing::warn!(reason, "switch disconnected");
+                self.switch = None;
+            }
+            SwitchEvent::Edited(count) => {
+                tracing::warn!(count, "flows changed by somebody else, comparing anew");
+                self.foreign_edits += count as u64;
+            }
+        }
+        self.distrust_switch();
+    }
+
+    /// What the switch holds has to be read back.
+    fn distrust_switch(&mut self) {
+        self.installed = None;
+        self.ofports.flows_unknown();
+        self.dirty = true;
+    }
+
+    async fn take_update(&mut self, update: Update, answer: &mpsc::Sender<AgentMessage>) {
+        let revision = update.revision;
+        let refusals = self.holding.apply(update);
+        for (key, reason) in &refusals {
+            tracing::error!(key, reason, "fragment refused, the last good one stays in force");
+        }
+        self.unsaved = true;
+        self.dirty = true;
+        self.save().await;
+        let message = if refusals.is_empty() {
+            AgentMessage::Ack(revision)
+        } else {
+            AgentMessage::Nack(Nack { revision, refusals })
+        };
+        if answer.try_send(message).is_err() {
+            tracing::debug!(%revision, "session ended before its answer");
+        }
+        self.become_current();
+    }
+
+    fn become_current(&mut self) {
+        if self.holding.known().is_some() {
+            self.dirty |= !self.in_sync;
+            self.in_sync = true;
+        }
+    }
+
+    /// Written before anything acts on it.
+    async fn save(&mut self) {
+        if !self.unsaved {
+            return;
+        }
+        let (dir, file) = (self.dir.clone(), self.holding.encode());
+        let written = tokio::task::spawn_blocking(move || dir.write(holding::FILE, &file)).await;
+        let failure = match written {
+            Ok(Ok(())) => None,
+            Ok(Err(e)) => Some(e.to_string()),
+            Err(e) => Some(e.to_string()),
+        };
+        self.unsaved = failure.is_some();
+        self.note("state_not_saved", failure);
+    }
+
+    fn note(&mut self, code: &'static str, failure: Option<String>) {
+        match failure {
+            None => drop(self.conditions.failures.remove(code)),
+            Some(text) => {
+                tracing::error!(code, error = text, "agent condition");
+                self.conditions.failures.insert(code, text);
+            }
+        }
+    }
+
+    /// A view of a database that is away says nothing new.
+    fn see_ports(&mut self, view: PortsView) {
+        if !view.synced || self.view == view {
+            return;
+        }
+        view.endpoints.keys().for_each(|uid| self.ofports.release(*uid));
+        self.leaving.retain(|uid| view.endpoints.contains_key(uid));
+        self.reclaiming.retain(|uid| view.endpoints.contains_key(uid));
+        self.view = view;
+        self.dirty = true;
+    }
+
+    fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Wait(condition, reply) => self.waiters.add(condition, reply),
+            Request::Reserve(uid, reply) => drop(reply.send(self.reserve(uid))),
+            Request::Release(uid) => self.ofports.release(uid),
+            Request::Leave(uid) => self.dirty |= self.leaving.insert(uid),
+            Request::Stay(uid) => self.dirty |= self.leaving.remove(&uid),
+            Request::Find(tenant, name, reply) => drop(reply.send(self.find(&tenant, &name))),
+            Request::Holds(reply) => {
+                drop(reply.send((self.holding.known().cloned(), self.holding.hashes().clone())));
+            }
+            Request::Status(reply) => drop(reply.send(self.status())),
+            Request::ReclaimFailed(uid) => drop(self.reclaiming.remove(&uid)),
+        }
+    }
+
+    fn reserve(&mut self, uid: EndpointUid) -> Result<OfPort, crate::ports::allocate::AllocateError> {
+        let numbers = |p: &crate::ports::EndpointPort| [p.ofport.as_ref().ok().copied(), p.requested];
+        let in_use: BTreeSet<OfPort> = self.view.endpoints.values().flat_map(numbers).flatten().collect();
+        let before = self.ofports.next();
+        let reserved = self.ofports.reserve(uid, &in_use);
+        if self.ofports.next() != before {
+            // Rotation is a courtesy, not the guarantee: a write that fails only makes reuse less rare.
+            if let Err(e) = self.dir.write(OFPORT_FILE, self.ofports.next().to_string().as_bytes()) {
+                tracing::warn!(error = %e, "next port number not saved");
+            }
+        }
+        reserved
+    }
+
+    fn find(&self, tenant: &Name, name: &EndpointName) -> Option<EndpointFacts> {
+        let state = self.holding.state()?;
+        let vrf = state.vrfs().find(|v| v.tenant == *tenant)?.id;
+        let mut local = state.endpoints().filter(|e| e.node == self.local.node);
+        let endpoint = local.find(|e| e.vrf == vrf && e.name == *name)?;
+        let network = state.networks().find(|n| n.vni == endpoint.vni)?;
+        let subnet = |a: &IpAddr| network.subnets.iter().find(|s| s.cidr.contains(*a));
+        let with_len = |a: &IpAddr| HostCidr::new(*a, subnet(a)?.cidr.len()).ok();
+        let addresses = endpoint.addresses.iter().filter_map(with_len).collect();
+        let gateways = endpoint.addresses.iter().filter_map(|a| subnet(a)?.gateway).collect();
+        Some(EndpointFacts { uid: endpoint.uid, mac: endpoint.mac, addresses, gateways })
+    }
+
+    fn is_local(&self, state: &NodeState, uid: EndpointUid) -> bool {
+        matches!(state.get(&FragmentKey::Endpoint(uid)),
+            Some(node_state::Fragment::Endpoint(e)) if e.node == self.local.node)
+    }
+
+    fn answer_waiters(&mut self) {
+        let mut waiters = std::mem::take(&mut self.waiters);
+        let known = |uid| self.holding.state().is_some_and(|s| self.is_local(s, uid));
+        let refused = |(key, reason): (&FragmentKey, &String)| match key {
+            FragmentKey::Endpoint(uid) => Some((*uid, reason.clone())),
+            _ => None,
+        };
+        let refused: BTreeMap<_, _> = self.enforcement.refused.iter().filter_map(refused).collect();
+        let facts = waiters::Facts {
+            known: &known,
+            knows_nothing: self.holding.state().is_none(),
+            // A pass is due: what was enforced need not be what will be.
+            enforced: (self.installed.is_some() && !self.dirty).then_some(&self.enforcement.endpoints),
+            refused: &refused,
+        };
+        waiters.answer(&facts);
+        self.waiters = waiters;
+    }
+
+    fn publish(&self) {
+        let Some(state) = self.holding.state() else { return };
+        let node = &self.local.node;
+        let report = crate::report::realized(node, state, &self.view, &self.enforcement, &self.conditions);
+        let changed = |old: &mut Option<Realized>| {
+            let changed = old.as_ref() != Some(&report);
+            *old = Some(report);
+            changed
+        };
+        self.published.realized.send_if_modified(changed);
+        let peers = state.nodes().filter(|n| n.name != *node).map(|n| n.vtep).collect();
+        self.published.peers.send_if_modified(|old| {
+            let changed = *old != peers;
+            *old = peers;
+            changed
+        });
+    }
+
+    fn status(&self) -> Status {
+        let intent = match (self.holding.known().is_some(), self.in_sync) {
+            (false, _) => IntentStatus::Nothing,
+            (true, false) => IntentStatus::Saved,
+            (true, true) => IntentStatus::Current,
+        };
+        let endpoints = self.enforcement.endpoints.iter();
+        Status {
+            node: self.local.node.clone(),
+            vtep: self.local.vtep,
+            intent,
+            held_revision: self.holding.known().map(|k| k.revision),
+            realized_revision: self.enforcement.revision,
+            switch_connected: self.switch.is_some(),
+            flows: self.enforcement.flows,
+            flow_mods: self.flow_mods,
+            foreign_edits: self.foreign_edits,
+            endpoints: endpoints.map(|(uid, port)| (format!("{:012x}", uid.get()), *port)).collect(),
+            warnings: self.conditions.lines(),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! ADD: netmaster, node state, interface (down), port, flows, link up, answer.
+
+use cni::{AddResult, CniError, Code, Interface, Ip, Request, Route};
+use node_api::{AttachReply, AttachRequest, DetachRequest};
+use types::{EndpointUid, Family, IpCidr, OfPort};
+
+use super::{CniServer, FLOWS, KNOWN, Target, call_error, node_failed, wait_error};
+use crate::agent::{Condition, Request as AgentRequest};
+use crate::netlink::InterfaceSpec;
+use crate::ports::{PlugSpec, PortLabels};
+
+impl CniServer {
+    pub(super) async fn add(&self, target: &Target, request: &Request) -> Result<AddResult, CniError> {
+        let _turn = self.turn(&target.named).await;
+        self.finish_detach(target).await?;
+        let attach = attach_request(target, request)?;
+        let attached = self.context.intent.attach(attach).await;
+        let attached = attached.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
+        crate::kill_point!("cni-add-attach");
+        let uid = attached.uid;
+        let done = match self.interface_spec(target, request, &attached) {
+            Ok((spec, labels)) => self.plug(target, &spec, labels).await.map(|()| spec),
+            Err(e) => Err(e),
+        };
+        match done {
+            Ok(spec) => {
+                tracing::info!(endpoint = format!("{:012x}", uid.get()), tenant = %target.named.0,
+                    name = %target.named.1, "endpoint attached");
+                Ok(result(&spec))
+            }
+            Err(e) => {
+                self.take_back(target, uid).await;
+                Err(e)
+            }
+        }
+    }
+
+    /// A deletion of this name that netmaster has not heard of must not hit the new endpoint.
+    async fn finish_detach(&self, target: &Target) -> Result<(), CniError> {
+        if self.context.detach_log.contains(&target.named) {
+            let (tenant, endpoint) = target.named.clone();
+            let detached = self.context.intent.detach(DetachRequest { tenant, endpoint }).await;
+            detached.map_err(|e| call_error("an earlier deletion is still to be told to netmaster", &e))?;
+            let removed = self.context.detach_log.remove(&target.named);
+            removed.map_err(|e| node_failed("detach log not written", e))?;
+        }
+        Ok(())
+    }
+
+    fn interface_spec(
+        &self,
+        target: &Target,
+        request: &Request,
+        attached: &AttachReply,
+    ) -> Result<(InterfaceSpec, PortLabels), CniError> {
+        let missing = || CniError::new(Code::InvalidEnvironment, "refused request", "CNI_NETNS is missing");
+        let netns = request.netns.clone().ok_or_else(missing)?;
+        let spec = InterfaceSpec {
+            uid: attached.uid,
+            netns: netns.clone(),
+            ifname: target.attachment.ifname.clone(),
+            mac: attached.mac,
+            mtu: attached.mtu.map_or(self.context.mtu, |mtu| mtu.min(self.context.mtu)),
+            addresses: attached.addresses.clone(),
+            gateways: attached.gateways.clone(),
+        };
+        let labels = PortLabels {
+            tenant: target.named.0.clone(),
+            endpoint: target.named.1.clone(),
+            container_id: target.attachment.container_id.clone(),
+            ifname: spec.ifname.clone(),
+            netns,
+            config_name: request.config_name.clone(),
+        };
+        Ok((spec, labels))
+    }
+
+    async fn plug(&self, target: &Target, spec: &InterfaceSpec, labels: PortLabels) -> Result<(), CniError> {
+        let context = &self.context;
+        let known = context.agent.wait(Condition::Known(spec.uid), KNOWN).await;
+        known.map_err(wait_error("intent has not reached this node"))?;
+        crate::kill_point!("cni-add-known");
+        if self.is_plugged(spec, &labels).await {
+            return Ok(());
+        }
+        self.clear_leftovers(target, spec.uid).await?;
+        context.agent.request(AgentRequest::Stay(spec.uid)).await.map_err(wait_error("stay"))?;
+        context.interfaces.create(spec).await.map_err(interface_error)?;
+        crate::kill_point!("cni-add-interface");
+        // Defect: the endpoint can send before its flows are there.
+        if crate::sabotaged!("flows-after-link-up") {
+            self.set_up(spec).await?;
+        }
+        let wanted = context.agent.reserve(spec.uid, FLOWS).await.map_err(wait_error("no port number"))?;
+        let plug = PlugSpec { uid: spec.uid, ofport: wanted, labels };
+        let ofport = context.ports.plug(plug).await.map_err(|e| node_failed("port not added", e))?;
+        crate::kill_point!("cni-add-port");
+        let enforced = context.agent.wait(Condition::Enforced(spec.uid, ofport), FLOWS).await;
+        enforced.map_err(wait_error("flows of the endpoint not installed"))?;
+        crate::kill_point!("cni-add-flows");
+        self.set_up(spec).await?;
+        crate::kill_point!("cni-add-up");
+        Ok(())
+    }
+
+    async fn set_up(&self, spec: &InterfaceSpec) -> Result<(), CniError> {
+        self.context.interfaces.set_up(spec).await.map_err(|e| node_failed("interface not set up", e))
+    }
+
+    /// ADD was asked for before, and everything of it is in place.
+    async fn is_plugged(&self, spec: &InterfaceSpec, labels: &PortLabels) -> bool {
+        let Some(ofport) = self.port_of(spec.uid, labels) else { return false };
+        let enforced = self.context.agent.wait(Condition::Enforced(spec.uid, ofport), FLOWS).await;
+        enforced.is_ok() && self.context.interfaces.check(spec).await.is_ok()
+    }
+
+    fn port_of(&self, uid: EndpointUid, labels: &PortLabels) -> Option<OfPort> {
+        let view = self.context.view.borrow();
+        let port = view.endpoints.get(&uid)?;
+        if port.labels.as_ref() == Ok(labels) { port.ofport.clone().ok() } else { None }
+    }
+
+    /// Half-done or outdated ports of this endpoint name.
+    async fn clear_leftovers(&self, target: &Target, uid: EndpointUid) -> Result<(), CniError> {
+        let leftovers: Vec<EndpointUid> = {
+            let view = self.context.view.borrow();
+            let ours = |labels: &Result<PortLabels, String>| labels.as_ref().is_ok_and(|l| target.names(l));
+            view.endpoints.iter().filter(|(u, p)| **u == uid || ours(&p.labels)).map(|(u, _)| *u).collect()
+        };
+        for leftover in leftovers {
+            self.unplug(leftover).await?;
+        }
+        Ok(())
+    }
+
+    /// Undoes a failed ADD. What cannot be undone now is left to DEL, which runtimes send after a failed ADD.
+    async fn take_back(&self, target: &Target, uid: EndpointUid) {
+        if let Err(e) = self.unplug(uid).await {
+            tracing::warn!(endpoint = format!("{:012x}", uid.get()), error = %e, "failed ADD not fully taken back");
+        }
+        // The agent may be shutting down: the number then dies with it.
+        let _ = self.context.agent.request(AgentRequest::Release(uid)).await;
+        if let Err(e) = self.detach(target).await {
+            tracing::warn!(endpoint = format!("{:012x}", uid.get()), error = %e, "failed ADD not detached");
+        }
+    }
+}
+
+fn attach_request(target: &Target, request: &Request) -> Result<AttachRequest, CniError> {
+    let family = |key: &str| {
+        CniError::new(Code::InvalidConfig, "refused request", format!("{key} is of the other family"))
+    };
+    let ipv4 = match request.ipv4 {
+        Some(std::net::IpAddr::V4(v4)) => Some(v4),
+        None => None,
+        Some(std::net::IpAddr::V6(_)) => return Err(family("ipv4")),
+    };
+    let ipv6 = match request.ipv6 {
+        Some(std::net::IpAddr::V6(v6)) => Some(v6),
+        None => None,
+        Some(std::net::IpAddr::V4(_)) => return Err(family("ipv6")),
+    };
+    Ok(AttachRequest {
+        tenant: target.named.0.clone(),
+        network: request.network.clone(),
+        group: request.group.clone(),
+        endpoint: target.named.1.clone(),
+        ipv4,
+        ipv6,
+        interface: target.attachment.ifname.clone(),
+        container_id: target.attachment.container_id.clone(),
+    })
+}
+
+/// A namespace that is not there is the runtime's mistake, not the node's.
+fn interface_error(e: crate::netlink::NetlinkError) -> CniError {
+    let code = if e.is_missing_namespace() { Code::UnknownContainer } else { Code::NodeFailed };
+    CniError::new(code, "interface not created", e)
+}
+
+fn result(spec: &InterfaceSpec) -> AddResult {
+    let gateway_of = |family: Family| spec.gateways.iter().copied().find(|g| Family::of(*g) == family);
+    let interface = Interface {
+        name: spec.ifname.clone(),
+        mac: spec.mac,
+        mtu: Some(spec.mtu),
+        sandbox: Some(spec.netns.display().to_string()),
+    };
+    let ip = |address: &types::HostCidr| Ip {
+        address: *address,
+        gateway: gateway_of(Family::of(address.addr())),
+        interface: 0,
+    };
+    let unspecified = |gw: &std::net::IpAddr| match gw {
+        std::net::IpAddr::V4(_) => std::net::IpAddr::from([0u8; 4]),
+        std::net::IpAddr::V6(_) => std::net::IpAddr::from([0u8; 16]),
+    };
+    let route = |gw: &std::net::IpAddr| Route { dst: IpCidr::containing(unspecified(gw), 0), gw: *gw };
+    AddResult {
+        cni_version: cni::VERSIONS[cni::VERSIONS.len() - 1].to_owned(),
+        interfaces: vec![interface],
+        ips: spec.addresses.iter().map(ip).collect(),
+        routes: spec.gateways.iter().map(route).collect(),
+        dns: serde_json::Map::new(),
+    }
+}

@@ -1,0 +1,90 @@
+//! DEL and GC: flows, port, interface, then the endpoint itself; told later when netmaster is away.
+
+use std::collections::BTreeSet;
+
+use cni::{Attachment, CniError, Request};
+use node_api::{DetachRequest, ErrorCode};
+use types::EndpointUid;
+
+use super::{CniServer, Target, node_failed, wait_error};
+use crate::ports::PortLabels;
+
+impl CniServer {
+    pub(super) async fn del(&self, target: &Target) -> Result<(), CniError> {
+        let _turn = self.turn(&target.named).await;
+        let (ours, others) = self.ports_named(target);
+        if !others.is_empty() && ours.is_empty() {
+            // A late DEL of a container whose endpoint name belongs to another one by now.
+            return Ok(());
+        }
+        let known = self.context.agent.find(&target.named.0, &target.named.1).await;
+        let known = known.map_err(wait_error("cannot look the endpoint up"))?;
+        // Known but not plugged: what an ADD that died half-way left.
+        let uids: BTreeSet<EndpointUid> = ours.into_iter().chain(known.map(|facts| facts.uid)).collect();
+        for uid in uids {
+            self.unplug(uid).await?;
+            tracing::info!(endpoint = format!("{:012x}", uid.get()), tenant = %target.named.0,
+                name = %target.named.1, "endpoint detached");
+        }
+        self.detach(target).await
+    }
+
+    /// Ports of this endpoint name: of this attachment, and of other ones.
+    fn ports_named(&self, target: &Target) -> (Vec<EndpointUid>, Vec<EndpointUid>) {
+        let view = self.context.view.borrow();
+        let labelled = |(uid, port): (&EndpointUid, &crate::ports::EndpointPort)| {
+            let labels = port.labels.as_ref().ok()?;
+            target.names(labels).then(|| (*uid, target.is_attached_as(labels)))
+        };
+        let (ours, others): (Vec<_>, Vec<_>) =
+            view.endpoints.iter().filter_map(labelled).partition(|(_, ours)| *ours);
+        let uids = |list: Vec<(EndpointUid, bool)>| list.into_iter().map(|(uid, _)| uid).collect();
+        (uids(ours), uids(others))
+    }
+
+    /// Tells netmaster, now or later: DEL must succeed either way.
+    pub(super) async fn detach(&self, target: &Target) -> Result<(), CniError> {
+        if !self.context.intent.is_reachable() {
+            tracing::info!(tenant = %target.named.0, name = %target.named.1, "netmaster is away, told of the deletion later");
+            return self.detach_later(target);
+        }
+        let (tenant, endpoint) = target.named.clone();
+        match self.context.intent.detach(DetachRequest { tenant, endpoint }).await {
+            Ok(()) => Ok(()),
+            Err(e) if e.code == Some(ErrorCode::NotFound) => Ok(()),
+            Err(e) => {
+                tracing::warn!(tenant = %target.named.0, name = %target.named.1, error = %e,
+                    "netmaster not told of the detached endpoint, will retry");
+                self.detach_later(target)
+            }
+        }
+    }
+
+    fn detach_later(&self, target: &Target) -> Result<(), CniError> {
+        let logged = self.context.detach_log.insert(target.named.clone());
+        logged.map_err(|e| node_failed("detach log not written", e))
+    }
+
+    pub(super) async fn collect_garbage(&self, request: &Request) -> Result<(), CniError> {
+        let valid = |labels: &PortLabels| {
+            let attachment =
+                Attachment { container_id: labels.container_id.clone(), ifname: labels.ifname.clone() };
+            request.valid.contains(&attachment)
+        };
+        let garbage: Vec<Target> = {
+            let view = self.context.view.borrow();
+            let labels = view.endpoints.values().filter_map(|port| port.labels.as_ref().ok());
+            let stale = labels.filter(|l| l.config_name == request.config_name && !valid(l));
+            stale.map(target_of).collect()
+        };
+        for target in garbage {
+            self.del(&target).await?;
+        }
+        Ok(())
+    }
+}
+
+fn target_of(labels: &PortLabels) -> Target {
+    let attachment = Attachment { container_id: labels.container_id.clone(), ifname: labels.ifname.clone() };
+    Target { named: (labels.tenant.clone(), labels.endpoint.clone()), attachment }
+}

@@ -1,0 +1,92 @@
+//! What was promised and could not be done at once: deletions journalled by the plugin, and deletions netmaster has not
+//! heard of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cni::{Reply, journal};
+use node_api::{DetachRequest, ErrorCode};
+
+use super::CniServer;
+
+/// How often to look. Both lists are empty in the ordinary case.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The task.
+pub struct Housekeeping {
+    server: Arc<CniServer>,
+    journal_dir: PathBuf,
+}
+
+impl Housekeeping {
+    /// Looks into this journal.
+    pub fn new(server: Arc<CniServer>, journal_dir: PathBuf) -> Self {
+        Self { server, journal_dir }
+    }
+
+    /// Runs until dropped.
+    pub async fn run(self) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        loop {
+            interval.tick().await;
+            self.once().await;
+        }
+    }
+
+    /// One look.
+    pub async fn once(&self) {
+        self.carry_out_journal().await;
+        self.tell_netmaster().await;
+    }
+
+    async fn carry_out_journal(&self) {
+        let pending = match journal::pending(&self.journal_dir) {
+            Ok(pending) => pending,
+            Err(e) => {
+                return tracing::warn!(dir = %self.journal_dir.display(), error = %e, "journal not readable");
+            }
+        };
+        for (path, request) in pending {
+            let done = match request {
+                Ok(request) => self.server.answer(request).await == Reply::Done,
+                Err(e) => {
+                    tracing::error!(path = %path.display(), error = %e, "journalled deletion is unreadable, set aside");
+                    if let Err(e) = std::fs::rename(&path, path.with_extension("bad")) {
+                        tracing::warn!(path = %path.display(), error = %e, "journal entry not set aside");
+                    }
+                    continue;
+                }
+            };
+            if done && let Err(e) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), error = %e, "journal entry not removed");
+            }
+        }
+    }
+
+    async fn tell_netmaster(&self) {
+        let context = &self.server.context;
+        for named in context.detach_log.pending() {
+            if !context.intent.is_reachable() {
+                return;
+            }
+            let _turn = self.server.turn(&named).await;
+            // An ADD may have carried it out meanwhile.
+            if !context.detach_log.contains(&named) {
+                continue;
+            }
+            let (tenant, endpoint) = named.clone();
+            let told = context.intent.detach(DetachRequest { tenant, endpoint }).await;
+            match told {
+                Err(e) if e.code != Some(ErrorCode::NotFound) => {
+                    tracing::info!(tenant = %named.0, name = %named.1, error = %e, "deletion still not told");
+                }
+                _ => {
+                    if let Err(e) = context.detach_log.remove(&named) {
+                        tracing::warn!(error = %e, "detach log not written");
+                    }
+                }
+            }
+        }
+    }
+}

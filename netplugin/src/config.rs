@@ -1,0 +1,78 @@
+//! What an operator tells the agent.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use types::NodeName;
+
+/// Which datapath carries the bridge's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Datapath {
+    /// The kernel's when it has one, else userspace.
+    Auto,
+    /// Userspace: `ovs-vswitchd` itself.
+    Netdev,
+    /// The kernel module.
+    System,
+}
+
+/// Where the switch and our bridge in it are.
+#[derive(Clone, Debug, Args)]
+pub struct SwitchArgs {
+    /// Directory of OVS's sockets: db.sock, <bridge>.mgmt, the control socket of ovs-vswitchd.
+    #[arg(long, value_name = "DIR", default_value = "/var/run/openvswitch")]
+    pub ovs_run_dir: PathBuf,
+    /// Our bridge. One of that name without our mark is refused.
+    #[arg(long, value_name = "NAME", default_value = "br-selvage")]
+    pub bridge: String,
+}
+
+/// Options of `netplugin run`.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// This node's name; its certificate names the same.
+    #[arg(long, value_name = "NAME")]
+    pub node: NodeName,
+    /// This node's tunnel endpoint address on the underlay.
+    #[arg(long, value_name = "IP")]
+    pub vtep: IpAddr,
+    /// What outlives the process: key, certificate, last intent.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/selvage")]
+    pub state_dir: PathBuf,
+    /// The switch.
+    #[command(flatten)]
+    pub switch: SwitchArgs,
+    /// Socket for selvage-cni.
+    #[arg(long, value_name = "PATH", default_value = "/run/selvage/cni.sock")]
+    pub cni_socket: PathBuf,
+    /// Where selvage-cni journals deletions [default: selvage-cni-journal beside the socket].
+    #[arg(long, value_name = "DIR")]
+    pub cni_journal_dir: Option<PathBuf>,
+    /// The datapath.
+    #[arg(long, value_enum, default_value_t = Datapath::Auto)]
+    pub datapath: Datapath,
+    /// Join file of `netctl node join-token`; used only while the node has no certificate.
+    #[arg(long, value_name = "FILE")]
+    pub join: Option<PathBuf>,
+    /// MTU of endpoints [default: the uplink's minus the encapsulation].
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(576..=65535))]
+    pub mtu: Option<u32>,
+}
+
+/// Bytes VXLAN adds: outer IP header, UDP, VXLAN, inner Ethernet (RFC 7348 section 5).
+pub fn encapsulation_overhead(vtep: IpAddr) -> u32 {
+    let ip = if vtep.is_ipv4() { 20 } else { 40 };
+    ip + 8 + 8 + 14
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_fit_the_underlay_exactly() {
+        assert_eq!(1500 - encapsulation_overhead("192.0.2.1".parse().unwrap()), 1450);
+        assert_eq!(1500 - encapsulation_overhead("fd00::1".parse().unwrap()), 1430);
+    }
+}

@@ -1,0 +1,20 @@
+//! Intent: netmaster's calls and session, what is held of it, who we are to it.
+
+use async_trait::async_trait;
+use node_api::{AttachReply, AttachRequest, CallError, DetachRequest};
+
+pub mod detach_log;
+pub mod holding;
+pub mod identity;
+pub mod session;
+
+/// What the agent asks of netmaster. A trait so that the agent's scenarios run without one.
+#[async_trait]
+pub trait Intent: Send + Sync {
+    /// Makes an endpoint on this node, or finds it.
+    async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError>;
+    /// Deletes an endpoint of this node; succeeds when it is not there.
+    async fn detach(&self, request: DetachRequest) -> Result<(), CallError>;
+    /// Whether netmaster can be asked now.
+    fn is_reachable(&self) -> bool;
+}

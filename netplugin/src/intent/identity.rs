@@ -1,0 +1,180 @@
+//! Who this node is to netmaster: key, certificate, CA, address. Joining and renewing.
+//!
+//! The private key is made here and never leaves the node; it is written (0600) before the join token is spent, so that
+//! a crash in between costs a token, never a key. The certificate's common name is the only node this agent may act as.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use node_api::client::{Client, Identity as TlsIdentity};
+use node_api::{JoinRequest, JoinToken, RenewRequest};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use serde::{Deserialize, Serialize};
+use types::NodeName;
+use x509_parser::pem::parse_x509_pem;
+
+use crate::state_dir::StateDir;
+
+const KEY: &str = "node.key";
+const CERTIFICATE: &str = "node.crt";
+const CA: &str = "ca.crt";
+const SERVER: &str = "netmaster.json";
+
+/// A join file: what an operator hands to a node.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JoinFile {
+    server: String,
+    ca: String,
+    node: NodeName,
+    token: String,
+}
+
+/// Where netmaster is, kept beside the certificate.
+#[derive(Serialize, Deserialize)]
+struct Server {
+    server: String,
+}
+
+/// A node that has joined.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// `HOST:PORT` of netmaster's node API.
+    pub server: String,
+    /// The CA's certificate.
+    pub ca_pem: String,
+    /// Our certificate and key.
+    pub tls: TlsIdentity,
+    certificate_pem: String,
+}
+
+impl Identity {
+    /// The identity in the directory, or the one a join file gives.
+    ///
+    /// # Errors
+    /// No certificate and no join file, a join file for another node, or netmaster refused the token.
+    pub async fn load_or_join(
+        dir: &StateDir,
+        node: &NodeName,
+        vtep: IpAddr,
+        join: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        if let Some(identity) = Self::load(dir)? {
+            return Ok(identity);
+        }
+        let path =
+            join.context("this node has no certificate yet: give --join FILE (netctl node join-token)")?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("join file {}", path.display()))?;
+        let file: JoinFile =
+            serde_json::from_str(&text).with_context(|| format!("join file {}", path.display()))?;
+        anyhow::ensure!(file.node == *node, "join file {} is for node {}", path.display(), file.node);
+        let key_pem = key(dir)?;
+        let client = Client::connect(&file.server, &file.ca, None).await.context("cannot join")?;
+        let request = JoinRequest {
+            token: JoinToken::new(file.token),
+            node: node.clone(),
+            vtep,
+            csr_pem: certificate_request(&key_pem, node)?,
+        };
+        let reply = client.join(request).await.context("cannot join")?;
+        dir.write(CA, reply.ca_pem.as_bytes())?;
+        dir.write(SERVER, &serde_json::to_vec(&Server { server: file.server })?)?;
+        // Last: with a certificate the node has joined.
+        dir.write(CERTIFICATE, reply.certificate_pem.as_bytes())?;
+        tracing::info!(%node, "node joined");
+        Self::load(dir)?.context("the certificate just written is gone")
+    }
+
+    fn load(dir: &StateDir) -> anyhow::Result<Option<Self>> {
+        let Some(certificate_pem) = text(dir, CERTIFICATE)? else { return Ok(None) };
+        let missing = |name: &str| format!("{} is missing", dir.path(name).display());
+        let key_pem = text(dir, KEY)?.with_context(|| missing(KEY))?;
+        let ca_pem = text(dir, CA)?.with_context(|| missing(CA))?;
+        let server: Server = serde_json::from_str(&text(dir, SERVER)?.with_context(|| missing(SERVER))?)?;
+        let tls = TlsIdentity::new(certificate_pem.clone(), key_pem);
+        Ok(Some(Self { server: server.server, ca_pem, tls, certificate_pem }))
+    }
+
+    /// How long until the certificate should be renewed: at two thirds of its life.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read.
+    pub fn renew_in(&self) -> anyhow::Result<Duration> {
+        let (_, pem) = parse_x509_pem(self.certificate_pem.as_bytes()).context("certificate is no PEM")?;
+        let certificate = pem.parse_x509().context("certificate is no X.509")?;
+        let validity = certificate.validity();
+        let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let due = from + (to - from) / 3 * 2;
+        Ok(Duration::from_secs(u64::try_from(due).unwrap_or(0).saturating_sub(now)))
+    }
+
+    /// Trades the certificate for a new one, same key.
+    ///
+    /// # Errors
+    /// netmaster refused, or the new certificate could not be written; the old one stays.
+    pub async fn renew(&self, dir: &StateDir, node: &NodeName, client: &Client) -> anyhow::Result<Self> {
+        let csr_pem = certificate_request(&key(dir)?, node)?;
+        let reply = client.renew(RenewRequest { csr_pem }).await?;
+        dir.write(CA, reply.ca_pem.as_bytes())?;
+        dir.write(CERTIFICATE, reply.certificate_pem.as_bytes())?;
+        Self::load(dir)?.context("the certificate just written is gone")
+    }
+}
+
+fn text(dir: &StateDir, name: &str) -> anyhow::Result<Option<String>> {
+    let bytes = dir.read(name)?;
+    bytes
+        .map(|b| String::from_utf8(b).with_context(|| format!("{} is no text", dir.path(name).display())))
+        .transpose()
+}
+
+/// The node's key: the one in the directory, or a new one.
+fn key(dir: &StateDir) -> anyhow::Result<String> {
+    if let Some(pem) = text(dir, KEY)? {
+        return Ok(pem);
+    }
+    let pem = KeyPair::generate()?.serialize_pem();
+    dir.write(KEY, pem.as_bytes())?;
+    Ok(pem)
+}
+
+fn certificate_request(key_pem: &str, node: &NodeName) -> anyhow::Result<String> {
+    let key = KeyPair::from_pem(key_pem).context("the node's key cannot be read")?;
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, node.as_str());
+    Ok(params.serialize_request(&key)?.pem()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_the_request_names_the_node() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temporary.path()).unwrap();
+        let first = key(&dir).unwrap();
+        assert_eq!(key(&dir).unwrap(), first);
+        let request = certificate_request(&first, &"node-a".parse().unwrap()).unwrap();
+        assert!(request.starts_with("-----BEGIN CERTIFICATE REQUEST-----"));
+        assert!(!format!("{:?}", TlsIdentity::new("", first.clone())).contains("PRIVATE"));
+    }
+
+    #[tokio::test]
+    async fn without_certificate_and_join_file_it_says_what_to_do() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temporary.path()).unwrap();
+        let (node, vtep) = ("node-a".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let error = Identity::load_or_join(&dir, &node, vtep, None).await.unwrap_err();
+        assert!(error.to_string().contains("--join"), "{error}");
+        let file = temporary.path().join("join.json");
+        std::fs::write(&file, r#"{"server":"127.0.0.1:1","ca":"x","node":"node-b","token":"secret"}"#)
+            .unwrap();
+        let error = Identity::load_or_join(&dir, &node, vtep, Some(&file)).await.unwrap_err();
+        assert!(error.to_string().contains("is for node node-b"), "{error}");
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,214 @@
+//! The session with netmaster: subscribe with hashes, take differences, answer, report; and again when it ends.
+//!
+//! The session task holds no state of intent: the owner does. It forwards updates, carries the owner's answers back, and
+//! sends the newest report whenever it differs (a slow link gets the latest one, not a queue).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use node_api::client::{Client, SessionReceiver, SessionSender};
+use node_api::{
+    AgentMessage, AttachReply, AttachRequest, CallError, DetachRequest, MasterMessage, PROTOCOL, Realized,
+    Subscribe,
+};
+use openflow::driver::Backoff;
+use tokio::sync::{mpsc, watch};
+use types::NodeName;
+
+use super::Intent;
+use super::identity::Identity;
+use crate::agent::{AgentHandle, Event, SessionEvent};
+use crate::state_dir::StateDir;
+
+/// How long a call waits for a connection before it says that netmaster is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Answers of the owner on their way; it has at most one per update.
+const ANSWERS: usize = 16;
+
+/// netmaster, connected or not.
+#[derive(Clone, Debug)]
+pub struct Netmaster {
+    client: watch::Receiver<Option<Client>>,
+}
+
+#[async_trait]
+impl Intent for Netmaster {
+    async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
+        self.client().await?.attach(request).await
+    }
+
+    async fn detach(&self, request: DetachRequest) -> Result<(), CallError> {
+        self.client().await?.detach(request).await.map(drop)
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.client.borrow().is_some()
+    }
+}
+
+impl Netmaster {
+    async fn client(&self) -> Result<Client, CallError> {
+        let mut client = self.client.clone();
+        let connected = tokio::time::timeout(PATIENCE, client.wait_for(Option::is_some)).await;
+        match connected.ok().and_then(Result::ok).and_then(|c| c.clone()) {
+            Some(client) => Ok(client),
+            None => Err(CallError {
+                code: None,
+                status: node_api::ErrorCode::ShuttingDown.status(),
+                text: "netmaster is away".into(),
+            }),
+        }
+    }
+}
+
+/// What the session task needs.
+pub struct Session {
+    node: NodeName,
+    dir: StateDir,
+    identity: Identity,
+    agent: AgentHandle,
+    reports: watch::Receiver<Option<Realized>>,
+    client: watch::Sender<Option<Client>>,
+}
+
+/// Why a session ended.
+enum End {
+    /// The agent is shutting down.
+    Agent,
+    /// The connection broke, or netmaster ended it.
+    Broken(String),
+    /// The certificate was renewed: connect with it.
+    Renewed(Box<Identity>),
+}
+
+impl From<CallError> for End {
+    fn from(e: CallError) -> Self {
+        Self::Broken(e.to_string())
+    }
+}
+
+impl Session {
+    /// The task, and the handle for calls.
+    pub fn new(
+        node: NodeName,
+        dir: StateDir,
+        identity: Identity,
+        agent: AgentHandle,
+        reports: watch::Receiver<Option<Realized>>,
+    ) -> (Self, Netmaster) {
+        let (client, receiver) = watch::channel(None);
+        (Self { node, dir, identity, agent, reports, client }, Netmaster { client: receiver })
+    }
+
+    /// Keeps a session open for as long as the agent lives.
+    pub async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let end = self.one(&mut backoff).await;
+            self.client.send_replace(None);
+            if self.agent.tell(Event::Session(SessionEvent::Down)).await.is_err() {
+                return;
+            }
+            match end {
+                End::Agent => return,
+                End::Renewed(identity) => self.identity = *identity,
+                End::Broken(reason) => {
+                    let delay = backoff.next_delay(rand::random());
+                    tracing::info!(
+                        reason,
+                        delay_ms = delay.as_millis() as u64,
+                        "no session with netmaster, will retry"
+                    );
+                    #[expect(clippy::disallowed_methods, reason = "a back-off really sleeps")]
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    async fn one(&mut self, backoff: &mut Backoff) -> End {
+        let connected =
+            Client::connect(&self.identity.server, &self.identity.ca_pem, Some(&self.identity.tls)).await;
+        let client = match connected {
+            Ok(client) => client,
+            Err(e) => return End::Broken(format!("{:#}", anyhow::Error::from(e))),
+        };
+        let Ok((known, held)) = self.agent.holds().await else { return End::Agent };
+        let subscribe = Subscribe {
+            node: self.node.clone(),
+            protocol: PROTOCOL,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            features: BTreeSet::new(),
+            known,
+            held,
+            unknown: BTreeSet::new(),
+        };
+        let (sender, receiver) = match client.session(subscribe).await {
+            Ok(halves) => halves,
+            Err(e) => return e.into(),
+        };
+        tracing::info!(server = self.identity.server, "session with netmaster open");
+        backoff.reset();
+        self.client.send_replace(Some(client.clone()));
+        self.serve(&client, sender, receiver).await
+    }
+
+    async fn serve(&mut self, client: &Client, sender: SessionSender, mut receiver: SessionReceiver) -> End {
+        let (answers, mut answered) = mpsc::channel(ANSWERS);
+        let mut renewal = self.renewal_timer();
+        // A new session has heard no report yet.
+        self.reports.mark_changed();
+        loop {
+            let step = tokio::select! {
+                message = receiver.next() => match message {
+                    Ok(Some(message)) => self.forward(message, &answers).await,
+                    Ok(None) => Err(End::Broken("netmaster ended the session".into())),
+                    Err(e) => Err(e.into()),
+                },
+                Some(answer) = answered.recv() => sender.send(answer).await.map_err(End::from),
+                changed = self.reports.changed() => match changed {
+                    Ok(()) => self.report(&sender).await,
+                    Err(_) => Err(End::Agent),
+                },
+                _ = renewal.tick() => match self.identity.renew(&self.dir, &self.node, client).await {
+                    Ok(identity) => Err(End::Renewed(Box::new(identity))),
+                    Err(e) => {
+                        tracing::warn!(error = format!("{e:#}"), "certificate not renewed, will retry");
+                        Ok(())
+                    }
+                },
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn forward(&self, message: MasterMessage, answers: &mpsc::Sender<AgentMessage>) -> Result<(), End> {
+        let event = match message {
+            MasterMessage::Ping => SessionEvent::InSync,
+            MasterMessage::Update(update) => SessionEvent::Update(Box::new(update), answers.clone()),
+        };
+        self.agent.tell(Event::Session(event)).await.map_err(|_| End::Agent)
+    }
+
+    async fn report(&mut self, sender: &SessionSender) -> Result<(), End> {
+        let report = self.reports.borrow_and_update().clone();
+        match report {
+            Some(report) => sender.send(AgentMessage::Realized(report)).await.map_err(End::from),
+            None => Ok(()),
+        }
+    }
+
+    /// First when two thirds of the certificate's life are over, then every ten minutes until it worked.
+    fn renewal_timer(&self) -> tokio::time::Interval {
+        let due = self.identity.renew_in().unwrap_or_else(|e| {
+            tracing::error!(error = format!("{e:#}"), "own certificate cannot be read");
+            Duration::from_secs(60)
+        });
+        // A certificate that is overdue is renewed soon, yet not in a tight loop.
+        let first = tokio::time::Instant::now() + due.max(Duration::from_secs(1));
+        tokio::time::interval_at(first, Duration::from_secs(600))
+    }
+}

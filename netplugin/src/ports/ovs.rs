@@ -1,0 +1,297 @@
+//! [`Ports`] in OVSDB: our bridge, the tunnel port, endpoint ports, in few transactions.
+//!
+//! `ovs-vswitchd` looks at every port at every change of the configuration, so a task collects what is asked for while
+//! a transaction is on its way and puts all of it into the next one (measured: 500 ports in 0.3 s instead of 20 s).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ovsdb::driver::{ApplyError, Client, Config, Endpoint};
+use ovsdb::operation::Transaction;
+use ovsdb::vswitch::{
+    BridgeSpec, DATABASE, DatapathType, DeviceName, Ofport, OpenFlowVersion, Owner, PortKind, PortSpec,
+    Vswitch, Vxlan, delete_ports, ensure_bridge, ensure_ports, monitor_spec, realized_ports, set_prefixes,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use types::{EndpointUid, OfPort};
+
+use super::{PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
+use crate::netlink::{host_name, uid_of};
+
+mod labels;
+
+/// The tunnel port's name.
+pub const TUNNEL_NAME: &str = "selvage-vx0";
+/// How long the switch may take to act on a transaction.
+const APPLY: Duration = Duration::from_secs(20);
+/// Attempts at a transaction that the database's own changes overtook.
+const ATTEMPTS: usize = 5;
+/// Changes put into one transaction.
+const BATCH: usize = 256;
+
+/// The mark of every row of ours.
+pub fn owner() -> Owner {
+    Owner::new("owner", "selvage")
+}
+
+/// The ports of our bridge.
+#[derive(Clone)]
+pub struct OvsPorts {
+    changes: mpsc::Sender<Change>,
+    client: Client,
+    bridge: DeviceName,
+}
+
+enum What {
+    Plug(PlugSpec),
+    Unplug(EndpointUid),
+}
+
+struct Change {
+    what: What,
+    reply: oneshot::Sender<Result<Option<OfPort>, PortsError>>,
+}
+
+fn failed(object: impl ToString) -> impl Fn(ApplyError) -> PortsError {
+    let object = object.to_string();
+    move |e| PortsError { object: object.clone(), reason: e.to_string() }
+}
+
+/// Connects to the database at `DIR/db.sock`; does not wait.
+pub fn connect(db_sock: &Path) -> Client {
+    Client::start(Config::new(Endpoint::unix(db_sock), DATABASE, monitor_spec()))
+}
+
+impl OvsPorts {
+    /// Makes the bridge and the tunnel port unless they are there, and starts the batch task.
+    ///
+    /// # Errors
+    /// [`PortsError`]: the database does not answer, or the bridge belongs to somebody else.
+    pub async fn start(client: Client, bridge: &str, datapath: DatapathType) -> Result<Self, PortsError> {
+        let name = |e: ovsdb::vswitch::NameError| PortsError { object: bridge.into(), reason: e.to_string() };
+        let bridge_name = DeviceName::new(bridge).map_err(name)?;
+        let deadline = Instant::now() + APPLY;
+        let synced = client.wait_synced(deadline).await;
+        synced.map_err(|e| PortsError { object: "ovsdb".into(), reason: e.to_string() })?;
+        let spec = BridgeSpec::new(bridge_name.clone(), datapath, [OpenFlowVersion::V15]);
+        apply(&client, |db| Ok(ensure_bridge(db, &owner(), &spec)?)).await.map_err(failed(bridge))?;
+        let tunnel = tunnel_spec().map_err(name)?;
+        let ensure = |db: &ovsdb::Database| {
+            Ok(ensure_ports(db, &owner(), &bridge_name, std::slice::from_ref(&tunnel))?)
+        };
+        apply(&client, ensure).await.map_err(failed(TUNNEL_NAME))?;
+        let (changes, queue) = mpsc::channel(BATCH);
+        let ports = Self { changes, client, bridge: bridge_name };
+        tokio::spawn(Batch { client: ports.client.clone(), bridge: ports.bridge.clone() }.run(queue));
+        Ok(ports)
+    }
+
+    /// The view, now and at every change.
+    pub fn watch(&self) -> watch::Receiver<PortsView> {
+        let (publish, view) = watch::channel(read_view(&self.client, &self.bridge));
+        let (client, bridge) = (self.client.clone(), self.bridge.clone());
+        tokio::spawn(async move {
+            let (mut cache, mut status) = (client.watch(), client.watch_status());
+            loop {
+                tokio::select! {
+                    changed = cache.changed() => if changed.is_err() { return },
+                    changed = status.changed() => if changed.is_err() { return },
+                    () = publish.closed() => return,
+                }
+                let now = read_view(&client, &bridge);
+                publish.send_if_modified(|view| {
+                    *view != now && {
+                        *view = now;
+                        true
+                    }
+                });
+            }
+        });
+        view
+    }
+
+    async fn change(&self, what: What, object: String) -> Result<Option<OfPort>, PortsError> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = |object| PortsError { object, reason: "the port task has stopped".into() };
+        let sent = self.changes.send(Change { what, reply }).await;
+        sent.map_err(|_| stopped(object.clone()))?;
+        answer.await.map_err(|_| stopped(object))?
+    }
+}
+
+#[async_trait]
+impl Ports for OvsPorts {
+    async fn plug(&self, spec: PlugSpec) -> Result<OfPort, PortsError> {
+        let object = host_name(spec.uid);
+        let ofport = self.change(What::Plug(spec), object.clone()).await?;
+        ofport.ok_or_else(|| PortsError { object, reason: "has no OpenFlow port".into() })
+    }
+
+    async fn unplug(&self, uid: EndpointUid) -> Result<(), PortsError> {
+        self.change(What::Unplug(uid), host_name(uid)).await.map(drop)
+    }
+
+    async fn track_prefixes(&self, tables: &[u8]) -> Result<(), PortsError> {
+        // OVS takes three fields at most; destinations and IPv6 sources are where prefixes are long.
+        let fields: BTreeSet<String> = ["ip_dst", "ipv6_dst", "ipv6_src"].map(String::from).into();
+        let prefixes: BTreeMap<u8, BTreeSet<String>> = tables.iter().map(|t| (*t, fields.clone())).collect();
+        let set = |db: &ovsdb::Database| Ok(set_prefixes(db, &owner(), &self.bridge, &prefixes)?);
+        apply(&self.client, set).await.map_err(failed("flow table prefixes"))
+    }
+}
+
+fn tunnel_spec() -> Result<PortSpec, ovsdb::vswitch::NameError> {
+    let ofport = Ofport::new(TUNNEL.get().into()).ok();
+    Ok(PortSpec::new(DeviceName::new(TUNNEL_NAME)?, PortKind::Vxlan(Vxlan::by_flow()), ofport))
+}
+
+/// Builds a transaction from the newest snapshot and applies it, again while only the database's changes stand in the
+/// way.
+async fn apply(
+    client: &Client,
+    build: impl Fn(&ovsdb::Database) -> Result<Transaction, ApplyError>,
+) -> Result<(), ApplyError> {
+    let deadline = Instant::now() + APPLY;
+    for attempt in 1.. {
+        let transaction = build(&client.cache())?;
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        match client.apply(&transaction, deadline).await {
+            Err(e) if e.is_transient() && attempt < ATTEMPTS && Instant::now() < deadline => {
+                client.wait_synced(deadline).await?;
+            }
+            other => return other.map(drop),
+        }
+    }
+    Ok(())
+}
+
+/// The task that collects changes.
+struct Batch {
+    client: Client,
+    bridge: DeviceName,
+}
+
+impl Batch {
+    async fn run(self, mut queue: mpsc::Receiver<Change>) {
+        let mut batch = Vec::new();
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            let (plugs, unplugs): (Vec<_>, Vec<_>) =
+                batch.drain(..).partition(|c| matches!(c.what, What::Plug(_)));
+            self.unplug(unplugs).await;
+            self.plug(plugs).await;
+        }
+    }
+
+    async fn unplug(&self, changes: Vec<Change>) {
+        let names: BTreeSet<DeviceName> = changes.iter().filter_map(|c| device(uid(&c.what))).collect();
+        if names.is_empty() {
+            return;
+        }
+        let delete = |db: &ovsdb::Database| Ok(delete_ports(db, &owner(), &self.bridge, &names)?);
+        let result = apply(&self.client, delete).await.map_err(|e| e.to_string());
+        for change in changes {
+            let object = host_name(uid(&change.what));
+            answer(change, result.clone().map(|()| None).map_err(|reason| PortsError { object, reason }));
+        }
+    }
+
+    async fn plug(&self, changes: Vec<Change>) {
+        let specs: Vec<PortSpec> = changes.iter().filter_map(|c| port_spec(&c.what)).collect();
+        if specs.is_empty() {
+            return;
+        }
+        let ensure = |db: &ovsdb::Database| Ok(ensure_ports(db, &owner(), &self.bridge, &specs)?);
+        let applied = apply(&self.client, ensure).await;
+        let alone = changes.len() == 1;
+        for change in changes {
+            let object = host_name(uid(&change.what));
+            let result = match &applied {
+                Ok(()) => self.realized(&change.what),
+                // One bad port must not fail its neighbours in the batch.
+                Err(_) if !alone => self.plug_one(&change.what).await,
+                Err(e) => Err(e.to_string()),
+            };
+            answer(change, result.map(Some).map_err(|reason| PortsError { object, reason }));
+        }
+    }
+
+    async fn plug_one(&self, what: &What) -> Result<OfPort, String> {
+        let spec = port_spec(what).ok_or("has no valid name")?;
+        let ensure =
+            |db: &ovsdb::Database| Ok(ensure_ports(db, &owner(), &self.bridge, std::slice::from_ref(&spec))?);
+        apply(&self.client, ensure).await.map_err(|e| e.to_string())?;
+        self.realized(what)
+    }
+
+    /// The database accepted it; that is not yet a working port.
+    fn realized(&self, what: &What) -> Result<OfPort, String> {
+        let name = device(uid(what)).ok_or("has no valid name")?;
+        let realized = realized_ports(&self.client.cache(), &BTreeSet::from([name.clone()]));
+        let ports = realized.map_err(|e| e.to_string())?;
+        let ofport = ports.get(&name).ok_or("has no OpenFlow port")?;
+        OfPort::new(ofport.get().into()).map_err(|e| e.to_string())
+    }
+}
+
+/// Whoever asked may have given up waiting.
+fn answer(change: Change, result: Result<Option<OfPort>, PortsError>) {
+    let _ = change.reply.send(result);
+}
+
+fn uid(what: &What) -> EndpointUid {
+    match what {
+        What::Plug(spec) => spec.uid,
+        What::Unplug(uid) => *uid,
+    }
+}
+
+fn device(uid: EndpointUid) -> Option<DeviceName> {
+    DeviceName::new(host_name(uid)).ok()
+}
+
+fn port_spec(what: &What) -> Option<PortSpec> {
+    let What::Plug(plug) = what else { return None };
+    let ofport = Ofport::new(plug.ofport.get().into()).ok()?;
+    let mut spec = PortSpec::new(device(plug.uid)?, PortKind::System, Some(ofport));
+    spec.external_ids = labels::write(plug);
+    Some(spec)
+}
+
+fn read_view(client: &Client, bridge: &DeviceName) -> PortsView {
+    let database = client.cache();
+    match view_of(&database, bridge) {
+        Ok(view) => PortsView { synced: client.status().is_synced(), ..view },
+        Err(e) => {
+            tracing::error!(error = %e, "cannot read the switch's configuration");
+            PortsView::default()
+        }
+    }
+}
+
+fn view_of(
+    database: &Arc<ovsdb::Database>,
+    bridge: &DeviceName,
+) -> Result<PortsView, ovsdb::vswitch::RowError> {
+    let view = Vswitch::new(database);
+    let Some(bridge) = view.bridge(bridge.as_str())?.filter(|b| owner().owns(&b.external_ids)) else {
+        return Ok(PortsView::default());
+    };
+    let ports = view.ports()?;
+    let ours = ports.values().filter(|p| bridge.ports.contains(&p.uuid) && owner().owns(&p.external_ids));
+    let interfaces = view.interfaces()?;
+    let mut found = PortsView::default();
+    for interface in ours.filter_map(|port| interfaces.get(&port.name)) {
+        if interface.name == TUNNEL_NAME {
+            found.tunnel = labels::actual_ofport(interface).ok();
+        } else if let Some(uid) = uid_of(&interface.name) {
+            found.endpoints.insert(uid, labels::read(interface));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,135 @@
+//! What the agent says of itself: to netmaster ([`node_api::Realized`]) and to `netplugin status`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use node_api::{EndpointState, EndpointStatus, Realized, Warning, WarningCode};
+use node_state::{FragmentKey, NodeState};
+use serde::{Deserialize, Serialize};
+use types::{EndpointUid, NodeName, OfPort, Revision};
+
+use crate::ports::PortsView;
+
+/// Conditions a person should look at, in the order of their codes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Tunnel endpoints whose next hop the userspace datapath has not resolved: the first packets to them are lost.
+    pub cold_peers: BTreeSet<IpAddr>,
+    /// Endpoints whose transmit checksum offload is on although the datapath cannot complete checksums.
+    pub offload_on: BTreeSet<EndpointUid>,
+    /// The switch's or the file system's last refusal.
+    pub failures: BTreeMap<&'static str, String>,
+}
+
+impl Conditions {
+    fn warnings(&self) -> Vec<Warning> {
+        let cold = self.cold_peers.iter().map(|vtep| {
+            let text = format!("the switch has not resolved the way to tunnel endpoint {vtep}");
+            ("tunnel_neighbor_cold", text)
+        });
+        let offload = self.offload_on.iter().map(|uid| {
+            let text = format!(
+                "transmit checksum offload is on in endpoint/{:012x}: TCP and UDP are lost",
+                uid.get()
+            );
+            ("offload_on", text)
+        });
+        let failures = self.failures.iter().map(|(code, text)| (*code, text.clone()));
+        let all = cold.chain(offload).chain(failures);
+        all.filter_map(|(code, text)| WarningCode::new(code).ok().map(|code| Warning { code, text }))
+            .collect()
+    }
+}
+
+/// What the last successful pass brought about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enforcement {
+    /// The intent it rendered.
+    pub revision: Revision,
+    /// Flows in the switch that are ours.
+    pub flows: usize,
+    /// Endpoint ports that have flows.
+    pub endpoints: BTreeMap<EndpointUid, OfPort>,
+    /// Fragments that cannot be rendered as written.
+    pub refused: BTreeMap<FragmentKey, String>,
+}
+
+/// The report to netmaster.
+pub fn realized(
+    node: &NodeName,
+    state: &NodeState,
+    view: &PortsView,
+    enforcement: &Enforcement,
+    conditions: &Conditions,
+) -> Realized {
+    let local = state.endpoints().filter(|e| e.node == *node);
+    let endpoints = local.map(|e| (e.uid, endpoint_status(e.uid, view, enforcement))).collect();
+    Realized {
+        revision: enforcement.revision,
+        flows: enforcement.flows as u64,
+        endpoints,
+        warnings: conditions.warnings(),
+        refused: enforcement.refused.clone(),
+    }
+}
+
+fn endpoint_status(uid: EndpointUid, view: &PortsView, enforcement: &Enforcement) -> EndpointStatus {
+    let failed = |reason: &str| EndpointStatus { state: EndpointState::Failed, reason: reason.to_owned() };
+    if let Some(reason) = enforcement.refused.get(&FragmentKey::Endpoint(uid)) {
+        return failed(reason);
+    }
+    match view.endpoints.get(&uid).map(|port| &port.ofport) {
+        Some(Err(reason)) => failed(reason),
+        Some(Ok(ofport)) if enforcement.endpoints.get(&uid) == Some(ofport) => {
+            EndpointStatus { state: EndpointState::Ready, reason: String::new() }
+        }
+        Some(Ok(_)) | None => EndpointStatus { state: EndpointState::Pending, reason: String::new() },
+    }
+}
+
+/// What `netplugin status` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The node.
+    pub node: NodeName,
+    /// Its tunnel endpoint address.
+    pub vtep: IpAddr,
+    /// Whether netmaster's session is open and its intent fully received.
+    pub intent: IntentStatus,
+    /// Revision of the intent held.
+    pub held_revision: Option<Revision>,
+    /// Revision of the intent the switch enforces.
+    pub realized_revision: Revision,
+    /// Whether the switch is connected.
+    pub switch_connected: bool,
+    /// Flows in the switch that are ours.
+    pub flows: usize,
+    /// Flows sent to the switch since the process started: added, changed or deleted.
+    pub flow_mods: u64,
+    /// Flows changed by somebody else, and repaired.
+    pub foreign_edits: u64,
+    /// Endpoints by uid (hexadecimal) and their port.
+    pub endpoints: BTreeMap<String, OfPort>,
+    /// `code: text`.
+    pub warnings: Vec<String>,
+}
+
+/// How well the agent knows intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntentStatus {
+    /// Nothing was ever received: no flow is touched.
+    Nothing,
+    /// What was last received; netmaster is away.
+    Saved,
+    /// What netmaster says now.
+    Current,
+}
+
+impl Conditions {
+    /// The warnings as lines.
+    pub fn lines(&self) -> Vec<String> {
+        self.warnings().into_iter().map(|w| format!("{}: {}", w.code.as_str(), w.text)).collect()
+    }
+}

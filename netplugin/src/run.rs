@@ -1,0 +1,218 @@
+//! Puts the agent together: everything is built here and passed down; nothing is global.
+//!
+//! Order at start: what is needed to keep forwarding comes first (state, ports, switch), netmaster after it. A start
+//! without netmaster, without the switch, or without either waits for what is missing and touches nothing meanwhile.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use node_state::NodeState;
+use openflow::driver::Backoff;
+use ovsdb::Client;
+use ovsdb::vswitch::{DatapathType, Vswitch};
+use pipeline::Local;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use types::EndpointUid;
+
+use crate::agent::{Agent, AgentHandle, Published};
+use crate::cni_server::{self, CniServer, Context, Housekeeping};
+use crate::config::{Config, Datapath, encapsulation_overhead};
+use crate::intent::detach_log::DetachLog;
+use crate::intent::identity::Identity;
+use crate::intent::session::Session;
+use crate::netlink::{Interfaces, Veths, family_exists};
+use crate::ports::Ports;
+use crate::ports::ovs::{OvsPorts, connect};
+use crate::probes::{Offloads, TunnelNeighbors};
+use crate::state_dir::StateDir;
+use crate::switch;
+
+/// Events that wait for the owner; whoever sends more waits.
+const EVENTS: usize = 256;
+/// Endpoints that wait to be taken out; the rest is asked for again.
+const RECLAIMS: usize = 64;
+/// `netplugin status` asks here.
+pub const STATUS_SOCKET: &str = "status.sock";
+
+/// Runs the agent until `shutdown` completes. Flows, ports and interfaces stay: endpoints keep working.
+///
+/// # Errors
+/// What makes running pointless: no directory, no certificate and no way to get one, a bridge of somebody else.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let mut tasks = JoinSet::new();
+    tokio::select! {
+        started = start(config, &mut tasks) => started?,
+        () = shutdown => return Ok(()),
+    }
+    Ok(())
+}
+
+async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let dir = StateDir::open(&config.state_dir)?;
+    let local = Local { node: config.node.clone(), vtep: config.vtep };
+    let (agent, queue) = mpsc::channel(EVENTS);
+    let agent = AgentHandle::new(agent);
+    let (realized, reports) = watch::channel(None);
+    let (peers_tx, peers) = watch::channel(BTreeSet::new());
+    let (reclaims, reclaimed) = mpsc::channel(RECLAIMS);
+    let published = Published { realized, peers: peers_tx, reclaims };
+    let owner = Agent::new(local.clone(), dir.clone(), published)?;
+
+    let client = connect(&config.switch.ovs_run_dir.join("db.sock"));
+    wait_for_database(&client).await;
+    let userspace = is_userspace(&client, config.datapath);
+    let datapath = if userspace { DatapathType::Netdev } else { DatapathType::System };
+    let ports = OvsPorts::start(client, &config.switch.bridge, datapath).await?;
+    let view = ports.watch();
+    tasks.spawn(done(owner.run(queue, view.clone())));
+    let management = config.switch.ovs_run_dir.join(format!("{}.mgmt", config.switch.bridge));
+    tasks.spawn(done(switch::ovs::follow(management, agent.clone())));
+    tasks.spawn(done(track_prefixes(ports.clone(), local.clone())));
+    tasks.spawn(serve_status(dir.path(STATUS_SOCKET), agent.clone()));
+
+    let veths = Arc::new(Veths::new(userspace)?);
+    if userspace {
+        let interfaces: Arc<dyn Interfaces> = veths.clone();
+        let run_dir = config.switch.ovs_run_dir.clone();
+        let neighbors = TunnelNeighbors { run_dir, peers, agent: agent.clone(), veths: veths.clone() };
+        tasks.spawn(done(neighbors.run()));
+        tasks.spawn(done(Offloads { view: view.clone(), interfaces, agent: agent.clone() }.run()));
+    }
+
+    let identity = join(&config, &dir).await?;
+    let (session, netmaster) =
+        Session::new(config.node.clone(), dir.clone(), identity, agent.clone(), reports);
+    tasks.spawn(done(session.run()));
+    let context = Context {
+        agent,
+        intent: Arc::new(netmaster),
+        ports: Arc::new(ports),
+        view,
+        mtu: mtu(&config, &veths).await?,
+        interfaces: veths,
+        detach_log: DetachLog::open(dir)?,
+    };
+    let server = Arc::new(CniServer::new(context));
+    tasks.spawn(done(reclaim(Arc::clone(&server), reclaimed)));
+    let journal = config.cni_journal_dir.unwrap_or_else(|| cni::journal::default_dir(&config.cni_socket));
+    tasks.spawn(done(Housekeeping::new(Arc::clone(&server), journal).run()));
+    let socket = config.cni_socket;
+    tasks.spawn(async move {
+        let at = socket.display().to_string();
+        cni_server::listen(server, socket).await.with_context(|| format!("CNI socket {at}"))
+    });
+    supervise(tasks).await
+}
+
+/// No task ends while the agent runs; one that does takes the agent with it, so that it is restarted as a whole.
+async fn supervise(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    match tasks.join_next().await {
+        Some(ended) => ended.context("a task of the agent died")?.context("a task of the agent failed")?,
+        None => return Ok(()),
+    }
+    anyhow::bail!("a task of the agent ended")
+}
+
+async fn done(task: impl Future<Output = ()>) -> anyhow::Result<()> {
+    task.await;
+    Ok(())
+}
+
+async fn wait_for_database(client: &Client) {
+    loop {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        match client.wait_synced(deadline).await {
+            Ok(()) => return,
+            Err(e) => tracing::warn!(error = %e, "waiting for the switch's database"),
+        }
+    }
+}
+
+/// `auto`: the kernel's datapath if both the kernel and `ovs-vswitchd` have it.
+fn is_userspace(client: &Client, wanted: Datapath) -> bool {
+    match wanted {
+        Datapath::Netdev => true,
+        Datapath::System => false,
+        Datapath::Auto => {
+            let root = Vswitch::new(&client.cache()).root();
+            let offered = root.is_ok_and(|r| r.datapath_types.contains("system"));
+            !(offered && family_exists("ovs_datapath"))
+        }
+    }
+}
+
+async fn mtu(config: &Config, veths: &Veths) -> anyhow::Result<u32> {
+    if let Some(mtu) = config.mtu {
+        return Ok(mtu);
+    }
+    let uplink = veths.mtu_of_address(config.vtep).await.context("cannot tell the MTU; give --mtu")?;
+    Ok(uplink.saturating_sub(encapsulation_overhead(config.vtep)))
+}
+
+/// With a certificate this returns at once; without one it tries until netmaster takes the token.
+async fn join(config: &Config, dir: &StateDir) -> anyhow::Result<Identity> {
+    let mut backoff = Backoff::default();
+    loop {
+        let joined = Identity::load_or_join(dir, &config.node, config.vtep, config.join.as_deref()).await;
+        match joined {
+            Err(e) if is_transient(&e) => {
+                let delay = backoff.next_delay(rand::random());
+                tracing::warn!(
+                    error = format!("{e:#}"),
+                    delay_ms = delay.as_millis() as u64,
+                    "not joined, will retry"
+                );
+                #[expect(clippy::disallowed_methods, reason = "a back-off really sleeps")]
+                tokio::time::sleep(delay).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A refused token stays refused; a netmaster that is not there may come.
+fn is_transient(e: &anyhow::Error) -> bool {
+    use node_api::CallError;
+    use node_api::client::ConnectError;
+    let unreachable = matches!(e.downcast_ref::<ConnectError>(), Some(ConnectError::Unreachable { .. }));
+    unreachable || e.downcast_ref::<CallError>().is_some_and(CallError::is_transient)
+}
+
+/// Wide megaflows need prefixes tracked, in tables that do not depend on what is rendered. Tried until done, beside the
+/// agent: enforcement does not wait for it.
+async fn track_prefixes(ports: OvsPorts, local: Local) {
+    let tables = pipeline::render(&NodeState::default(), &local, &pipeline::Ports::default()).prefix_tables;
+    let mut pause = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        pause.tick().await;
+        match ports.track_prefixes(&tables).await {
+            // Nothing more to do, but no task may end.
+            Ok(()) => return std::future::pending().await,
+            Err(e) => tracing::warn!(error = %e, "address prefixes not tracked, will retry"),
+        }
+    }
+}
+
+async fn reclaim(server: Arc<CniServer>, mut reclaimed: mpsc::Receiver<EndpointUid>) {
+    while let Some(uid) = reclaimed.recv().await {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move { server.reclaim(uid).await });
+    }
+}
+
+async fn serve_status(socket: PathBuf, agent: AgentHandle) -> anyhow::Result<()> {
+    let listener =
+        cni_server::bind(&socket).with_context(|| format!("status socket {}", socket.display()))?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let status = agent.status().await?;
+        // The asker may be gone.
+        let _ = stream.write_all(&serde_json::to_vec_pretty(&status)?).await;
+    }
+}

@@ -1,0 +1,42 @@
+//! The switch's flows: read them, change them in one bundle, notice when it or somebody else changes them.
+//!
+//! A [`Switch`] is one connection. When it breaks, a new one is announced with [`SwitchEvent::Up`], and the agent reads
+//! back and compares: a restarted switch and a restarted agent are the same case.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pipeline::{FlowPlan, Installed};
+
+pub mod ovs;
+
+/// One connection to the switch.
+#[async_trait]
+pub trait Switch: Send + Sync {
+    /// What it holds.
+    async fn dump(&self) -> Result<Installed, SwitchError>;
+    /// Carries a plan out, all or nothing; returns when the switch has confirmed it with a barrier.
+    async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError>;
+}
+
+/// What happens to the connection.
+#[derive(Clone)]
+pub enum SwitchEvent {
+    /// There is a new one.
+    Up(Arc<dyn Switch>),
+    /// It broke, for this reason.
+    Down(String),
+    /// Somebody else changed this many flows.
+    Edited(usize),
+}
+
+/// Why flows could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// The connection broke.
+    #[error("connection to the switch lost: {0}")]
+    Lost(String),
+    /// The switch refused; it still holds what it held.
+    #[error("switch refused the flows: {0}")]
+    Refused(String),
+}
