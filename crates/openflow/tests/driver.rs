@@ -300,6 +300,29 @@ async fn end_of_the_switch_is_told_with_its_reason() {
 }
 
 #[tokio::test]
+async fn foreign_flow_with_parts_unknown_here_can_be_read_deleted_and_put_back() {
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
+    let foreign = "table=1,priority=5,tun_erspan_ver=2,tun_erspan_dir=1,ip,nw_src=10.0.0.0/8,\
+                   actions=learn(table=2,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[]),\
+                   multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[]),\
+                   clone(check_pkt_larger(1500)->NXM_NX_REG0[0],output:1)";
+    switch.ovs.ofctl(&["-O", "OpenFlow15", "add-flow", &switch.bridge, foreign]).expect("foreign");
+    let before = dump(&connection).await;
+    let (key, flow) = before.first_key_value().expect("one flow");
+    assert!(key.matches.unknown().count() == 2 && key.matches.get(Field::Ipv4Src).is_some(), "{flow}");
+    assert!(flow.actions.iter().any(|action| matches!(action, Action::Unknown(_))), "{flow}");
+    assert_eq!(flow.to_string().parse::<Flow>().as_ref(), Ok(flow), "its text is read back");
+
+    connection.bundle(&[FlowMod::delete_strict(key.clone())]).await.expect("delete");
+    assert!(dump(&connection).await.is_empty());
+    install(&connection, [flow.clone()]).await.expect("put back");
+    assert_eq!(dump(&connection).await, before);
+    let text = switch.ovs.ofctl(&["-O", "OpenFlow15", "dump-flows", &switch.bridge]).expect("dump");
+    assert!(text.contains("learn(table=2,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])"), "{text}");
+}
+
+#[tokio::test]
 async fn flags_come_back_as_they_were_sent() {
     let switch = switch();
     let (connection, _events) = open(&switch, Version::V1_5).await;
