@@ -1,0 +1,113 @@
+//! `netctl node`.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use api::v1::Node;
+use client::{Address, Client, Nodes};
+use types::NodeName;
+
+use super::{Ls, ShowAs, Shown, said};
+use crate::Terminal;
+use crate::fault::Fault;
+use crate::output::{list, say};
+
+/// Verbs. Nodes create themselves by joining.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// List nodes.
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
+  netctl node ls"
+    )]
+    Ls(Ls),
+    /// Show one node.
+    #[command(after_help = "Examples:
+  netctl node inspect node-1")]
+    Inspect {
+        /// Its name.
+        name: NodeName,
+        #[command(flatten)]
+        how: ShowAs,
+    },
+    /// Remove a node: its certificate is good for nothing any more. Refused while it hosts endpoints.
+    #[command(
+        visible_alias = "delete",
+        after_help = "Examples:
+  netctl node rm node-1"
+    )]
+    Rm {
+        /// Its name.
+        name: NodeName,
+    },
+    /// Make a join file: all that netplugin needs to join once, within an hour. Secret.
+    #[command(after_help = "Examples:
+  netctl node join-token node-1 -o join.json")]
+    JoinToken {
+        /// The node that may join with it.
+        name: NodeName,
+        /// Where to write it, readable by you alone; standard output without it.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl Shown for Nodes {
+    const HEADS: &'static [&'static str] =
+        &["NODE", "VTEP", "CONNECTED", "REALIZED", "FLOWS", "ENDPOINTS", "WARNINGS"];
+
+    fn row(n: &Node) -> Vec<String> {
+        let s = &n.status;
+        vec![
+            n.name.to_string(),
+            n.vtep.to_string(),
+            if s.connected { "yes" } else { "no" }.to_owned(),
+            s.realized_revision.clone().unwrap_or_default(),
+            s.flows.map(|f| f.to_string()).unwrap_or_default(),
+            s.endpoints.to_string(),
+            list(s.warnings.iter().map(|w| &w.code)),
+        ]
+    }
+
+    fn name(n: &Node) -> String {
+        n.name.to_string()
+    }
+}
+
+/// Runs a verb.
+pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
+    let at = |name| Address { tenant: "", name };
+    match verb {
+        Verb::Ls(how) => super::ls::<Nodes>(&how, client, terminal).await,
+        Verb::Inspect { name, how } => {
+            super::inspect::<Nodes>(at(name.as_str()), &how, client, terminal).await
+        }
+        Verb::Rm { name } => super::rm::<Nodes>(at(name.as_str()), client, terminal).await,
+        Verb::JoinToken { name, output } => {
+            let file = client.join_token(name.as_str()).await?;
+            let text = serde_json::to_string_pretty(&file).map_err(|e| Fault::usage(e.to_string()))? + "\n";
+            match output {
+                None => say(terminal, &text),
+                Some(path) => {
+                    write_secret(&path, &text)?;
+                    said(
+                        terminal,
+                        &format!("join file of node {name}"),
+                        &format!("written to {}", path.display()),
+                    )
+                }
+            }
+        }
+    }
+}
+
+/// Writes a new file that only its owner can read.
+fn write_secret(path: &PathBuf, text: &str) -> Result<(), Fault> {
+    let fail = |e: std::io::Error| Fault::usage(format!("cannot write {}: {e}", path.display()));
+    // A file that exists may be open to others, or a link to somewhere else.
+    let mut file: File = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+    file.write_all(text.as_bytes()).map_err(fail)
+}

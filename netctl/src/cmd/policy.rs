@@ -1,0 +1,309 @@
+//! `netctl policy`. A rule is added or removed by reading the policy and writing it back, at the version that was read.
+
+use api::v1::{Peer, Policy, PolicyBody, Rule};
+use client::{Address, Client, Policies};
+use types::{Direction, IpCidr, IpProtocol, Name, PortRange, RulePriority, Verdict};
+
+use super::{InTenant, LsInTenant, ShowAs, Shown, said};
+use crate::Terminal;
+use crate::fault::Fault;
+use crate::output::{Format, Table, maybe, show, word};
+
+/// How often a rule is tried to be written when others write the same policy at the same time.
+const ATTEMPTS: usize = 5;
+
+/// Verbs.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Create a policy without rules.
+    #[command(after_help = "Examples:
+  netctl policy create -t blue db-access")]
+    Create {
+        /// Its name.
+        name: Name,
+        #[command(flatten)]
+        place: InTenant,
+    },
+    /// List policies.
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
+  netctl policy ls -t blue"
+    )]
+    Ls(LsInTenant),
+    /// Show one policy with its rules.
+    #[command(after_help = "Examples:
+  netctl policy inspect -t blue db-access")]
+    Inspect {
+        /// Its name.
+        name: Name,
+        #[command(flatten)]
+        place: InTenant,
+        #[command(flatten)]
+        how: ShowAs,
+    },
+    /// Delete a policy; refused while groups have it.
+    #[command(
+        visible_alias = "delete",
+        after_help = "Examples:
+  netctl policy rm -t blue db-access"
+    )]
+    Rm {
+        /// Its name.
+        name: Name,
+        #[command(flatten)]
+        place: InTenant,
+    },
+    /// Add a rule.
+    #[command(after_help = "Examples:
+  netctl policy rule-add -t blue db-access web -d in --from-group web -l tcp -P 5432 -p 10 -j allow
+  netctl policy rule-add -t blue db-access rest -d in -l tcp -j deny
+  netctl policy rule-add -t blue updates mirror -d out --to-ip-address 192.0.2.0/24 -j allow")]
+    RuleAdd(RuleAdd),
+    /// Remove a rule.
+    #[command(after_help = "Examples:
+  netctl policy rule-rm -t blue db-access rest")]
+    RuleRm {
+        /// The policy.
+        policy: Name,
+        /// The rule.
+        rule: Name,
+        #[command(flatten)]
+        place: InTenant,
+    },
+    /// List a policy's rules, those that win first.
+    #[command(after_help = "Examples:
+  netctl policy rule-ls -t blue db-access")]
+    RuleLs {
+        /// The policy.
+        policy: Name,
+        #[command(flatten)]
+        place: InTenant,
+        /// How to show them.
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Format,
+    },
+}
+
+/// Options of `rule-add`.
+#[derive(Debug, clap::Args)]
+pub struct RuleAdd {
+    /// The policy.
+    policy: Name,
+    /// The rule's name in it.
+    rule: Name,
+    #[command(flatten)]
+    place: InTenant,
+    /// 1 to 100; the higher number wins, deny wins ties.
+    #[arg(short, long, default_value = "1")]
+    priority: RulePriority,
+    /// in (towards the endpoints the policy applies to) or out (from them).
+    #[arg(short, long, default_value = "in", value_parser = direction)]
+    direction: Direction,
+    #[command(flatten)]
+    peer: PeerArgs,
+    /// tcp, udp, sctp, icmp or a number; every protocol without it.
+    #[arg(short = 'l', long)]
+    protocol: Option<IpProtocol>,
+    /// Destination port, or FIRST-LAST; every port without it.
+    #[arg(short = 'P', long, requires = "protocol")]
+    port: Option<PortRange>,
+    /// allow or deny.
+    #[arg(short = 'j', long, default_value = "allow", value_parser = verdict)]
+    action: Verdict,
+}
+
+/// The other end: at most one of these; everything without any.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct PeerArgs {
+    /// Endpoints of this group (direction in).
+    #[arg(short = 'g', long)]
+    from_group: Option<Name>,
+    /// Endpoints of this group (direction out).
+    #[arg(short = 'e', long)]
+    to_group: Option<Name>,
+    /// Addresses of this network (direction in).
+    #[arg(short = 'n', long)]
+    from_network: Option<Name>,
+    /// Addresses of this network (direction out).
+    #[arg(short = 'o', long)]
+    to_network: Option<Name>,
+    /// Addresses of this prefix (direction in).
+    #[arg(short = 'i', long, value_name = "CIDR")]
+    from_ip_address: Option<IpCidr>,
+    /// Addresses of this prefix (direction out).
+    #[arg(short = 's', long, value_name = "CIDR")]
+    to_ip_address: Option<IpCidr>,
+}
+
+fn direction(text: &str) -> Result<Direction, String> {
+    match text {
+        "in" | "ingress" => Ok(Direction::Ingress),
+        "out" | "egress" => Ok(Direction::Egress),
+        _ => Err("must be in or out".to_owned()),
+    }
+}
+
+fn verdict(text: &str) -> Result<Verdict, String> {
+    match text {
+        "allow" => Ok(Verdict::Allow),
+        "deny" => Ok(Verdict::Deny),
+        _ => Err("must be allow or deny".to_owned()),
+    }
+}
+
+impl PeerArgs {
+    /// The peer, if it fits the direction: "from" means nothing on the way out.
+    fn peer(self, direction: Direction) -> Result<Peer, Fault> {
+        let from = self.from_group.map(Peer::Group).or(self.from_network.map(Peer::Network));
+        let from = from.or(self.from_ip_address.map(Peer::Cidr));
+        let to = self.to_group.map(Peer::Group).or(self.to_network.map(Peer::Network));
+        let to = to.or(self.to_ip_address.map(Peer::Cidr));
+        match (direction, from, to) {
+            (Direction::Ingress, _, Some(_)) => Err(Fault::usage("--to-... goes with --direction out")
+                .next("use --from-... or change the direction")),
+            (Direction::Egress, Some(_), _) => Err(Fault::usage("--from-... goes with --direction in")
+                .next("use --to-... or change the direction")),
+            (_, from, to) => Ok(from.or(to).unwrap_or_default()),
+        }
+    }
+}
+
+impl Shown for Policies {
+    const HEADS: &'static [&'static str] = &["TENANT", "POLICY", "RULES", "STATE"];
+
+    fn row(p: &Policy) -> Vec<String> {
+        let state = p
+            .status
+            .refused
+            .as_ref()
+            .map_or_else(|| word(&p.status.realization), |r| format!("refused: {r}"));
+        vec![p.tenant.to_string(), p.name.to_string(), p.rules.len().to_string(), state]
+    }
+
+    fn name(p: &Policy) -> String {
+        p.name.to_string()
+    }
+}
+
+/// Runs a verb.
+pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
+    match verb {
+        Verb::Create { name, place } => {
+            let body = PolicyBody { name: Some(name.clone()), ..PolicyBody::default() };
+            client.create::<Policies>(place.tenant.as_str(), &body).await?;
+            said(terminal, &format!("policy {}/{name}", place.tenant), "created")
+        }
+        Verb::Ls(args) => super::ls_in_tenant::<Policies>(&args, client, terminal).await,
+        Verb::Inspect { name, place, how } => {
+            let at = Address { tenant: place.tenant.as_str(), name: name.as_str() };
+            super::inspect::<Policies>(at, &how, client, terminal).await
+        }
+        Verb::Rm { name, place } => {
+            let at = Address { tenant: place.tenant.as_str(), name: name.as_str() };
+            super::rm::<Policies>(at, client, terminal).await
+        }
+        Verb::RuleAdd(args) => rule_add(args, client, terminal).await,
+        Verb::RuleRm { policy, rule, place } => {
+            let at = Address { tenant: place.tenant.as_str(), name: policy.as_str() };
+            change(client, at, |rules| remove(rules, &rule, at)).await?;
+            said(terminal, &format!("rule {rule} of policy {}/{policy}", place.tenant), "removed")
+        }
+        Verb::RuleLs { policy, place, output } => {
+            let at = Address { tenant: place.tenant.as_str(), name: policy.as_str() };
+            let mut rules = client.read::<Policies>(at).await?.rules;
+            rules
+                .sort_by_key(|r| (std::cmp::Reverse(r.priority), r.action == Verdict::Allow, r.name.clone()));
+            show(terminal, output, &rules, |rules| text(rules))
+        }
+    }
+}
+
+async fn rule_add(args: RuleAdd, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
+    let rule = Rule {
+        name: args.rule,
+        direction: args.direction,
+        priority: args.priority,
+        peer: args.peer.peer(args.direction)?,
+        protocol: args.protocol,
+        port: args.port,
+        action: args.action,
+    };
+    let at = Address { tenant: args.place.tenant.as_str(), name: args.policy.as_str() };
+    change(client, at, |rules| add(rules, rule.clone(), at)).await?;
+    said(terminal, &format!("rule {} of policy {}/{}", rule.name, at.tenant, at.name), "added")
+}
+
+fn add(rules: &mut Vec<Rule>, rule: Rule, at: Address<'_>) -> Result<(), Fault> {
+    if rules.iter().any(|r| r.name == rule.name) {
+        let what = format!("policy {}/{} has a rule {} already", at.tenant, at.name, rule.name);
+        return Err(Fault::usage(what).next("rule-rm removes it; rule-ls shows it"));
+    }
+    rules.push(rule);
+    Ok(())
+}
+
+fn remove(rules: &mut Vec<Rule>, rule: &Name, at: Address<'_>) -> Result<(), Fault> {
+    let before = rules.len();
+    rules.retain(|r| r.name != *rule);
+    if rules.len() == before {
+        let what = format!("policy {}/{} has no rule {rule}", at.tenant, at.name);
+        return Err(Fault::usage(what).next("rule-ls shows what there is"));
+    }
+    Ok(())
+}
+
+/// Reads a policy, changes its rules and writes it at the version that was read; again when somebody was faster.
+async fn change(
+    client: &Client,
+    at: Address<'_>,
+    edit: impl Fn(&mut Vec<Rule>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut left = ATTEMPTS;
+    loop {
+        let mut policy = client.read::<Policies>(at).await?;
+        edit(&mut policy.rules)?;
+        let body = PolicyBody { rules: policy.rules, ..PolicyBody::default() };
+        left -= 1;
+        match client.replace::<Policies>(at, &body, Some(&policy.resource_version)).await {
+            Ok(_) => return Ok(()),
+            Err(e) if left > 0 && is_stale(&e) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+fn is_stale(error: &client::Error) -> bool {
+    error.problem().is_some_and(|p| p.code == api::Code::ResourceVersionMismatch)
+}
+
+fn text(rules: &[Rule]) -> String {
+    let mut text = String::new();
+    for (direction, title, peer) in
+        [(Direction::Ingress, "Incoming rules:", "FROM"), (Direction::Egress, "Outgoing rules:", "TO")]
+    {
+        let mut table = Table::new(&["RULE", "PRIORITY", peer, "PROTOCOL", "PORT", "ACTION"]);
+        for r in rules.iter().filter(|r| r.direction == direction) {
+            table.row(vec![
+                r.name.to_string(),
+                r.priority.to_string(),
+                peer_text(&r.peer),
+                maybe(r.protocol.as_ref()),
+                maybe(r.port.as_ref()),
+                word(&r.action),
+            ]);
+        }
+        text += &format!("{title}\n{table}");
+    }
+    text
+}
+
+fn peer_text(peer: &Peer) -> String {
+    match peer {
+        Peer::Any => "any".to_owned(),
+        Peer::Group(n) => format!("group {n}"),
+        Peer::Network(n) => format!("network {n}"),
+        Peer::Cidr(c) => c.to_string(),
+    }
+}

@@ -1,0 +1,110 @@
+//! What is shown: tables for people, JSON and YAML for programs.
+
+use serde::Serialize;
+
+use crate::Terminal;
+use crate::fault::Fault;
+
+/// Formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// A table: heads and rows.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new(heads: &[&'static str]) -> Self {
+        Self { heads: heads.to_vec(), rows: Vec::new() }
+    }
+
+    /// One more row. An empty cell is shown as `-`, so that columns can be cut by programs.
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells.into_iter().map(|c| if c.is_empty() { "-".to_owned() } else { c }).collect());
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let heads: Vec<_> = self.heads.iter().map(|h| (*h).to_owned()).collect();
+        let lines = || std::iter::once(&heads).chain(&self.rows);
+        let width = |i: usize| lines().filter_map(|l| l.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
+        let widths: Vec<_> = (0..heads.len()).map(width).collect();
+        for line in lines() {
+            let padded = line.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}"));
+            writeln!(f, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows a value in a format; the table is only made when asked for.
+pub fn show<T: Serialize>(
+    terminal: &mut Terminal<'_>,
+    format: Format,
+    value: &T,
+    table: impl FnOnce(&T) -> String,
+) -> Result<(), Fault> {
+    let text = match format {
+        Format::Table => table(value),
+        Format::Json => serde_json::to_string_pretty(value).map_err(unshowable)? + "\n",
+        Format::Yaml => {
+            serde_yaml_ng::to_string(&serde_json::to_value(value).map_err(unshowable)?).map_err(unshowable)?
+        }
+    };
+    say(terminal, &text)
+}
+
+/// Writes text to standard output.
+pub fn say(terminal: &mut Terminal<'_>, text: &str) -> Result<(), Fault> {
+    terminal
+        .stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| terminal.stdout.flush())
+        .map_err(|e| Fault::usage(format!("cannot write: {e}")))
+}
+
+fn unshowable(e: impl std::fmt::Display) -> Fault {
+    Fault::usage(format!("cannot show the answer: {e}"))
+}
+
+/// The JSON word of an enum.
+pub fn word<T: Serialize>(value: &T) -> String {
+    let text = |v: serde_json::Value| v.as_str().map(str::to_owned);
+    serde_json::to_value(value).ok().and_then(text).unwrap_or_default()
+}
+
+/// The text of an optional value, or nothing.
+pub fn maybe<T: std::fmt::Display>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Joined by commas.
+pub fn list<T: std::fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(|v| v.to_string()).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_never_empty() {
+        let mut table = Table::new(&["NAME", "GROUP"]);
+        table.row(vec!["a-long-name".into(), String::new()]);
+        table.row(vec!["b".into(), "web".into()]);
+        assert_eq!(table.to_string(), "NAME         GROUP\na-long-name  -\nb            web\n");
+    }
+}
