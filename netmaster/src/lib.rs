@@ -1,4 +1,26 @@
 //! netmaster: keeps intent, authenticates people and nodes, serves REST, compiles intent and feeds agents.
+//!
+//! In the order an intent travels:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`http`] | REST: paths, bodies, statuses; no decisions |
+//! | [`auth`] | administrators' credentials |
+//! | [`app`] | use cases: decided by `model`, written in one transaction |
+//! | [`feed`] | compiles every view and feeds agents; the node API |
+//! | [`pki`] | the cluster's own certificate authority, join tokens |
+//! | [`tasks`] | what is done without being asked |
+//! | [`run`] | builds all of it, and ends all of it |
 
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod config;
 pub mod feed;
+pub mod http;
 pub mod pki;
+mod run;
+pub mod tasks;
+
+pub use config::{Config, StoreConfig};
+pub use run::run;

@@ -52,6 +52,11 @@ impl Timestamp {
         Ok(Self(value))
     }
 
+    /// The beginning of time, for clocks that tell none.
+    pub fn epoch() -> Self {
+        Self("1970-01-01T00:00:00.000Z".to_owned())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,117 @@
+//! Endpoints: described to people; made and removed by the nodes that host them.
+
+use api::v1::{Endpoint, EndpointBody, EndpointStatus, Realization};
+use model::{EndpointSpec, IntentView, Kind, Object, Spec, Supply, plan_apply, plan_delete};
+use node_api::EndpointState;
+use node_state::FragmentKey;
+use store::intent::{Extra, Snapshot};
+use types::{EndpointName, Name, NodeName, Revision};
+
+use super::write::{Decision, random_uid};
+use super::{Actor, App, AppError, Noun, Scene};
+
+/// Endpoints.
+pub struct Endpoints;
+
+impl Noun for Endpoints {
+    const KIND: Kind = Kind::Endpoint;
+    const ITEM: &'static str = api::v1::endpoint::ITEM;
+    type Body = EndpointBody;
+    type Object = Endpoint;
+
+    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
+        let all = view.endpoints.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        all.map(|(_, o)| Object::Endpoint(o.clone())).collect()
+    }
+
+    fn describe(object: Object, scene: &Scene<'_>) -> Option<Endpoint> {
+        let reference = object.object_ref();
+        let Object::Endpoint(endpoint) = object else { return None };
+        let (realization, failed) = realization(&endpoint, scene);
+        let status = EndpointStatus {
+            uid: format!("{:012x}", endpoint.uid.get()),
+            mac: endpoint.mac,
+            addresses: endpoint.addresses,
+            realization,
+            refused: scene.refused(&reference).or(failed),
+        };
+        let spec = endpoint.spec;
+        Some(Endpoint {
+            kind: Kind::Endpoint,
+            resource_version: scene.version(&reference),
+            tenant: spec.tenant,
+            name: spec.name,
+            network: spec.network,
+            group: spec.group,
+            node: spec.node,
+            ipv4: spec.ipv4,
+            ipv6: spec.ipv6,
+            status,
+        })
+    }
+}
+
+/// What its node says of it.
+fn realization(endpoint: &model::Endpoint, scene: &Scene<'_>) -> (Realization, Option<String>) {
+    let since = scene.snapshot.version(&Object::Endpoint(endpoint.clone()).object_ref()).unwrap_or_default();
+    let node = &endpoint.spec.node;
+    let known = scene.realization(node, &FragmentKey::Endpoint(endpoint.uid), since);
+    let report = scene.status.nodes.get(node).and_then(|line| line.realized.as_ref());
+    match report.and_then(|r| r.endpoints.get(&endpoint.uid)) {
+        Some(said) if said.state == EndpointState::Failed => {
+            (Realization::Refused, Some(said.reason.clone()))
+        }
+        Some(said) if said.state == EndpointState::Ready => (known, None),
+        _ if known == Realization::Refused => (known, None),
+        _ => (Realization::Pending, None),
+    }
+}
+
+impl App {
+    /// Makes an endpoint on the node that asks. The endpoint that exists with the same spec is returned.
+    ///
+    /// # Errors
+    /// [`AppError`]; [`AppError::NotYours`] when it exists on another node.
+    pub async fn create_endpoint(
+        &self,
+        actor: &Actor,
+        spec: EndpointSpec,
+    ) -> Result<(model::Endpoint, Revision), AppError> {
+        let key = (spec.tenant.clone(), spec.name.clone());
+        let object = Spec::Endpoint(spec.clone()).object_ref();
+        let decide = |snapshot: &Snapshot| {
+            let stored = snapshot.view().endpoints.get(&key);
+            if stored.is_some_and(|e| e.spec.node != spec.node) {
+                return Err(AppError::NotYours(object.clone()));
+            }
+            let (cooling, mut uid) = (snapshot.cooling(), random_uid);
+            let supply = Supply { cooling: &cooling, uid: &mut uid };
+            let plan = plan_apply(snapshot.view(), supply, vec![Spec::Endpoint(spec.clone())])?;
+            Ok(Decision::Plan(plan))
+        };
+        let written = self.write(actor, &Extra::default(), decide).await?;
+        let made = written.snapshot.view().endpoints.get(&key).cloned();
+        made.map(|endpoint| (endpoint, written.revision)).ok_or(AppError::NotFound(object))
+    }
+
+    /// Deletes an endpoint of the node that asks; one that does not exist is deleted already.
+    ///
+    /// # Errors
+    /// [`AppError`]; [`AppError::NotYours`] when it is on another node.
+    pub async fn delete_endpoint(
+        &self,
+        actor: &Actor,
+        node: &NodeName,
+        tenant: &Name,
+        name: &EndpointName,
+    ) -> Result<Revision, AppError> {
+        let object = Endpoints::reference(Some(tenant.clone()), name.as_str());
+        let key = (tenant.clone(), name.clone());
+        let decide = |snapshot: &Snapshot| match snapshot.view().endpoints.get(&key) {
+            None => Ok(Decision::Nothing),
+            Some(endpoint) if endpoint.spec.node != *node => Err(AppError::NotYours(object.clone())),
+            Some(_) => Ok(Decision::Removal(plan_delete(snapshot.view(), &object)?)),
+        };
+        Ok(self.write(actor, &Extra::default(), decide).await?.revision)
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a use case did not happen. Which HTTP status or gRPC code that is, the edges decide.
+
+use model::{InUse, ObjectRef, Rejection};
+use store::StoreError;
+use store::intent::InformerError;
+use types::Revision;
+
+/// Why a use case did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The request breaks a rule.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// There is no such object.
+    #[error("no such object: {0}")]
+    NotFound(ObjectRef),
+    /// It exists, and was to be created.
+    #[error("{0} exists already")]
+    Exists(ObjectRef),
+    /// It is not at the version the writer saw.
+    #[error("{object} is at version {}, not {expected}", .found.map_or("none (it does not exist)".to_owned(), |v| v.to_string()))]
+    VersionMismatch {
+        /// The object.
+        object: ObjectRef,
+        /// As the writer saw it.
+        expected: Revision,
+        /// As it is.
+        found: Option<Revision>,
+    },
+    /// Others need it.
+    #[error(transparent)]
+    InUse(#[from] InUse),
+    /// It belongs to another node than the caller.
+    #[error("{0} is on another node")]
+    NotYours(ObjectRef),
+    /// A one-time token was used meanwhile.
+    #[error("the token was used meanwhile")]
+    TokenUsed,
+    /// Others were faster every time.
+    #[error("gave up after {attempts} attempts: others keep changing the same objects; try again")]
+    Busy {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The write is done, or the conflict seen, but has not arrived in this replica's view.
+    #[error("revision {revision} has not arrived at this replica in time; read before trying again")]
+    Behind {
+        /// The revision.
+        revision: Revision,
+    },
+    /// The view is no longer followed: this process is ending.
+    #[error(transparent)]
+    Stopped(#[from] InformerError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

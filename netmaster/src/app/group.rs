@@ -1,0 +1,38 @@
+//! Endpoint groups.
+
+use api::v1::{Group, GroupBody, GroupStatus};
+use model::{IntentView, Kind, Object};
+use types::Name;
+
+use super::{Noun, Scene};
+
+/// Endpoint groups.
+pub struct Groups;
+
+impl Noun for Groups {
+    const KIND: Kind = Kind::Group;
+    const ITEM: &'static str = api::v1::group::ITEM;
+    type Body = GroupBody;
+    type Object = Group;
+
+    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
+        let all = view.groups.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        all.map(|(_, o)| Object::Group(o.clone())).collect()
+    }
+
+    fn describe(object: Object, scene: &Scene<'_>) -> Option<Group> {
+        let reference = object.object_ref();
+        let Object::Group(group) = object else { return None };
+        let spec = group.spec;
+        let endpoints = scene.count_endpoints(&spec.tenant, |e| e.spec.group.as_ref() == Some(&spec.name));
+        Some(Group {
+            kind: Kind::Group,
+            resource_version: scene.version(&reference),
+            status: GroupStatus { id: group.id, endpoints, refused: scene.refused(&reference) },
+            tenant: spec.tenant,
+            name: spec.name,
+            network: spec.network,
+            policies: spec.policies,
+        })
+    }
+}

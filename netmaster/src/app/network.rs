@@ -1,0 +1,64 @@
+//! Networks.
+
+use api::v1::{AddressUse, Network, NetworkBody, NetworkStatus};
+use model::{IntentView, Kind, Object};
+use store::keys::Slot;
+use types::{Family, Name};
+
+use super::{Noun, Scene};
+
+/// Networks.
+pub struct Networks;
+
+impl Noun for Networks {
+    const KIND: Kind = Kind::Network;
+    const ITEM: &'static str = api::v1::network::ITEM;
+    type Body = NetworkBody;
+    type Object = Network;
+
+    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
+        let all = view.networks.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        all.map(|(_, o)| Object::Network(o.clone())).collect()
+    }
+
+    fn describe(object: Object, scene: &Scene<'_>) -> Option<Network> {
+        let reference = object.object_ref();
+        let Object::Network(network) = object else { return None };
+        let spec = &network.spec;
+        let status = NetworkStatus {
+            vni: network.vni,
+            endpoints: scene.count_endpoints(&spec.tenant, |e| e.spec.network == spec.name),
+            addresses: addresses(&network, scene),
+            refused: scene.refused(&reference),
+        };
+        Some(Network {
+            kind: Kind::Network,
+            resource_version: scene.version(&reference),
+            tenant: network.spec.tenant,
+            name: network.spec.name,
+            ipv4: network.spec.ipv4.map(Into::into),
+            ipv6: network.spec.ipv6.map(Into::into),
+            vni: network.spec.vni,
+            status,
+        })
+    }
+}
+
+/// Which addresses of each family are taken or cooling.
+fn addresses(network: &model::Network, scene: &Scene<'_>) -> Vec<AddressUse> {
+    let spec = &network.spec;
+    let vrf = scene.snapshot.view().tenants.get(&spec.tenant).map(|t| t.vrf);
+    let of = |family: Family, cidr: types::IpCidr| AddressUse {
+        family,
+        used: scene.count_endpoints(&spec.tenant, |e| e.addresses.iter().any(|a| cidr.contains(*a))),
+        cooling: scene
+            .snapshot
+            .cooled()
+            .filter_map(|c| match c.slot {
+                Slot::Address(of, address) if Some(of) == vrf && cidr.contains(address) => Some(address),
+                _ => None,
+            })
+            .collect(),
+    };
+    spec.subnets().map(|(family, subnet)| of(family, subnet.subnet.cidr())).collect()
+}

@@ -1,0 +1,185 @@
+//! Nodes: described to people; admitted when they join; and what they may do with intent.
+
+use api::v1::{Node, NodeBody, NodeStatus};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{EndpointSpec, IntentView, Kind, NodeSpec, Object, Spec, Supply, plan_node};
+use node_api::ErrorCode;
+use store::change::ChangeRecord;
+use store::intent::{Extra, Snapshot};
+use store::{Outcome, StoreError, Txn};
+use types::{EndpointName, Family, Name, NodeName, Revision};
+
+use super::scene::warnings;
+use super::write::{Decision, random_uid};
+use super::{Actor, App, AppError, Noun, Scene, Subject};
+use crate::feed::{Caller, IntentRefusal, NodeIntent};
+use crate::pki::{Claim, Issued, KeyHash, TokenText};
+
+/// Nodes.
+pub struct Nodes;
+
+impl Noun for Nodes {
+    const KIND: Kind = Kind::Node;
+    const ITEM: &'static str = api::v1::node::ITEM;
+    type Body = NodeBody;
+    type Object = Node;
+
+    fn list(view: &IntentView, _: Option<&Name>) -> Vec<Object> {
+        view.nodes.values().cloned().map(Object::Node).collect()
+    }
+
+    fn describe(object: Object, scene: &Scene<'_>) -> Option<Node> {
+        let reference = object.object_ref();
+        let Object::Node(node) = object else { return None };
+        let line = scene.status.nodes.get(&node.spec.name);
+        let session = line.and_then(|l| l.session.as_ref());
+        let endpoints = scene.snapshot.view().endpoints.values();
+        let status = NodeStatus {
+            connected: session.is_some(),
+            agent_version: session.map(|s| s.agent_version.clone()),
+            realized_revision: line.and_then(|l| l.realized_through).map(|r| r.to_string()),
+            flows: line.and_then(|l| l.realized.as_ref()).map(|r| r.flows),
+            endpoints: endpoints.filter(|e| e.spec.node == node.spec.name).count(),
+            warnings: line.map(warnings).unwrap_or_default(),
+            refused: scene.refused(&reference),
+        };
+        Some(Node {
+            kind: Kind::Node,
+            name: node.spec.name,
+            vtep: node.spec.vtep,
+            resource_version: scene.version(&reference),
+            status,
+        })
+    }
+}
+
+impl App {
+    /// Registers a node, or one that joins again; `extra` uses up its token in the same transaction.
+    ///
+    /// # Errors
+    /// [`AppError`]; [`AppError::TokenUsed`] when only `extra` stood in the way.
+    pub async fn put_node(
+        &self,
+        actor: &Actor,
+        spec: NodeSpec,
+        key_sha256: String,
+        extra: Extra,
+    ) -> Result<Revision, AppError> {
+        let decide = |snapshot: &Snapshot| {
+            let (cooling, mut uid) = (snapshot.cooling(), random_uid);
+            let supply = Supply { cooling: &cooling, uid: &mut uid };
+            let plan = plan_node(snapshot.view(), supply, spec.clone(), key_sha256.clone())?;
+            Ok(Decision::Plan(plan))
+        };
+        Ok(self.write(actor, &extra, decide).await?.revision)
+    }
+}
+
+/// How long a join token is good for.
+const JOIN_TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
+impl App {
+    /// Makes a token that admits this node once. The token itself is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn join_token(&self, actor: &Actor, node: &NodeName) -> Result<TokenText, AppError> {
+        let defect = |e: &dyn std::fmt::Display| AppError::Store(StoreError::Corrupt(e.to_string()));
+        let issued =
+            Issued::new(node.clone(), self.clock().now(), JOIN_TOKEN_LIFE).map_err(|e| defect(&e))?;
+        let author = self.author(actor);
+        let record = ChangeRecord::new(author.who, author.from, author.request_id, author.at);
+        let after = serde_json::json!({"node": node, "expires": issued.expires.to_string()});
+        let record = record.object(format_args!("join-token/{}", issued.id), None, Some(after));
+        let record = record.op(rand::random()).map_err(|e| defect(&e))?;
+        let txn = Txn::new().when(issued.compare).then(issued.op).then(record);
+        match self.store().txn(txn).await? {
+            Outcome::Committed { .. } | Outcome::Unchanged { .. } => Ok(issued.text),
+            // 64 random bits met another token's.
+            Outcome::Conflict { .. } => Err(AppError::Busy { attempts: 1 }),
+        }
+    }
+}
+
+fn actor(caller: &Caller) -> Actor {
+    Actor {
+        subject: Subject::Node(caller.node.clone()),
+        source: caller.source.map_or_else(|| "unknown".to_owned(), |s| s.to_string()),
+        request_id: uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+#[async_trait]
+impl NodeIntent for App {
+    async fn create_endpoint(
+        &self,
+        caller: &Caller,
+        spec: EndpointSpec,
+    ) -> Result<(model::Endpoint, Revision), IntentRefusal> {
+        let exists = self.snapshot().view().contains(&Spec::Endpoint(spec.clone()).object_ref());
+        let open = Family::ALL.map(|f| (f, spec.wanted(f).is_none()));
+        App::create_endpoint(self, &actor(caller), spec).await.map_err(|error| {
+            let code = match &error {
+                AppError::Rejected(_) if exists => ErrorCode::Conflict,
+                // Nothing was asked for, and nothing is left.
+                AppError::Rejected(r) if exhausted(r, &open) => ErrorCode::Exhausted,
+                _ => code(&error),
+            };
+            refusal(code, &error)
+        })
+    }
+
+    async fn delete_endpoint(
+        &self,
+        caller: &Caller,
+        tenant: &Name,
+        endpoint: &EndpointName,
+    ) -> Result<Revision, IntentRefusal> {
+        let deleted = App::delete_endpoint(self, &actor(caller), &caller.node, tenant, endpoint).await;
+        deleted.map_err(|e| refusal(code(&e), &e))
+    }
+
+    async fn admit_node(
+        &self,
+        caller: &Caller,
+        spec: NodeSpec,
+        key: &KeyHash,
+        claim: Claim,
+    ) -> Result<Revision, IntentRefusal> {
+        let extra = Extra { compares: vec![claim.compare], ops: vec![claim.op] };
+        let admitted = self.put_node(&actor(caller), spec, key.as_str().to_owned(), extra).await;
+        admitted.map_err(|e| refusal(code(&e), &e))
+    }
+}
+
+fn exhausted(rejection: &model::Rejection, open: &[(Family, bool)]) -> bool {
+    let of = |family| if family == Family::V4 { "ipv4" } else { "ipv6" };
+    rejection.errors.iter().all(|e| open.iter().any(|(family, open)| *open && e.field == of(*family)))
+}
+
+fn code(error: &AppError) -> ErrorCode {
+    match error {
+        AppError::Rejected(_) | AppError::VersionMismatch { .. } => ErrorCode::Invalid,
+        AppError::NotFound(_) => ErrorCode::NotFound,
+        AppError::Exists(_) | AppError::InUse(_) => ErrorCode::Conflict,
+        AppError::NotYours(_) => ErrorCode::NotYourNode,
+        AppError::TokenUsed => ErrorCode::TokenInvalid,
+        AppError::Busy { .. } => ErrorCode::AllocationBusy,
+        AppError::Behind { .. } => ErrorCode::Behind,
+        AppError::Stopped(_) => ErrorCode::ShuttingDown,
+        AppError::Store(e) if e.is_transient() => ErrorCode::StoreUnavailable,
+        // Attach and detach are idempotent: the agent asks again, and learns what happened.
+        AppError::Store(store::StoreError::Indeterminate { .. }) => ErrorCode::StoreUnavailable,
+        AppError::Store(_) => ErrorCode::Internal,
+    }
+}
+
+fn refusal(code: ErrorCode, error: &AppError) -> IntentRefusal {
+    if code == ErrorCode::Internal {
+        tracing::error!(%error, "a node's request failed");
+        return IntentRefusal { code, text: "see netmaster's log".to_owned() };
+    }
+    IntentRefusal { code, text: error.to_string() }
+}

@@ -1,0 +1,39 @@
+//! What the nouns have in common: found in the view, described to people.
+
+use api::v1::Body;
+use model::{IntentView, Kind, Object, ObjectRef};
+use serde::Serialize;
+use types::Name;
+
+use super::Scene;
+
+/// A noun of the API.
+pub trait Noun: Send + Sync + 'static {
+    /// Its kind.
+    const KIND: Kind;
+    /// Path of one object, with parameters.
+    const ITEM: &'static str;
+    /// What people write.
+    type Body: Body + Send;
+    /// What people read.
+    type Object: Serialize + Send;
+
+    /// Every object, or those of one tenant.
+    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object>;
+
+    /// The object with its version and status; `None` for another noun's object.
+    fn describe(object: Object, scene: &Scene<'_>) -> Option<Self::Object>;
+
+    /// Path of an object.
+    fn path(object: &ObjectRef) -> String {
+        let tenant = object.tenant.as_ref().map(Name::as_str).unwrap_or_default();
+        let item = Self::ITEM.replace("{tenant}", if tenant.is_empty() { &object.name } else { tenant });
+        let parameter = format!("{{{}}}", Self::KIND);
+        item.replace(&parameter, &object.name)
+    }
+
+    /// Names an object of this noun.
+    fn reference(tenant: Option<Name>, name: impl Into<String>) -> ObjectRef {
+        ObjectRef { kind: Self::KIND, tenant, name: name.into() }
+    }
+}

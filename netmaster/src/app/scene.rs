@@ -1,0 +1,100 @@
+//! All that a description of an object draws on, at one moment.
+
+use std::sync::Arc;
+
+use api::v1::{NodeReport, Realization, Warning};
+use model::ObjectRef;
+use node_state::FragmentKey;
+use store::intent::Snapshot;
+use tokio::sync::watch;
+use types::{Name, NodeName, Revision};
+
+use crate::feed;
+
+/// What the feed knows, as it changes.
+#[derive(Clone)]
+pub struct Reports {
+    /// Nodes.
+    pub status: watch::Receiver<feed::Status>,
+    /// Compiled intent.
+    pub compiled: watch::Receiver<Arc<feed::Snapshot>>,
+}
+
+/// One moment.
+pub struct Scene<'a> {
+    /// Intent.
+    pub snapshot: &'a Snapshot,
+    /// Nodes.
+    pub status: &'a feed::Status,
+    /// Compiled intent, of this or a slightly older revision.
+    pub compiled: &'a feed::Snapshot,
+}
+
+impl Reports {
+    /// Looks at everything at once.
+    pub fn scene<T>(&self, snapshot: &Snapshot, look: impl FnOnce(&Scene<'_>) -> T) -> T {
+        let compiled = self.compiled.borrow().clone();
+        let status = self.status.borrow().clone();
+        look(&Scene { snapshot, status: &status, compiled: &compiled })
+    }
+}
+
+impl Scene<'_> {
+    /// Revision of an object's last change.
+    pub fn version(&self, object: &ObjectRef) -> String {
+        self.snapshot.version(object).unwrap_or_default().to_string()
+    }
+
+    /// Why an object cannot be compiled.
+    pub fn refused(&self, object: &ObjectRef) -> Option<String> {
+        self.compiled.compiled.refused().get(object).map(ToString::to_string)
+    }
+
+    /// How many endpoints of a tenant are such.
+    pub fn count_endpoints(&self, tenant: &Name, such: impl Fn(&model::Endpoint) -> bool) -> usize {
+        let all = self.snapshot.view().endpoints.values();
+        all.filter(|e| e.spec.tenant == *tenant && such(e)).count()
+    }
+
+    /// Nodes that host an endpoint of a tenant, and so enforce its policies.
+    pub fn nodes_of(&self, tenant: &Name) -> std::collections::BTreeSet<NodeName> {
+        let all = self.snapshot.view().endpoints.values();
+        all.filter(|e| e.spec.tenant == *tenant).map(|e| e.spec.node.clone()).collect()
+    }
+
+    /// Whether a node enforces a fragment as of a revision.
+    pub fn realization(&self, node: &NodeName, fragment: &FragmentKey, since: Revision) -> Realization {
+        let Some(line) = self.status.nodes.get(node) else { return Realization::Pending };
+        let report = line.realized.as_ref();
+        if line.refused.contains_key(fragment) || report.is_some_and(|r| r.refused.contains_key(fragment)) {
+            return Realization::Refused;
+        }
+        match line.realized_through {
+            Some(revision) if revision >= since => Realization::Realized,
+            _ => Realization::Pending,
+        }
+    }
+
+    /// A node's last report.
+    pub fn report(&self, node: &NodeName) -> NodeReport {
+        let line = self.status.nodes.get(node);
+        NodeReport {
+            node: node.clone(),
+            connected: line.is_some_and(|l| l.session.is_some()),
+            realized_revision: line.and_then(|l| l.realized_through).map(|r| r.to_string()),
+            warnings: line.map(warnings).unwrap_or_default(),
+        }
+    }
+}
+
+/// A node's complaints, and what it does not understand.
+pub(super) fn warnings(line: &feed::NodeStatus) -> Vec<Warning> {
+    let said = line.realized.iter().flat_map(|r| &r.warnings);
+    let said = said.map(|w| Warning { code: w.code.as_str().to_owned(), text: w.text.clone() });
+    let rendered = line.realized.iter().flat_map(|r| &r.refused);
+    let refused = line.refused.iter().chain(rendered).map(|(key, reason)| Warning {
+        code: "fragment_refused".to_owned(),
+        text: format!("{key}: {reason}"),
+    });
+    said.chain(refused).collect()
+}

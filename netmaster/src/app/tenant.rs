@@ -1,0 +1,42 @@
+//! Tenants.
+
+use api::v1::{Tenant, TenantBody, TenantStatus};
+use model::{IntentView, Kind, Object};
+use types::Name;
+
+use super::{Noun, Scene};
+
+/// Tenants.
+pub struct Tenants;
+
+impl Noun for Tenants {
+    const KIND: Kind = Kind::Tenant;
+    const ITEM: &'static str = api::v1::tenant::ITEM;
+    type Body = TenantBody;
+    type Object = Tenant;
+
+    fn list(view: &IntentView, _: Option<&Name>) -> Vec<Object> {
+        view.tenants.values().cloned().map(Object::Tenant).collect()
+    }
+
+    fn describe(object: Object, scene: &Scene<'_>) -> Option<Tenant> {
+        let reference = object.object_ref();
+        let Object::Tenant(tenant) = object else { return None };
+        let (view, name) = (scene.snapshot.view(), &tenant.spec.name);
+        let status = TenantStatus {
+            vrf: tenant.vrf,
+            networks: view.networks.keys().filter(|(t, _)| t == name).count(),
+            groups: view.groups.keys().filter(|(t, _)| t == name).count(),
+            policies: view.policies.keys().filter(|(t, _)| t == name).count(),
+            endpoints: scene.count_endpoints(name, |_| true),
+            refused: scene.refused(&reference),
+        };
+        Some(Tenant {
+            kind: Kind::Tenant,
+            name: tenant.spec.name,
+            default_action: tenant.spec.default_action,
+            resource_version: scene.version(&reference),
+            status,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! The one loop that changes intent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{DeleteError, ObjectRef, Outcome, Plan, Removal, Spec, Supply, plan_apply, plan_delete};
+use store::intent::{self, CommitError, Committed, Extra, Snapshot};
+use types::{EndpointUid, Revision};
+
+use super::{Actor, App, AppError, tenant_of};
+
+/// Lost races before giving up.
+const ATTEMPTS: u32 = 12;
+/// How long a refusal waits for a newer view that might not refuse.
+const SECOND_LOOK: Duration = Duration::from_millis(300);
+
+/// What a write may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Create only.
+    Create,
+    /// Create or replace.
+    Replace,
+}
+
+/// A write that is done.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// A snapshot that shows it.
+    pub snapshot: Arc<Snapshot>,
+    /// The revision from which on it holds.
+    pub revision: Revision,
+    /// What happened, per document.
+    pub outcomes: Vec<(ObjectRef, Outcome)>,
+}
+
+/// What was decided.
+pub(super) enum Decision {
+    Plan(Plan),
+    Removal(Removal),
+    /// It is as asked already.
+    Nothing,
+}
+
+impl Decision {
+    fn outcomes(&self) -> Vec<(ObjectRef, Outcome)> {
+        match self {
+            Self::Plan(plan) => plan.steps().iter().map(|s| (s.after().object_ref(), s.outcome())).collect(),
+            Self::Removal(_) | Self::Nothing => Vec::new(),
+        }
+    }
+}
+
+impl App {
+    /// Creates or replaces one object, as a request for its path does.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn put(
+        &self,
+        actor: &Actor,
+        spec: Spec,
+        mode: Mode,
+        expected: Option<Revision>,
+    ) -> Result<Written, AppError> {
+        let object = spec.object_ref();
+        let decide = |snapshot: &Snapshot| {
+            if let Some(tenant) = tenant_of(&object).filter(|t| !snapshot.view().contains(t)) {
+                return Err(AppError::NotFound(tenant));
+            }
+            if mode == Mode::Create && snapshot.view().contains(&object) {
+                return Err(AppError::Exists(object.clone()));
+            }
+            check_version(snapshot, &object, expected)?;
+            plan(snapshot, vec![spec.clone()]).map(Decision::Plan)
+        };
+        self.write(actor, &Extra::default(), decide).await
+    }
+
+    /// Applies documents, all or nothing.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn apply(
+        &self,
+        actor: &Actor,
+        documents: Vec<(Spec, Option<Revision>)>,
+    ) -> Result<Written, AppError> {
+        let decide = |snapshot: &Snapshot| {
+            for (spec, expected) in &documents {
+                check_version(snapshot, &spec.object_ref(), *expected)?;
+            }
+            let specs = documents.iter().map(|(spec, _)| spec.clone()).collect();
+            plan(snapshot, specs).map(Decision::Plan)
+        };
+        self.write(actor, &Extra::default(), decide).await
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn delete(
+        &self,
+        actor: &Actor,
+        object: &ObjectRef,
+        expected: Option<Revision>,
+    ) -> Result<Revision, AppError> {
+        let decide = |snapshot: &Snapshot| {
+            if snapshot.view().contains(object) {
+                check_version(snapshot, object, expected)?;
+            }
+            plan_delete(snapshot.view(), object).map(Decision::Removal).map_err(AppError::from)
+        };
+        Ok(self.write(actor, &Extra::default(), decide).await?.revision)
+    }
+
+    /// Decides on the newest snapshot and writes, again and again until nothing came in between.
+    pub(super) async fn write(
+        &self,
+        actor: &Actor,
+        extra: &Extra,
+        decide: impl Fn(&Snapshot) -> Result<Decision, AppError>,
+    ) -> Result<Written, AppError> {
+        let _turn = self.inner.turn.lock().await;
+        let mut snapshot = self.snapshot();
+        for attempt in 0..ATTEMPTS {
+            let decision = match decide(&snapshot) {
+                Ok(decision) => decision,
+                Err(refusal) => {
+                    snapshot = self.newer_than(&snapshot).await.ok_or(refusal)?;
+                    decide(&snapshot)?
+                }
+            };
+            match self.commit(actor, &snapshot, &decision, extra).await {
+                Ok(Committed { revision }) => {
+                    let outcomes = decision.outcomes();
+                    let snapshot = self.reach(revision).await?;
+                    return Ok(Written { snapshot, revision, outcomes });
+                }
+                Err(CommitError::Conflict { extra_only: true, .. }) => return Err(AppError::TokenUsed),
+                Err(CommitError::Conflict { revision, .. }) => {
+                    tracing::debug!(%revision, attempt, "decided on an old view, deciding again");
+                    back_off(attempt).await;
+                    snapshot = self.reach(revision).await?;
+                }
+                Err(CommitError::Store(store::StoreError::Contended { .. })) => back_off(attempt).await,
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(AppError::Busy { attempts: ATTEMPTS })
+    }
+
+    async fn commit(
+        &self,
+        actor: &Actor,
+        snapshot: &Snapshot,
+        decision: &Decision,
+        extra: &Extra,
+    ) -> Result<Committed, CommitError> {
+        let (store, author) = (self.inner.store.as_ref(), self.author(actor));
+        match decision {
+            Decision::Plan(plan) => intent::commit(store, snapshot, plan, author, extra.clone()).await,
+            Decision::Removal(removal) => intent::remove(store, snapshot, removal, author).await,
+            Decision::Nothing => Ok(Committed { revision: snapshot.revision() }),
+        }
+    }
+
+    /// A refusal may come from a view that is behind another replica's writes: whether there is a newer one.
+    async fn newer_than(&self, snapshot: &Snapshot) -> Option<Arc<Snapshot>> {
+        let newest = self.inner.store.health().await.ok()?.revision;
+        if newest <= snapshot.revision() {
+            return None;
+        }
+        // On a shared etcd the revision also counts what others write, which never arrives here.
+        let reached = tokio::time::timeout(SECOND_LOOK, self.inner.informer.reach(newest)).await;
+        let newer = reached.ok().and_then(Result::ok).unwrap_or_else(|| self.snapshot());
+        (newer.revision() > snapshot.revision()).then_some(newer)
+    }
+}
+
+fn plan(snapshot: &Snapshot, specs: Vec<Spec>) -> Result<Plan, AppError> {
+    let cooling = snapshot.cooling();
+    let mut uid = random_uid;
+    Ok(plan_apply(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, specs)?)
+}
+
+/// 48 random bits, never 0.
+pub(super) fn random_uid() -> EndpointUid {
+    let number = rand::random_range(u64::from(EndpointUid::MIN)..=u64::from(EndpointUid::MAX));
+    EndpointUid::new(number).unwrap_or(EndpointUid::MAX)
+}
+
+fn check_version(
+    snapshot: &Snapshot,
+    object: &ObjectRef,
+    expected: Option<Revision>,
+) -> Result<(), AppError> {
+    let Some(expected) = expected else { return Ok(()) };
+    let found = snapshot.version(object);
+    if found == Some(expected) {
+        return Ok(());
+    }
+    Err(AppError::VersionMismatch { object: object.clone(), expected, found })
+}
+
+impl From<DeleteError> for AppError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::NotFound(object) => Self::NotFound(object),
+            DeleteError::InUse(e) => Self::InUse(e),
+        }
+    }
+}
+
+/// Waits a little, longer after more attempts, and never as long as the others.
+async fn back_off(attempt: u32) {
+    let longest = 1_u64 << attempt.min(7);
+    let wait = Duration::from_micros(rand::random_range(0..=longest * 1_000));
+    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
+}

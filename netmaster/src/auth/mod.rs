@@ -1,0 +1,122 @@
+//! Who may use the REST API: bearers of an administrator's token.
+//!
+//! A token is `<id>.<secret>` with 256 random bits of secret, of which the store keeps the SHA-256 only. Being random
+//! and long it needs no slow hash. The first one is made at the first start and written to a file only its owner reads.
+//!
+//! # Invariants
+//! * Comparison takes the same time wherever the secrets differ, and for ids that do not exist.
+//! * No token is in a log, an error, or `Debug` output.
+//!
+//! # Failure
+//! [`AuthError`]: refused (nothing more is told to the caller) or the store does not answer.
+
+mod bootstrap;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use store::envelope::{Codec, EnvelopeError};
+use store::keys::Entry;
+use store::{Key, Store, StoreError};
+use subtle::ConstantTimeEq;
+use types::Name;
+
+pub use bootstrap::{BootstrapError, first_start};
+
+const CODEC: Codec = Codec::first("AdminToken");
+
+/// What the store keeps of a token.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    secret_sha256: String,
+}
+
+/// Why a request is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No credential, or a wrong one.
+    #[error("a valid bearer token is needed")]
+    Refused,
+    /// What is stored was not understood.
+    #[error("an administrator's token is stored in a form that was not understood: {0}")]
+    Stored(#[from] EnvelopeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks credentials. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    store: Arc<dyn Store>,
+}
+
+impl Auth {
+    /// Credentials kept in this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The id of the administrator's token in an `Authorization` header.
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub async fn admin(&self, authorization: Option<&str>) -> Result<Name, AuthError> {
+        let (id, secret) = bearer(authorization).ok_or(AuthError::Refused)?;
+        let kv = self.store.get(&key(&id)).await?;
+        let stored: Option<Stored> = kv.map(|kv| CODEC.decode(&kv.value)).transpose()?;
+        // An id that does not exist costs the same comparison.
+        let wanted = stored.as_ref().map_or_else(|| hash(""), |s| s.secret_sha256.clone());
+        let same: bool = hash(secret).as_bytes().ct_eq(wanted.as_bytes()).into();
+        if same && stored.is_some() { Ok(id) } else { Err(AuthError::Refused) }
+    }
+}
+
+/// `Bearer <id>.<secret>`, RFC 6750 section 2.1.
+fn bearer(authorization: Option<&str>) -> Option<(Name, &str)> {
+    let (scheme, token) = authorization?.split_once(' ')?;
+    let (id, secret) = token.trim().split_once('.')?;
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty();
+    is_bearer.then(|| Name::new(id).ok().map(|id| (id, secret))).flatten()
+}
+
+fn key(id: &Name) -> Key {
+    Entry::AdminToken(id.clone()).key()
+}
+
+fn hash(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bearer_tokens_are_read() {
+        let ok = |text| bearer(Some(text)).map(|(id, secret)| (id.to_string(), secret.to_owned()));
+        assert_eq!(ok("Bearer a.b"), Some(("a".into(), "b".into())));
+        assert_eq!(ok("bearer  a.b "), Some(("a".into(), "b".into())));
+        for wrong in ["Basic a.b", "Bearer ab", "Bearer a.", "Bearer .b", "Bearer", "a.b", "Bearer A.b"] {
+            assert_eq!(ok(wrong), None, "{wrong}");
+        }
+        assert!(bearer(None).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_token_opens_only_with_its_own_secret() {
+        let store = store::memory().unwrap();
+        let id = Name::new("x").unwrap();
+        let value = CODEC.encode(&Stored { secret_sha256: hash("right") }).unwrap();
+        let _ = store.txn(store::Txn::new().put(key(&id), value)).await.unwrap();
+        let auth = Auth::new(store);
+        assert_eq!(auth.admin(Some("Bearer x.right")).await.unwrap(), id);
+        for wrong in ["Bearer x.wrong", "Bearer y.right", "Bearer y.", "Bearer x.righ", "Bearer y.x"] {
+            assert!(matches!(auth.admin(Some(wrong)).await, Err(AuthError::Refused)), "{wrong}");
+        }
+        // The hash of nothing is what unknown ids are compared with.
+        assert!(matches!(auth.admin(Some("Bearer y.")).await, Err(AuthError::Refused)));
+    }
+}

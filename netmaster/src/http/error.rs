@@ -1,0 +1,183 @@
+//! Errors as HTTP: the only place that knows statuses.
+
+use std::any::Any;
+
+use api::{Code, FieldProblem, Malformed, Problem};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, StatusCode, Uri};
+use store::StoreError;
+
+use crate::app::AppError;
+use crate::auth::AuthError;
+
+/// An answer that is an error. The request's id is added on the way out.
+#[derive(Debug)]
+pub struct Refused(pub Box<Problem>);
+
+/// The status of a code.
+pub fn status(code: Code) -> StatusCode {
+    match code {
+        Code::Malformed => StatusCode::BAD_REQUEST,
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::AlreadyExists | Code::InUse => StatusCode::CONFLICT,
+        Code::ResourceVersionMismatch => StatusCode::PRECONDITION_FAILED,
+        Code::BodyTooLarge | Code::ApplyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::AllocationBusy | Code::StoreUnavailable | Code::StoreIndeterminate => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl Refused {
+    /// A problem of this code.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let status = status(code);
+        Self(Box::new(Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            errors: Vec::new(),
+            users: Vec::new(),
+            request_id: String::new(),
+        }))
+    }
+
+    fn errors(mut self, errors: Vec<FieldProblem>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    /// Wrong fields.
+    pub fn invalid(errors: Vec<FieldProblem>) -> Self {
+        let lines = errors.iter().map(|e| format!("{}: {} {:?}: {}", e.object, e.field, e.value, e.reason));
+        Self::new(Code::Invalid, lines.collect::<Vec<_>>().join("; ")).errors(errors)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // The body is written by `request::identify`, which knows the request's id.
+        response.extensions_mut().insert(self.0);
+        response
+    }
+}
+
+/// A problem as the answer's body.
+pub fn write(mut response: Response, mut problem: Problem, request_id: &str) -> Response {
+    request_id.clone_into(&mut problem.request_id);
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+impl From<Malformed> for Refused {
+    fn from(e: Malformed) -> Self {
+        let reason = format!("{} (line {}, column {})", e.reason, e.line, e.column);
+        let field =
+            FieldProblem { object: String::new(), field: e.path.clone(), value: String::new(), reason };
+        Self::new(Code::Malformed, e.to_string()).errors(vec![field])
+    }
+}
+
+impl From<AuthError> for Refused {
+    fn from(e: AuthError) -> Self {
+        match e {
+            AuthError::Refused => Self::new(Code::Unauthorized, e.to_string()),
+            AuthError::Store(e) => e.into(),
+            AuthError::Stored(e) => internal(&e),
+        }
+    }
+}
+
+impl From<AppError> for Refused {
+    fn from(e: AppError) -> Self {
+        let detail = e.to_string();
+        match e {
+            AppError::Rejected(rejection) => {
+                let errors = rejection.errors.into_iter().map(|e| FieldProblem {
+                    object: e.object.to_string(),
+                    field: e.field,
+                    value: e.value,
+                    reason: e.reason,
+                });
+                Self::new(Code::Invalid, detail).errors(errors.collect())
+            }
+            AppError::NotFound(_) => Self::new(Code::NotFound, detail),
+            AppError::Exists(_) => Self::new(Code::AlreadyExists, detail),
+            AppError::VersionMismatch { .. } => Self::new(Code::ResourceVersionMismatch, detail),
+            AppError::InUse(in_use) => {
+                let mut refused = Self::new(Code::InUse, detail);
+                refused.0.users = in_use.users.iter().map(ToString::to_string).collect();
+                refused
+            }
+            AppError::NotYours(_) | AppError::TokenUsed => Self::new(Code::Forbidden, detail),
+            AppError::Busy { .. } => Self::new(Code::AllocationBusy, detail),
+            AppError::Behind { .. } => Self::new(Code::StoreIndeterminate, detail),
+            AppError::Stopped(_) => Self::new(Code::StoreUnavailable, detail),
+            AppError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::TooLarge { .. } => Self::new(Code::ApplyTooLarge, e.to_string()),
+            StoreError::Indeterminate { .. } => Self::new(Code::StoreIndeterminate, e.to_string()),
+            e if e.is_transient() => Self::new(Code::StoreUnavailable, e.to_string()),
+            e => internal(&e),
+        }
+    }
+}
+
+/// Something nobody foresaw: the log says more than the answer.
+pub fn internal(error: &dyn std::fmt::Display) -> Refused {
+    tracing::error!(%error, "request failed");
+    Refused::new(Code::Internal, "see netmaster's log")
+}
+
+pub(super) async fn no_such_path(uri: Uri) -> Refused {
+    Refused::new(Code::NotFound, format!("no such path: {}", uri.path()))
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Refused {
+    Refused::new(Code::MethodNotAllowed, format!("{method} is not possible on {}", uri.path()))
+}
+
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    internal(&"a handler panicked").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_failures_tell_what_is_certain() {
+        let transient = StoreError::Transient { backend: "etcd", operation: "txn", reason: "x".into() };
+        let lost = StoreError::Indeterminate { backend: "etcd", operation: "txn", reason: "x".into() };
+        let large = StoreError::TooLarge { ops: 200, max_ops: 128, bytes: 1, max_bytes: 2 };
+        let secret = StoreError::Corrupt("secret".into());
+        let code = |e: StoreError| Refused::from(e).0.code;
+        assert_eq!(code(transient), Code::StoreUnavailable);
+        assert_eq!(code(lost), Code::StoreIndeterminate);
+        assert_eq!(code(large), Code::ApplyTooLarge);
+        assert!(!Refused::from(secret).0.detail.contains("secret"));
+    }
+}

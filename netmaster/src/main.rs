@@ -1,0 +1,89 @@
+//! netmaster's command line.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use netmaster::{Config, StoreConfig, run};
+use tokio::signal::unix::{SignalKind, signal};
+use types::Name;
+
+/// Keeps intent, serves the REST API (HTTPS) and feeds the nodes.
+#[derive(Debug, Parser)]
+#[command(name = "netmaster", version)]
+struct Args {
+    /// Folder for the database and credentials
+    #[arg(long, default_value = "/var/lib/selvage/netmaster")]
+    data_dir: PathBuf,
+    /// Where intent is kept
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: StoreKind,
+    /// etcd's client URLs
+    #[arg(long, value_delimiter = ',', default_value = "http://127.0.0.1:2379")]
+    etcd_endpoints: Vec<String>,
+    /// Name of this cluster's folder in etcd, so that several clusters can share one
+    #[arg(long, default_value = "selvage")]
+    etcd_prefix: Name,
+    /// Where the REST API listens
+    #[arg(long, default_value = "127.0.0.1:9999")]
+    listen: SocketAddr,
+    /// Where the node API listens
+    #[arg(long, default_value = "0.0.0.0:9998")]
+    node_listen: SocketAddr,
+    /// Host names and addresses of this netmaster, for its certificate; the first is what join files tell nodes
+    #[arg(long = "name", value_delimiter = ',')]
+    names: Vec<String>,
+    /// Seconds a freed address stays unused
+    #[arg(long, default_value_t = 60)]
+    cooling: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StoreKind {
+    Sqlite,
+    Etcd,
+}
+
+impl From<Args> for Config {
+    fn from(args: Args) -> Self {
+        let store = match args.store {
+            StoreKind::Sqlite => StoreConfig::Sqlite,
+            StoreKind::Etcd => StoreConfig::Etcd { endpoints: args.etcd_endpoints, prefix: args.etcd_prefix },
+        };
+        let Args { data_dir, listen, node_listen, names, .. } = args;
+        let cooling = Duration::from_secs(args.cooling);
+        Self { data_dir, store, listen, node_listen, names, cooling }
+    }
+}
+
+async fn terminated() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
+    // Named defects and kill points, only where compiled in (FAILPOINTS in the environment).
+    let _failpoints = fail::FailScenario::setup();
+    match run(Args::parse().into(), terminated()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Building netmaster and ending it.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+use store::{EtcdConfig, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{App, Reports};
+use crate::auth::{self, Auth};
+use crate::clock::Clock;
+use crate::config::{Config, StoreConfig};
+use crate::feed::{Feed, FeedConfig};
+use crate::http::{Api, router, serve, tls};
+use crate::pki::{self, Ca};
+use crate::tasks;
+
+/// What `addresses.json` says.
+#[derive(Serialize)]
+struct Addresses {
+    api: String,
+    node: String,
+}
+
+/// Runs netmaster until `shutdown`, or until something it cannot do without fails.
+///
+/// # Errors
+/// What failed, at start or later.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    make_dir(&config.data_dir)?;
+    let clock = Clock::system();
+    let store = open_store(&config).await.context("cannot open the store")?;
+    let token_file = config.data_dir.join("admin.token");
+    if auth::first_start(store.as_ref(), &token_file, &clock).await.context("first start")? {
+        tracing::info!(file = %token_file.display(), "first start: the administrator's token was written");
+    }
+    let ca =
+        Arc::new(Ca::load_or_create(store.as_ref(), clock.now()).await.context("certificate authority")?);
+    pki::write_public(&config.data_dir.join("ca.crt"), ca.certificate_pem().as_bytes())
+        .context("cannot write ca.crt")?;
+    let (informer, follow) = store::intent::start(store.clone()).await.context("cannot read intent")?;
+    let mut follow = tokio::spawn(follow);
+
+    let app = App::new(store.clone(), informer, clock.clone());
+    let feed = Feed::start(FeedConfig {
+        store_id: store.store_id().clone(),
+        views: app.views(),
+        store: store.clone(),
+        intent: Arc::new(app.clone()),
+        ca: ca.clone(),
+    });
+    let api_listener = TcpListener::bind(config.listen).await;
+    let api_listener = api_listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let node_listener = TcpListener::bind(config.node_listen).await;
+    let node_listener = node_listener.with_context(|| format!("cannot listen on {}", config.node_listen))?;
+    let (api_address, node_address) = (api_listener.local_addr()?, node_listener.local_addr()?);
+    let names = server_names(&config, api_address, node_address);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+
+    let api = Api {
+        app: app.clone(),
+        reports: Reports { status: feed.status(), compiled: feed.snapshots() },
+        auth: Auth::new(store.clone()),
+        ca: ca.clone(),
+        node_server: node_server(&config, node_address).into(),
+    };
+    let identity = ca.server_identity(names.iter().copied(), clock.now())?;
+    let (stop, stopped) = watch::channel(false);
+    let rest =
+        serve::serve(api_listener, tls::server_config(&identity)?, router(api), until(stopped.clone()));
+    let nodes = feed.serve(node_listener, names.iter().copied(), until(stopped));
+    let reclaim = tokio::spawn(tasks::reclaim::run(app, config.cooling));
+
+    publish(&config.data_dir, api_address, node_address)?;
+    tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), "serving");
+    let serving = async {
+        tokio::try_join!(async { rest.await.context("rest api") }, async { nodes.await.context("node api") })
+    };
+    tokio::pin!(serving, shutdown);
+    let result = tokio::select! {
+        ended = &mut serving => ended.map(drop),
+        ended = &mut follow => Err(intent_lost(ended)),
+        () = &mut shutdown => {
+            tracing::info!("shutting down");
+            stop.send_replace(true);
+            // Sessions and requests end now; what hangs does not keep us.
+            let grace = tokio::time::timeout(std::time::Duration::from_secs(5), &mut serving).await;
+            grace.map_or(Ok(()), |ended| ended.map(drop))
+        }
+    };
+    reclaim.abort();
+    follow.abort();
+    result
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // The sender lives until the end of `run`; should it be gone, stopping is right too.
+    drop(stopped.wait_for(|s| *s).await);
+}
+
+fn intent_lost(ended: Result<Result<(), store::StoreError>, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("intent is no longer followed"),
+        Ok(Err(e)) => anyhow::Error::new(e).context("intent is no longer followed"),
+        Err(e) => anyhow::Error::new(e).context("intent is no longer followed"),
+    }
+}
+
+fn make_dir(dir: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("cannot make {}", dir.display()))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, store::StoreError> {
+    match &config.store {
+        StoreConfig::Sqlite => store::sqlite(&config.data_dir.join("netmaster.db")).await,
+        StoreConfig::Memory => store::memory(),
+        StoreConfig::Etcd { endpoints, prefix } => {
+            store::etcd(EtcdConfig::new(endpoints.clone(), prefix.clone())).await
+        }
+    }
+}
+
+/// Everything clients may call us, for the certificate.
+fn server_names(config: &Config, api: SocketAddr, node: SocketAddr) -> Vec<String> {
+    let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let bound = [api, node].into_iter().filter(|a| !a.ip().is_unspecified()).map(|a| a.ip().to_string());
+    config.names.iter().cloned().chain(local).chain(bound).collect()
+}
+
+/// What join files tell nodes.
+fn node_server(config: &Config, node: SocketAddr) -> String {
+    let host = match config.names.first() {
+        Some(name) => name.clone(),
+        None if node.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        None => node.ip().to_string(),
+    };
+    if host.contains(':') { format!("[{host}]:{}", node.port()) } else { format!("{host}:{}", node.port()) }
+}
+
+/// Says where we serve, for whoever started us with port 0.
+fn publish(dir: &Path, api: SocketAddr, node: SocketAddr) -> anyhow::Result<()> {
+    let addresses = Addresses { api: format!("https://{api}"), node: node.to_string() };
+    let json = serde_json::to_vec_pretty(&addresses)?;
+    pki::write_secret(&dir.join("addresses.json"), &json).context("cannot write addresses.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn join_files_name_what_nodes_can_reach() {
+        let config = |names: &[&str]| Config {
+            data_dir: "/nonexistent".into(),
+            store: StoreConfig::Memory,
+            listen: ([127, 0, 0, 1], 0).into(),
+            node_listen: ([0, 0, 0, 0], 0).into(),
+            names: names.iter().map(|n| (*n).to_owned()).collect(),
+            cooling: std::time::Duration::ZERO,
+        };
+        let any = SocketAddr::from(([0, 0, 0, 0], 9998));
+        assert_eq!(node_server(&config(&["m.example", "x"]), any), "m.example:9998");
+        assert_eq!(node_server(&config(&["fd00::1"]), any), "[fd00::1]:9998");
+        assert_eq!(node_server(&config(&[]), SocketAddr::from(([192, 0, 2, 1], 7))), "192.0.2.1:7");
+        assert_eq!(node_server(&config(&[]), any), "127.0.0.1:9998");
+    }
+}

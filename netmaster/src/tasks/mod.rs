@@ -1,0 +1,3 @@
+//! What netmaster does without being asked: a file per task.
+
+pub mod reclaim;
