@@ -1,6 +1,7 @@
 //! ADD, DEL, CHECK on a real switch: packets say whether they worked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cni::Reply;
 use test_support::Ovs;
@@ -57,10 +58,6 @@ fn attached_endpoints_reach_each_other_and_their_gateway_but_no_other_tenant() {
             .reported("both ready", |r| r.endpoints.values().filter(|e| e.reason.is_empty()).count() == 3)
             .await;
     });
-    let address = |ns: &Namespace, family: &str| {
-        let text = ns.run(&format!("ip {family} -o addr show eth0 scope global"));
-        text.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned()
-    };
     for family in ["-4", "-6"] {
         assert!(ping(&one, &address(&two, family)), "{family}\n{}", node.flows());
         assert!(ping(&two, &address(&one, family)), "{family}");
@@ -88,4 +85,180 @@ fn a_detached_endpoint_leaves_nothing_behind() {
     assert_eq!(node.ovs.vsctl(&["list-ports", BRIDGE]).unwrap().trim(), "selvage-vx0");
     assert!(!node.flows().contains("in_port=1 ") && !node.flows().contains("in_port=1,"), "{}", node.flows());
     assert!(!node.namespace.run("nft list ruleset").contains("chain sv"));
+}
+
+/// The status once the agent has acted on what it was told, and the switch is connected.
+async fn settled(agent: &crate::node::RunningAgent) -> netplugin::report::Status {
+    let wait = || async {
+        let status = agent.handle.status().await.map_err(|e| e.to_string())?;
+        if status.switch_connected && status.flows > 0 { Ok(status) } else { Err(format!("{status:?}")) }
+    };
+    test_support::wait_for("the agent to settle", Duration::from_secs(20), wait).await.unwrap()
+}
+
+fn address(endpoint: &Namespace, family: &str) -> String {
+    let text = endpoint.run(&format!("ip {family} -o addr show eth0 scope global"));
+    text.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned()
+}
+
+/// A node with two of blue's endpoints attached, and no agent.
+fn populated() -> (Node, Arc<Namespace>, Arc<Namespace>) {
+    let node = Node::new();
+    let (one, two) = (Arc::new(Namespace::new()), Arc::new(Namespace::new()));
+    let (place, a, b) = (node.place(), one.clone(), two.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        tokio::join!(agent.add("blue", "web", &a), agent.add("blue", "db", &b));
+    });
+    (node, one, two)
+}
+
+#[test]
+fn a_restarted_agent_finds_nothing_to_change() {
+    let (node, one, two) = populated();
+    let before = node.flows();
+    assert!(ping(&one, &address(&two, "-4")), "endpoints work without the agent");
+    let place = node.place();
+    let status = node.namespace.block_on(async move || settled(&start(&place).await).await);
+    assert_eq!((status.flow_mods, status.foreign_edits), (0, 0), "{before}");
+    assert_eq!(status.endpoints.len(), 2);
+}
+
+#[test]
+fn a_restarted_switch_and_a_foreign_edit_are_repaired() {
+    let (mut node, one, two) = populated();
+    let place = node.place();
+    // The agent lives in its own thread while switch and flows are pulled from under it.
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let path = node.namespace.path();
+    let agent = std::thread::spawn(move || {
+        Namespace::block_on_path(&path, async move || {
+            let agent = start(&place).await;
+            settled(&agent).await;
+            let _ = stopped.await;
+            agent.handle.status().await.unwrap()
+        })
+    });
+    let reaches = |what: &str| {
+        let to = address(&two, "-6");
+        let look = || if ping(&one, &to) { Ok(()) } else { Err("no reply") };
+        test_support::wait_for_blocking(what, Duration::from_secs(30), look).unwrap();
+    };
+    reaches("the start");
+    node.ovs.restart_vswitchd().unwrap();
+    reaches("forwarding after a switch restart");
+    let emptied = || node.flows().lines().count();
+    let count = emptied();
+    node.ovs.ofctl(&["-O", "OpenFlow15", "del-flows", BRIDGE]).unwrap();
+    let look = || if emptied() == count { Ok(()) } else { Err("flows are missing") };
+    test_support::wait_for_blocking("repair of a foreign edit", Duration::from_secs(20), look).unwrap();
+    reaches("forwarding after a foreign edit");
+    node.ovs.restart_ovsdb().unwrap();
+    reaches("forwarding after a database restart");
+    stop.send(()).unwrap();
+    assert!(agent.join().unwrap().foreign_edits > 0);
+}
+
+#[test]
+fn a_bridge_without_our_mark_is_refused() {
+    let node = Node::new();
+    node.ovs.vsctl(&["add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"]).unwrap();
+    let db = node.ovs.db_sock();
+    let refused = node.namespace.block_on(async move || {
+        let client = netplugin::ports::ovs::connect(&db);
+        netplugin::ports::ovs::OvsPorts::start(client, BRIDGE, ovsdb::vswitch::DatapathType::Netdev)
+            .await
+            .err()
+    });
+    let refused = refused.expect("refused").to_string();
+    assert!(refused.contains("belongs to someone else"), "{refused}");
+}
+
+#[test]
+fn ports_that_were_renumbered_behind_the_agents_back_keep_their_own_flows() {
+    let (node, one, two) = populated();
+    let ports: Vec<String> = node
+        .ovs
+        .vsctl(&["list-ports", BRIDGE])
+        .unwrap()
+        .lines()
+        .map(String::from)
+        .filter(|p| p != "selvage-vx0")
+        .collect();
+    let ofport = |p: &str| node.ovs.vsctl(&["get", "interface", p, "ofport"]).unwrap().trim().to_owned();
+    let numbers: Vec<String> = ports.iter().map(|p| ofport(p)).collect();
+    // Swapped: each port now has the number the other's flows name.
+    let request =
+        |p: &str, n: &str| node.ovs.vsctl(&["set", "interface", p, &format!("ofport_request={n}")]).unwrap();
+    request(&ports[0], "500");
+    request(&ports[1], &numbers[0]);
+    request(&ports[0], &numbers[1]);
+    assert_eq!((ofport(&ports[0]), ofport(&ports[1])), (numbers[1].clone(), numbers[0].clone()));
+    assert!(!ping(&one, &address(&two, "-4")), "the spoof guard holds meanwhile");
+    let place = node.place();
+    node.namespace.block_on(async move || settled(&start(&place).await).await);
+    assert!(ping(&one, &address(&two, "-4")), "{}", node.flows());
+}
+
+#[test]
+fn an_endpoint_in_a_namespace_that_is_not_there_is_refused_and_leaves_nothing() {
+    let node = Node::new();
+    let gone = Namespace::new();
+    let mut request = crate::node::request(cni::Verb::Add, "blue", "web", &gone);
+    request.netns = Some("/run/netns/no-such-namespace".into());
+    let place = node.place();
+    let (reply, left) = node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        (agent.server.answer(request).await, agent.netmaster.endpoints())
+    });
+    let Reply::Failed(error) = reply else { panic!("{reply:?}") };
+    assert_eq!((error.code, left), (cni::Code::UnknownContainer, 0));
+    assert_eq!(node.ovs.vsctl(&["list-ports", BRIDGE]).unwrap().trim(), "selvage-vx0");
+}
+
+#[test]
+fn ports_asked_for_together_go_into_few_transactions() {
+    use netplugin::ports::{PlugSpec, PortLabels, Ports, ovs};
+    let node = Node::new();
+    let specs: Vec<PlugSpec> = (1..=8)
+        .map(|n| PlugSpec {
+            uid: types::EndpointUid::new(n).unwrap(),
+            ofport: types::OfPort::new(n + 10).unwrap(),
+            labels: PortLabels {
+                tenant: "blue".parse().unwrap(),
+                endpoint: format!("web-{n}").parse().unwrap(),
+                container_id: format!("c{n}"),
+                ifname: "eth0".into(),
+                netns: "/run/netns/x".into(),
+                config_name: "selvage".into(),
+            },
+        })
+        .collect();
+    for spec in &specs[..7] {
+        let host = netplugin::netlink::host_name(spec.uid);
+        node.namespace.run(&format!("ip link add {host} type veth peer name p{}", spec.uid.get()));
+    }
+    let db = node.ovs.db_sock();
+    let (transactions, plugged, view) = node.namespace.block_on(async move || {
+        let client = ovs::connect(&db);
+        let ports =
+            ovs::OvsPorts::start(client.clone(), BRIDGE, ovsdb::vswitch::DatapathType::Netdev).await.unwrap();
+        let cfg = || ovsdb::vswitch::Vswitch::new(&client.cache()).root().unwrap().next_cfg;
+        let before = cfg();
+        let plugs = specs.iter().map(|spec| ports.plug(spec.clone()));
+        let plugged = futures_util::future::join_all(plugs).await;
+        let view = ports.watch().borrow().clone();
+        (cfg() - before, plugged, view)
+    });
+    assert!(transactions <= 3, "{transactions} transactions for 8 ports");
+    assert!(plugged[..7].iter().enumerate().all(|(n, p)| p.as_ref().unwrap().get() as usize == n + 11));
+    // The eighth has no device: it fails alone, with the switch's words, and is in the view without a number.
+    assert!(
+        plugged[7].as_ref().unwrap_err().to_string().contains("could not open network device"),
+        "{plugged:?}"
+    );
+    let eighth = &view.endpoints[&types::EndpointUid::new(8).unwrap()];
+    assert!(eighth.ofport.is_err() && eighth.labels.is_ok(), "{eighth:?}");
 }

@@ -1,6 +1,6 @@
 //! Network namespaces that die with the test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,7 +44,15 @@ impl Namespace {
 
     /// Runs a future on a thread, and on a runtime, that live in this namespace, as a process started there would.
     pub fn block_on<T: Send + 'static>(&self, work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
-        let namespace = std::fs::File::open(self.path()).unwrap();
+        Self::block_on_path(&self.path(), work)
+    }
+
+    /// The same, for a namespace owned by another thread.
+    pub fn block_on_path<T: Send + 'static>(
+        path: &Path,
+        work: impl AsyncFnOnce() -> T + Send + 'static,
+    ) -> T {
+        let namespace = std::fs::File::open(path).unwrap();
         let run = move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

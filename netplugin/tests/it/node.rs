@@ -9,11 +9,10 @@ use netplugin::agent::{Agent, AgentHandle, Published};
 use netplugin::cni_server::{CniServer, Context, Housekeeping};
 use netplugin::intent::detach_log::DetachLog;
 use netplugin::netlink::Veths;
-use netplugin::ports::PortsView;
 use netplugin::ports::ovs::{OvsPorts, connect};
 use netplugin::state_dir::StateDir;
 use netplugin::switch;
-use node_api::{AgentMessage, Realized};
+use node_api::Realized;
 use ovsdb::vswitch::DatapathType;
 use pipeline::Local;
 use tokio::sync::{mpsc, watch};
@@ -36,11 +35,8 @@ pub struct RunningAgent {
     pub handle: AgentHandle,
     pub server: Arc<CniServer>,
     pub netmaster: Arc<FakeNetmaster>,
-    pub answers: mpsc::Receiver<AgentMessage>,
     pub reports: watch::Receiver<Option<Realized>>,
-    pub view: watch::Receiver<PortsView>,
-    pub journal: PathBuf,
-    pub tasks: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 /// Starts the agent; call inside the node's namespace.
@@ -59,7 +55,7 @@ pub async fn start(place: &Place) -> RunningAgent {
     let mut tasks = JoinSet::new();
     tasks.spawn(agent.run(queue, view.clone()));
     tasks.spawn(switch::ovs::follow(place.run_dir.join(format!("{BRIDGE}.mgmt")), handle.clone()));
-    let (answer, answers) = mpsc::channel(64);
+    let (answer, mut answers) = mpsc::channel(64);
     let netmaster = FakeNetmaster::new(handle.clone(), answer);
     let context = Context {
         agent: handle.clone(),
@@ -71,15 +67,16 @@ pub async fn start(place: &Place) -> RunningAgent {
         mtu: 1450,
     };
     let server = Arc::new(CniServer::new(context));
-    let journal = place.state_dir.join("journal");
-    tasks.spawn(Housekeeping::new(Arc::clone(&server), journal.clone()).run());
+    tasks.spawn(Housekeeping::new(Arc::clone(&server), place.state_dir.join("journal")).run());
     let reclaimer = Arc::clone(&server);
     tasks.spawn(async move {
         while let Some(uid) = reclaimed.recv().await {
             reclaimer.reclaim(uid).await;
         }
     });
-    RunningAgent { handle, server, netmaster, answers, reports, view, journal, tasks }
+    // Nobody reads the answers here; they must not fill up.
+    tasks.spawn(async move { while answers.recv().await.is_some() {} });
+    RunningAgent { handle, server, netmaster, reports, _tasks: tasks }
 }
 
 impl RunningAgent {

@@ -1,0 +1,277 @@
+//! The agent among fakes: no root, no switch; everything that happens is written into one log, in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cni::{Attachment, Reply, Request, Verb};
+use netplugin::agent::{Agent, AgentHandle, Event, Published};
+use netplugin::cni_server::{CniServer, Context, Housekeeping};
+use netplugin::intent::detach_log::DetachLog;
+use netplugin::netlink::{InterfaceSpec, Interfaces, NetlinkError};
+use netplugin::ports::{EndpointPort, PlugSpec, Ports, PortsError, PortsView};
+use netplugin::report::Status;
+use netplugin::state_dir::StateDir;
+use netplugin::switch::{Switch, SwitchError, SwitchEvent};
+use node_api::{AgentMessage, Realized};
+use pipeline::{FlowPlan, FlowSet, Installed, Local};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use types::{EndpointUid, OfPort};
+
+use crate::netmaster::{FakeNetmaster, NODE, VTEP};
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn say(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A switch in memory; it outlives the agent.
+#[derive(Clone, Default)]
+pub struct FakeSwitch {
+    pub flows: Arc<Mutex<FlowSet>>,
+    /// Every bundle is refused while set.
+    pub refuse: Arc<Mutex<bool>>,
+    log: Log,
+}
+
+impl FakeSwitch {
+    /// Whether any flow names this port.
+    pub fn names(&self, ofport: OfPort) -> bool {
+        let text = self.flows.lock().unwrap().to_string();
+        text.contains(&format!("in_port={ofport} ")) || text.contains(&format!("in_port={ofport},"))
+    }
+}
+
+#[async_trait]
+impl Switch for FakeSwitch {
+    async fn dump(&self) -> Result<Installed, SwitchError> {
+        Ok(Installed { flows: self.flows.lock().unwrap().clone(), foreign: 0 })
+    }
+
+    async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {
+        if *self.refuse.lock().unwrap() {
+            return Err(SwitchError::Refused("OFPFMFC_TABLE_FULL".into()));
+        }
+        plan.apply(&mut self.flows.lock().unwrap());
+        self.log.say(format!("bundle {}", if plan.add.is_empty() { "deletes" } else { "adds" }));
+        Ok(())
+    }
+}
+
+/// A database in memory; it outlives the agent.
+#[derive(Clone)]
+pub struct FakePorts {
+    pub view: Arc<watch::Sender<PortsView>>,
+    log: Log,
+    switch: FakeSwitch,
+}
+
+#[async_trait]
+impl Ports for FakePorts {
+    async fn plug(&self, spec: PlugSpec) -> Result<OfPort, PortsError> {
+        assert!(!self.switch.names(spec.ofport), "port {} is plugged while flows name it", spec.ofport);
+        self.log.say("port plugged");
+        let port =
+            EndpointPort { ofport: Ok(spec.ofport), requested: Some(spec.ofport), labels: Ok(spec.labels) };
+        self.view.send_modify(|v| drop(v.endpoints.insert(spec.uid, port)));
+        Ok(spec.ofport)
+    }
+
+    async fn unplug(&self, uid: EndpointUid) -> Result<(), PortsError> {
+        if self.view.borrow().endpoints.contains_key(&uid) {
+            self.log.say("port unplugged");
+            self.view.send_modify(|v| drop(v.endpoints.remove(&uid)));
+        }
+        Ok(())
+    }
+
+    async fn track_prefixes(&self, _tables: &[u8]) -> Result<(), PortsError> {
+        Ok(())
+    }
+}
+
+/// Interfaces in memory: whether each is up.
+#[derive(Clone, Default)]
+pub struct FakeInterfaces {
+    pub up: Arc<Mutex<BTreeMap<EndpointUid, bool>>>,
+    /// `create` fails while set.
+    pub broken: Arc<Mutex<bool>>,
+    log: Log,
+}
+
+#[async_trait]
+impl Interfaces for FakeInterfaces {
+    async fn create(&self, spec: &InterfaceSpec) -> Result<String, NetlinkError> {
+        if *self.broken.lock().unwrap() {
+            return Err(NetlinkError::Unexpected { object: spec.ifname.clone(), reason: "broken".into() });
+        }
+        self.log.say("interface created");
+        self.up.lock().unwrap().insert(spec.uid, false);
+        Ok(netplugin::netlink::host_name(spec.uid))
+    }
+
+    async fn set_up(&self, spec: &InterfaceSpec) -> Result<(), NetlinkError> {
+        self.log.say("link up");
+        self.up.lock().unwrap().insert(spec.uid, true);
+        Ok(())
+    }
+
+    async fn delete(&self, uid: EndpointUid) -> Result<(), NetlinkError> {
+        if self.up.lock().unwrap().remove(&uid).is_some() {
+            self.log.say("interface deleted");
+        }
+        Ok(())
+    }
+
+    async fn check(&self, spec: &InterfaceSpec) -> Result<(), NetlinkError> {
+        match self.up.lock().unwrap().get(&spec.uid) {
+            Some(true) => Ok(()),
+            _ => Err(NetlinkError::Unexpected { object: spec.ifname.clone(), reason: "is down".into() }),
+        }
+    }
+
+    async fn offload_on(&self, _spec: &InterfaceSpec) -> Result<bool, NetlinkError> {
+        Ok(false)
+    }
+}
+
+/// What outlives an agent.
+#[derive(Clone)]
+pub struct World {
+    pub log: Log,
+    pub switch: FakeSwitch,
+    pub ports: FakePorts,
+    pub interfaces: FakeInterfaces,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let log = Log::default();
+        let switch = FakeSwitch { log: log.clone(), ..FakeSwitch::default() };
+        let view = PortsView { synced: true, tunnel: Some(OfPort::MAX), ..PortsView::default() };
+        let ports =
+            FakePorts { view: Arc::new(watch::channel(view).0), log: log.clone(), switch: switch.clone() };
+        Self {
+            interfaces: FakeInterfaces { log: log.clone(), ..FakeInterfaces::default() },
+            log,
+            switch,
+            ports,
+        }
+    }
+
+    /// Starts an agent; its switch is connected.
+    pub async fn start(&self, state: &Path) -> FakeAgent {
+        let agent = self.start_without_switch(state);
+        agent.connect(&self.switch).await;
+        agent
+    }
+
+    pub fn start_without_switch(&self, state: &Path) -> FakeAgent {
+        let dir = StateDir::open(state).unwrap();
+        let (events, queue) = mpsc::channel(64);
+        let handle = AgentHandle::new(events);
+        let (realized, reports) = watch::channel(None);
+        let (reclaims, mut reclaimed) = mpsc::channel(8);
+        let published = Published { realized, peers: watch::channel(Default::default()).0, reclaims };
+        let local = Local { node: NODE.parse().unwrap(), vtep: VTEP.parse().unwrap() };
+        let owner = Agent::new(local, dir.clone(), published).unwrap();
+        let (answer, answers) = mpsc::channel(64);
+        let netmaster = FakeNetmaster::new(handle.clone(), answer);
+        let view = self.ports.view.subscribe();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(owner.run(queue, view.clone()));
+        let server = Arc::new(CniServer::new(Context {
+            agent: handle.clone(),
+            intent: netmaster.clone(),
+            ports: Arc::new(self.ports.clone()),
+            view,
+            interfaces: Arc::new(self.interfaces.clone()),
+            detach_log: DetachLog::open(dir).unwrap(),
+            mtu: 1450,
+        }));
+        let reclaimer = Arc::clone(&server);
+        tasks.spawn(async move {
+            while let Some(uid) = reclaimed.recv().await {
+                reclaimer.reclaim(uid).await;
+            }
+        });
+        let housekeeping = Housekeeping::new(Arc::clone(&server), state.join("journal"));
+        FakeAgent { handle, server, housekeeping, netmaster, answers, reports, _tasks: tasks }
+    }
+}
+
+/// An agent among fakes. Dropping it is `kill -9`.
+pub struct FakeAgent {
+    pub handle: AgentHandle,
+    pub server: Arc<CniServer>,
+    pub housekeeping: Housekeeping,
+    pub netmaster: Arc<FakeNetmaster>,
+    pub answers: mpsc::Receiver<AgentMessage>,
+    pub reports: watch::Receiver<Option<Realized>>,
+    _tasks: JoinSet<()>,
+}
+
+impl FakeAgent {
+    pub async fn connect(&self, switch: &FakeSwitch) {
+        let up = SwitchEvent::Up(Arc::new(switch.clone()));
+        self.handle.tell(Event::Switch(up)).await.unwrap();
+    }
+
+    pub async fn ask(&self, verb: Verb, name: &str) -> Reply {
+        self.server.answer(request(verb, name)).await
+    }
+
+    pub async fn add(&self, name: &str) {
+        let reply = self.ask(Verb::Add, name).await;
+        assert!(matches!(reply, Reply::Added(_)), "{reply:?}");
+    }
+
+    pub async fn del(&self, name: &str) {
+        assert_eq!(self.ask(Verb::Del, name).await, Reply::Done);
+    }
+
+    /// The status after everything told so far has been acted on.
+    pub async fn status(&self) -> Status {
+        // Two rounds: the first may be answered in the batch before its pass.
+        self.handle.status().await.unwrap();
+        self.handle.status().await.unwrap()
+    }
+
+    pub async fn reported(&self, what: &str, is: impl Fn(&Realized) -> bool) {
+        let mut reports = self.reports.clone();
+        let wanted = reports.wait_for(|r| r.as_ref().is_some_and(&is));
+        let found = tokio::time::timeout(Duration::from_secs(20), wanted).await.is_ok();
+        assert!(found, "{what}: last report {:?}", *self.reports.borrow());
+    }
+}
+
+pub fn request(verb: Verb, name: &str) -> Request {
+    Request {
+        protocol: cni::PROTOCOL,
+        verb,
+        cni_version: "1.1.0".into(),
+        config_name: "selvage".into(),
+        attachment: Some(Attachment { container_id: name.into(), ifname: "eth0".into() }),
+        netns: Some("/run/netns/x".into()),
+        tenant: "blue".parse().unwrap(),
+        network: "web".parse().unwrap(),
+        group: None,
+        endpoint: Some(name.parse().unwrap()),
+        ipv4: None,
+        ipv6: None,
+        prev_result: None,
+        valid: Vec::new(),
+    }
+}

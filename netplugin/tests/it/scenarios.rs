@@ -1,0 +1,339 @@
+//! What the agent promises, told with fakes.
+
+use std::collections::BTreeMap;
+
+use cni::{Code, Reply, Verb, journal};
+use netplugin::agent::{Event, SessionEvent};
+use netplugin::report::IntentStatus;
+use netplugin::switch::SwitchEvent;
+use node_api::{AgentMessage, EndpointState};
+use types::EndpointUid;
+
+use crate::fakes::{World, request};
+use crate::netmaster::{deny_tcp, group};
+
+fn uid(n: u64) -> EndpointUid {
+    EndpointUid::new(n).unwrap()
+}
+
+#[tokio::test]
+async fn add_goes_interface_port_flows_link_and_del_goes_back() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.status().await;
+    world.log.take();
+    agent.add("web-1").await;
+    assert_eq!(
+        world.log.take(),
+        ["bundle adds", "interface created", "port plugged", "bundle adds", "link up"],
+        "the first bundle is that of the endpoint's addresses"
+    );
+    agent.del("web-1").await;
+    agent.status().await;
+    assert_eq!(
+        world.log.take(),
+        ["bundle deletes", "port unplugged", "interface deleted", "bundle deletes"],
+        "no flow of the port, then no port, then no interface, then no endpoint"
+    );
+    assert_eq!(agent.netmaster.detached(), ["web-1"]);
+}
+
+#[tokio::test]
+async fn a_restart_sends_no_flow_with_or_without_netmaster() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    agent.add("web-2").await;
+    let flows = world.switch.flows.lock().unwrap().clone();
+    drop(agent);
+    let restarted = world.start(dir.path()).await;
+    let status = restarted.status().await;
+    assert_eq!((status.flow_mods, status.intent), (0, IntentStatus::Saved));
+    assert_eq!(status.endpoints.len(), 2);
+    restarted.handle.tell(Event::Session(SessionEvent::InSync)).await.unwrap();
+    let status = restarted.status().await;
+    assert_eq!((status.flow_mods, status.intent), (0, IntentStatus::Current));
+    assert_eq!(*world.switch.flows.lock().unwrap(), flows);
+}
+
+#[tokio::test]
+async fn a_switch_that_lost_its_flows_gets_them_back_when_it_connects() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let before = std::mem::take(&mut *world.switch.flows.lock().unwrap());
+    agent.handle.tell(Event::Switch(SwitchEvent::Down("gone".into()))).await.unwrap();
+    assert!(!agent.status().await.switch_connected);
+    agent.connect(&world.switch).await;
+    agent.status().await;
+    assert_eq!(*world.switch.flows.lock().unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_foreign_edit_is_repaired_and_counted() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.status().await;
+    let before = std::mem::take(&mut *world.switch.flows.lock().unwrap());
+    agent.handle.tell(Event::Switch(SwitchEvent::Edited(3))).await.unwrap();
+    assert_eq!(agent.status().await.foreign_edits, 3);
+    assert_eq!(*world.switch.flows.lock().unwrap(), before);
+}
+
+#[tokio::test]
+async fn knowing_nothing_it_touches_no_flow() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    drop(agent);
+    let before = world.switch.flows.lock().unwrap().clone();
+    let amnesiac = tempfile::tempdir().unwrap();
+    let agent = world.start(amnesiac.path()).await;
+    let status = agent.status().await;
+    assert_eq!((status.intent, status.flow_mods), (IntentStatus::Nothing, 0));
+    assert_eq!(*world.switch.flows.lock().unwrap(), before);
+    assert!(world.ports.view.borrow().endpoints.len() == 1, "and reclaims no port");
+}
+
+#[tokio::test]
+async fn a_damaged_state_file_counts_as_knowing_nothing() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.status().await;
+    drop(agent);
+    let file = dir.path().join("node-state");
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let agent = world.start(dir.path()).await;
+    assert_eq!(agent.status().await.intent, IntentStatus::Nothing);
+}
+
+#[tokio::test]
+async fn not_knowing_the_ports_it_touches_no_flow() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    drop(agent);
+    let before = world.switch.flows.lock().unwrap().clone();
+    let view = world.ports.view.borrow().clone();
+    world.ports.view.send_replace(Default::default());
+    let agent = world.start(dir.path()).await;
+    assert_eq!(agent.status().await.flow_mods, 0);
+    assert_eq!(*world.switch.flows.lock().unwrap(), before);
+    world.ports.view.send_replace(view);
+    agent.reported("ready", |r| r.endpoints.values().any(|e| e.state == EndpointState::Ready)).await;
+    assert_eq!(agent.status().await.flow_mods, 0);
+}
+
+#[tokio::test]
+async fn a_fragment_that_is_not_understood_is_nacked_and_the_last_good_one_enforced() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let mut agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.netmaster.put(deny_tcp()).await;
+    agent.netmaster.put(group()).await;
+    agent.status().await;
+    let before = world.switch.flows.lock().unwrap().clone();
+    while agent.answers.try_recv().is_ok() {}
+    let newer =
+        String::from_utf8(deny_tcp().encode()).unwrap().replace("\"verdict\"", "\"log\":true,\"verdict\"");
+    let update = agent.netmaster.raw_update(&deny_tcp().key(), newer.into_bytes());
+    agent.netmaster.send(update).await;
+    let Some(AgentMessage::Nack(nack)) = agent.answers.recv().await else { panic!("no nack") };
+    assert!(nack.refusals["policy/7"].contains("log"), "{nack:?}");
+    agent.status().await;
+    assert_eq!(*world.switch.flows.lock().unwrap(), before);
+}
+
+#[tokio::test]
+async fn del_works_while_netmaster_is_away_and_is_told_later() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    agent.netmaster.go_away(true);
+    agent.del("web-1").await;
+    assert!(world.ports.view.borrow().endpoints.is_empty());
+    agent.housekeeping.once().await;
+    assert!(agent.netmaster.detached().is_empty());
+    drop(agent);
+    // The debt outlives the process.
+    let agent = world.start(dir.path()).await;
+    agent.housekeeping.once().await;
+    assert_eq!(agent.netmaster.detached(), ["web-1"]);
+    agent.housekeeping.once().await;
+    assert_eq!(agent.netmaster.detached().len(), 1, "told once");
+}
+
+#[tokio::test]
+async fn an_add_first_carries_out_the_deletion_that_is_still_owed() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    agent.netmaster.go_away(true);
+    agent.del("web-1").await;
+    agent.netmaster.go_away(false);
+    agent.add("web-1").await;
+    agent.housekeeping.once().await;
+    assert_eq!((agent.netmaster.detached().len(), agent.netmaster.endpoints()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_the_plugin_journalled_is_carried_out() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let entry = journal::record(&dir.path().join("journal"), &request(Verb::Del, "web-1")).unwrap();
+    std::fs::write(dir.path().join("journal/broken.del"), "{").unwrap();
+    agent.housekeeping.once().await;
+    assert!(!entry.exists());
+    assert!(dir.path().join("journal/broken.bad").exists(), "set aside, not forgotten");
+    assert!(world.ports.view.borrow().endpoints.is_empty());
+}
+
+#[tokio::test]
+async fn an_add_that_fails_takes_back_what_it_did() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    *world.interfaces.broken.lock().unwrap() = true;
+    let Reply::Failed(error) = agent.ask(Verb::Add, "web-1").await else { panic!("succeeded") };
+    assert_eq!(error.code, Code::NodeFailed);
+    assert_eq!((agent.netmaster.endpoints(), world.ports.view.borrow().endpoints.len()), (0, 0));
+    *world.interfaces.broken.lock().unwrap() = false;
+    agent.add("web-1").await;
+}
+
+#[tokio::test]
+async fn an_add_without_netmaster_asks_to_try_again() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.go_away(true);
+    let Reply::Failed(error) = agent.ask(Verb::Add, "web-1").await else { panic!("succeeded") };
+    assert_eq!(error.code, Code::TryAgainLater);
+    let Reply::Failed(error) = agent.ask(Verb::Status, "web-1").await else { panic!("succeeded") };
+    assert_eq!(error.code, Code::NotAvailable);
+}
+
+#[tokio::test]
+async fn a_repeated_add_changes_nothing() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    world.log.take();
+    agent.add("web-1").await;
+    assert!(world.log.take().is_empty());
+    // Half-done: the interface is gone, the port is not.
+    world.interfaces.up.lock().unwrap().clear();
+    agent.add("web-1").await;
+    assert!(world.interfaces.up.lock().unwrap().values().all(|up| *up));
+    assert_eq!(agent.ask(Verb::Check, "web-1").await, Reply::Done);
+}
+
+#[tokio::test]
+async fn a_late_del_of_another_container_leaves_the_endpoint_alone() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let mut late = request(Verb::Del, "web-1");
+    late.attachment.as_mut().unwrap().container_id = "the-one-before".into();
+    assert_eq!(agent.server.answer(late).await, Reply::Done);
+    assert_eq!(agent.ask(Verb::Check, "web-1").await, Reply::Done);
+}
+
+#[tokio::test]
+async fn a_plugged_endpoint_that_intent_does_not_have_is_reclaimed_once_intent_is_known_good() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let plugged = *world.ports.view.borrow().endpoints.keys().next().unwrap();
+    agent.netmaster.remove(plugged).await;
+    let mut view = world.ports.view.subscribe();
+    view.wait_for(|v| v.endpoints.is_empty()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_number_is_not_given_again_before_the_flows_that_name_it_are_gone() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    // Somebody takes the port out behind our back, and the switch refuses to drop its flows.
+    *world.switch.refuse.lock().unwrap() = true;
+    world.ports.view.send_modify(|v| v.endpoints.clear());
+    agent.reported("refusal", |r| r.warnings.iter().any(|w| w.code.as_str() == "switch_refused")).await;
+    std::fs::write(dir.path().join("next-ofport"), "1").unwrap();
+    drop(agent);
+    // A new process that would begin at the very same number: FakePorts::plug asserts that no flow names it.
+    let agent = world.start(dir.path()).await;
+    let (add, ()) = tokio::join!(agent.ask(Verb::Add, "web-2"), async {
+        agent.reported("refusal", |r| r.warnings.iter().any(|w| w.code.as_str() == "switch_refused")).await;
+        *world.switch.refuse.lock().unwrap() = false;
+    });
+    assert!(matches!(add, Reply::Added(_)), "{add:?}");
+    agent.reported("recovery", |r| r.warnings.is_empty()).await;
+}
+
+#[tokio::test]
+async fn garbage_collection_takes_out_what_the_runtime_no_longer_has() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    agent.add("web-2").await;
+    let mut gc = request(Verb::Gc, "x");
+    gc.valid = vec![request(Verb::Add, "web-2").attachment.unwrap()];
+    gc.attachment = None;
+    assert_eq!(agent.server.answer(gc.clone()).await, Reply::Done);
+    assert_eq!(world.ports.view.borrow().endpoints.len(), 1);
+    gc.config_name = "another".into();
+    gc.valid.clear();
+    assert_eq!(agent.server.answer(gc).await, Reply::Done);
+    assert_eq!(
+        world.ports.view.borrow().endpoints.len(),
+        1,
+        "another configuration's endpoints are not ours to judge"
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_port_does_not_work_is_dark_and_says_why() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let ofport = world.ports.view.borrow().endpoints.values().next().unwrap().requested.unwrap();
+    world.ports.view.send_modify(|v| {
+        v.endpoints.values_mut().for_each(|p| p.ofport = Err("could not open network device".into()));
+    });
+    agent.reported("failed", |r| r.endpoints.values().any(|e| e.state == EndpointState::Failed)).await;
+    assert!(!world.switch.names(ofport));
+}
+
+#[tokio::test]
+async fn an_endpoint_intent_places_on_another_node_gets_no_flows_here() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    let stray = netplugin::ports::EndpointPort {
+        ofport: Ok(types::OfPort::new(77).unwrap()),
+        requested: None,
+        labels: Err("none".into()),
+    };
+    world.ports.view.send_modify(|v| v.endpoints = BTreeMap::from([(uid(0xdead), stray)]));
+    agent.status().await;
+    assert!(!world.switch.names(types::OfPort::new(77).unwrap()));
+}
