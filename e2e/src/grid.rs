@@ -119,14 +119,27 @@ fn ask_all(
     Ok(questions.into_iter().zip(answers).map(cell).collect())
 }
 
-/// Asks from one endpoint.
+/// Asks from one endpoint, patiently.
 ///
 /// # Errors
 /// When the probe cannot be run.
 pub fn ask(lab: &Lab, from: &str, questions: &[Question]) -> Result<Vec<Answer>> {
+    ask_with(lab, from, questions, &[])
+}
+
+/// Asks from one endpoint once, with 200 ms for the answer: for questions that are repeated until the answer changes.
+///
+/// # Errors
+/// When the probe cannot be run.
+pub fn ask_once(lab: &Lab, from: &str, question: Question) -> Result<Answer> {
+    let answers = ask_with(lab, from, &[question], &["--tries", "1", "--timeout-ms", "200"])?;
+    answers.into_iter().next().context("an answer")
+}
+
+fn ask_with(lab: &Lab, from: &str, questions: &[Question], options: &[&str]) -> Result<Vec<Answer>> {
     let endpoint = lab.endpoint(from)?;
     let mut command = endpoint.command(&lab.binaries().path("selvage-probe"));
-    command.args(["ask", "--tenant", &endpoint.wanted.tenant]);
+    command.args(["ask", "--tenant", &endpoint.wanted.tenant]).args(options);
     let text = run::output_with_input(&mut command, serde_json::to_string(questions)?.as_bytes())?;
     let answers: Vec<Answer> = serde_json::from_str(&text).with_context(|| format!("answers to {from}"))?;
     ensure!(

@@ -29,8 +29,11 @@ mod sweep;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+use test_support::wait_for_blocking;
 
 pub use endpoint::{Endpoint, Wanted};
 pub use mark::{ENV as MARK_VARIABLE, Mark, Purpose};
@@ -183,6 +186,40 @@ impl Lab {
     /// When netctl fails.
     pub fn netctl(&self, args: &[&str]) -> Result<String> {
         run::output(&mut self.master.netctl(args))
+    }
+
+    /// What netmaster says the system is doing.
+    ///
+    /// # Errors
+    /// When netctl fails or its answer is none.
+    pub fn status(&self) -> Result<api::v1::Status> {
+        Ok(serde_json::from_str(&self.netctl(&["status", "-o", "json"])?)?)
+    }
+
+    /// Waits until every node is connected and enforces the newest intent.
+    ///
+    /// # Errors
+    /// When that does not come within 20 s.
+    pub fn wait_until_realized(&self) -> Result<()> {
+        let settled =
+            wait_for_blocking("every node to enforce the newest intent", Duration::from_secs(20), || {
+                let status = self.status().map_err(|e| format!("{e:#}"))?;
+                let current = |n: &api::v1::NodeReport| {
+                    n.connected && n.realized_revision.as_ref() == Some(&status.revision)
+                };
+                let all = status.nodes.len() == self.nodes.len() && status.nodes.iter().all(current);
+                if all { Ok(()) } else { Err(format!("{status:?}")) }
+            });
+        Ok(settled?)
+    }
+
+    /// An object as netmaster shows it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn inspect<T: serde::de::DeserializeOwned>(&self, noun: &str, tenant: &str, name: &str) -> Result<T> {
+        let text = self.netctl(&[noun, "inspect", "-t", tenant, "-o", "json", name])?;
+        serde_json::from_str(&text).with_context(|| format!("{noun} {tenant}/{name}"))
     }
 
     /// Attaches endpoints, those of different nodes at the same time.

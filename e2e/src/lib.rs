@@ -11,8 +11,10 @@
 pub mod capture;
 pub mod demo;
 pub mod expect;
+pub mod frame;
 pub mod grid;
 pub mod lab;
 pub mod probe;
 pub mod suite;
 pub mod suites;
+pub mod traffic;

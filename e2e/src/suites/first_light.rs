@@ -10,7 +10,7 @@ pub const SUITE: Suite = Suite {
     scenarios: &[Scenario {
         name: "grid",
         about: "two tenants with equal addresses: everyone reaches whom intent says, nothing else is on any wire",
-        run: grid::run,
+        run: grid::run_grid,
     }],
     sabotages: &[
         Sabotage { defect: "no-ingress-tables", scenario: "grid", claim: "grid-as-intended" },

@@ -1,9 +1,9 @@
 //! The full grid, with captures on every receiving interface and on the underlay.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::capture::{Capture, Captured, Way};
-use crate::lab::{Lab, fabric};
+use crate::lab::{Lab, fabric, run};
 use crate::probe::{Answer, Kind, Question};
 use crate::suite::{Context, claim, claim_none};
 use crate::{demo, grid};
@@ -17,7 +17,7 @@ struct Captures {
     host: Vec<Capture>,
 }
 
-pub(super) fn run(context: &mut Context) -> Result<()> {
+pub(super) fn run_grid(context: &mut Context) -> Result<()> {
     let captures = start(&context.lab)?;
     let cells = grid::measure(&context.lab, &context.intent, &demo::KINDS)?;
     let wrong: Vec<_> = cells.iter().filter(|c| !c.holds()).collect();
@@ -41,15 +41,24 @@ fn start(lab: &Lab) -> Result<Captures> {
     Ok(Captures { endpoints, underlay: underlay.collect::<Result<_>>()?, host: host.collect::<Result<_>>()? })
 }
 
-/// Every endpoint asks its node's own addresses; answers are exceptions.
+/// Endpoints ask their node's own addresses, through the gateway and then as if the node were a neighbour: a host
+/// whose stack sees the frames would at least answer the ARP request. Answers are exceptions.
 fn ask_hosts(lab: &Lab) -> Result<Vec<String>> {
     let mut answered = Vec::new();
     for endpoint in lab.endpoints.values() {
         let node = lab.node_of(endpoint)?;
-        let question = Question { target: node.vtep().into(), kind: Kind::Ping };
-        let answers = grid::ask(lab, &endpoint.id(), &[question])?;
-        if answers != [Answer::Silence] {
-            answered.push(format!("{} got an answer from {} itself", endpoint.id(), node.name));
+        let target = node.vtep();
+        let asked =
+            || grid::ask_once(lab, &endpoint.id(), Question { target: target.into(), kind: Kind::Ping });
+        let far = asked()?;
+        let route =
+            |verb: &str| run::words_in(&endpoint.netns, &format!("ip route {verb} {target}/32 dev eth0"));
+        run::output(&mut route("add"))?;
+        let near = asked()?;
+        let neighbour = run::output(&mut run::words_in(&endpoint.netns, &format!("ip neigh show {target}")))?;
+        run::output(&mut route("del"))?;
+        if far != Answer::Silence || near != Answer::Silence || neighbour.contains("lladdr") {
+            answered.push(format!("{} got an answer from {} itself ({neighbour})", endpoint.id(), node.name));
         }
     }
     Ok(answered)
@@ -95,14 +104,6 @@ fn found(captured: &Captured, tenant: &str) -> Option<String> {
 
 /// The VXLAN network identifiers of a tenant's networks, as netmaster tells them.
 fn vnis(lab: &Lab, tenant: &str) -> Result<Vec<u32>> {
-    let text = lab.netctl(&["network", "ls", "-t", tenant, "-o", "json"])?;
-    let list: serde_json::Value = serde_json::from_str(&text)?;
-    let items = list["items"].as_array().context("netctl network ls: no items")?;
-    let vni = |n: &serde_json::Value| {
-        n["status"]["vni"]
-            .as_u64()
-            .and_then(|v| u32::try_from(v).ok())
-            .with_context(|| format!("no VNI in {n}"))
-    };
-    items.iter().map(vni).collect()
+    let vni = |network| Ok(lab.inspect::<api::v1::Network>("network", tenant, network)?.status.vni.get());
+    ["front", "back"].into_iter().map(vni).collect()
 }
