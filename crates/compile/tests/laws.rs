@@ -24,16 +24,7 @@ fn places() -> impl Strategy<Value = Places> {
 }
 
 fn fabric() -> Vec<Object> {
-    let mut objects: Vec<Object> = (0..NODES).map(node).collect();
-    for t in 0..TENANTS {
-        objects.push(tenant(t));
-        for w in 0..NETWORKS {
-            objects.push(network(t, w));
-            objects.push(policy(t, w, Peer::Group(name(format!("g{}", (w + 1) % NETWORKS)))));
-            objects.push(group(t, w, &[w]));
-        }
-    }
-    objects
+    fabric_of(NODES, TENANTS, NETWORKS)
 }
 
 fn endpoints(places: &Places) -> Vec<Object> {

@@ -121,3 +121,17 @@ pub fn endpoint(t: usize, w: usize, e: usize, n: usize, group: bool) -> Object {
     let uid = EndpointUid::new((t * 10_000 + w * 1000 + e + 1) as u64).unwrap();
     Object::Endpoint(Endpoint { spec, uid, mac: endpoint_mac(&addresses).unwrap(), addresses })
 }
+
+/// Nodes, and tenants that each have networks with a group and a policy.
+pub fn fabric_of(nodes: usize, tenants: usize, networks: usize) -> Vec<Object> {
+    let mut objects: Vec<Object> = (0..nodes).map(node).collect();
+    for t in 0..tenants {
+        objects.push(tenant(t));
+        for w in 0..networks {
+            objects.push(network(t, w));
+            objects.push(policy(t, w, Peer::Group(name(format!("g{}", (w + 1) % networks)))));
+            objects.push(group(t, w, &[w]));
+        }
+    }
+    objects
+}
