@@ -93,8 +93,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
             grace.map_or(Ok(()), |ended| ended.map(drop))
         }
     };
+    // Both hold the store; who opens it next must find it closed.
     reclaim.abort();
-    follow.abort();
+    drop(reclaim.await);
+    if !follow.is_finished() {
+        follow.abort();
+        drop((&mut follow).await);
+    }
     result
 }
 

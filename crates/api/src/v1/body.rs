@@ -44,7 +44,11 @@ impl<'a> Identity<'a> {
     ) -> Self {
         let tenant = context.tenant.as_ref().or(tenant).cloned();
         let name = context.name.clone().or(name.map(ToString::to_string)).unwrap_or_default();
-        let object = ObjectRef { kind, tenant, name }.to_string();
+        let object = if name.is_empty() {
+            format!("{kind} without a name")
+        } else {
+            ObjectRef { kind, tenant, name }.to_string()
+        };
         let mut identity = Self { context, object, problems: Vec::new() };
         if let Some(stated) = stated.filter(|k| *k != kind) {
             identity.refuse("kind", stated, format!("this is the place of a {kind}"));

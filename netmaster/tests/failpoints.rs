@@ -1,0 +1,60 @@
+//! The named defects do what they are named after; else a sabotage run would prove nothing. A test binary of its own,
+//! because failpoints are the process's.
+#![cfg(feature = "failpoints")]
+
+use model::{Spec, Supply, plan_apply, plan_delete};
+use netmaster::clock::Clock;
+use serde_json::json;
+use store::intent::{Author, Extra, commit, remove, start};
+use types::EndpointUid;
+
+fn author() -> Author {
+    let at = Clock::system().stamp();
+    Author { who: "test".into(), from: "test".into(), request_id: "r".into(), at }
+}
+
+#[tokio::test]
+async fn defects_break_what_they_name() {
+    let _scenario = fail::FailScenario::setup();
+    let store = store::memory().unwrap();
+    let (informer, follow) = start(store.clone()).await.unwrap();
+    tokio::spawn(follow);
+    let snapshot = informer.snapshot();
+    let specs: Vec<Spec> = serde_json::from_value(json!([
+        {"kind": "tenant", "name": "blue"},
+        {"kind": "network", "tenant": "blue", "name": "a", "ipv4": {"subnet": "10.0.0.0/16"}},
+        {"kind": "network", "tenant": "blue", "name": "b", "ipv4": {"subnet": "10.0.1.0/24"}},
+    ]))
+    .unwrap();
+    let cooling = snapshot.cooling();
+    let plan = |specs: Vec<Spec>| {
+        let mut uid = || EndpointUid::MIN;
+        plan_apply(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, specs)
+    };
+    assert!(plan(specs.clone()).is_err());
+    fail::cfg("no-overlap-check", "return").unwrap();
+    plan(specs.clone()).unwrap();
+    fail::remove("no-overlap-check");
+
+    let node = serde_json::from_value(json!({"name": "n1", "vtep": "198.18.0.1"})).unwrap();
+    let mut uid = || EndpointUid::MIN;
+    let joined =
+        model::plan_node(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, node, "".into())
+            .unwrap();
+    let done = commit(store.as_ref(), &snapshot, &joined, author(), Extra::default()).await.unwrap();
+    let snapshot = informer.reach(done.revision).await.unwrap();
+    let mut specs = specs;
+    specs.pop();
+    let endpoint = json!({"kind": "endpoint", "tenant": "blue", "name": "e", "network": "a", "node": "n1"});
+    specs.push(serde_json::from_value(endpoint).unwrap());
+    let object = specs[2].object_ref();
+    let made = plan_apply(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, specs).unwrap();
+    let done = commit(store.as_ref(), &snapshot, &made, author(), Extra::default()).await.unwrap();
+    let snapshot = informer.reach(done.revision).await.unwrap();
+    fail::cfg("leak-address", "return").unwrap();
+    let removal = plan_delete(snapshot.view(), &object).unwrap();
+    let done = remove(store.as_ref(), &snapshot, &removal, author()).await.unwrap();
+    let snapshot = informer.reach(done.revision).await.unwrap();
+    assert!(snapshot.cooling().addresses.is_empty(), "the address neither cools nor is free");
+    fail::remove("leak-address");
+}

@@ -1,0 +1,165 @@
+//! A netmaster without sockets.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
+use netmaster::app::{Actor, App, Reports, Subject};
+use netmaster::auth::{Auth, first_start};
+use netmaster::clock::Clock;
+use netmaster::feed::{Feed, FeedConfig};
+use netmaster::http::{Api, router};
+use netmaster::pki::Ca;
+use serde_json::{Value, json};
+use store::Store;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// One replica: use cases and API over a store.
+pub struct Replica {
+    pub app: App,
+    pub router: Router,
+}
+
+/// A new store and its first replica.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    pub replica: Replica,
+    pub token: String,
+    pub dir: TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Value,
+}
+
+/// The kinds of store a test runs over.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Memory,
+    Sqlite,
+}
+
+pub const KINDS: [Kind; 2] = [Kind::Memory, Kind::Sqlite];
+
+pub fn clock() -> Clock {
+    Clock::new(|| "2026-05-04T03:02:01Z".parse().expect("time"))
+}
+
+pub async fn replica(store: &Arc<dyn Store>) -> Replica {
+    let (informer, follow) = store::intent::start(store.clone()).await.expect("intent");
+    tokio::spawn(follow);
+    let app = App::new(store.clone(), informer, clock());
+    let ca = Arc::new(Ca::load_or_create(store.as_ref(), clock().now()).await.expect("ca"));
+    let feed = Feed::start(FeedConfig {
+        store_id: store.store_id().clone(),
+        views: app.views(),
+        store: store.clone(),
+        intent: Arc::new(app.clone()),
+        ca: ca.clone(),
+    });
+    let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
+    let auth = Auth::new(store.clone());
+    let api = Api { app: app.clone(), reports, auth, ca, node_server: "m.example:9998".into() };
+    Replica { app, router: router(api) }
+}
+
+impl Bench {
+    pub async fn new(kind: Kind) -> Self {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = match kind {
+            Kind::Memory => store::memory().expect("store"),
+            Kind::Sqlite => store::sqlite(&dir.path().join("netmaster.db")).await.expect("store"),
+        };
+        let file = dir.path().join("admin.token");
+        assert!(first_start(store.as_ref(), &file, &clock()).await.expect("first start"));
+        let token = std::fs::read_to_string(file).expect("token").trim().to_owned();
+        let replica = replica(&store).await;
+        Self { store, replica, token, dir }
+    }
+
+    /// Tenants blue and green, networks, a group with a policy, a node, an endpoint.
+    pub async fn furnished(kind: Kind) -> Self {
+        let bench = Self::new(kind).await;
+        bench.join("n1", "198.18.0.1").await;
+        let answer = bench
+            .post(
+                "/api/v1/apply",
+                json!({"documents": [
+                    {"kind": "tenant", "name": "blue"},
+                    {"kind": "tenant", "name": "green", "defaultAction": "deny"},
+                    {"kind": "network", "tenant": "blue", "name": "web", "vni": 100,
+                     "ipv4": {"subnet": "10.1.1.10-10.1.1.12/24", "gateway": "10.1.1.1"}, "ipv6": {"subnet": "fd00:1::/64"}},
+                    {"kind": "network", "tenant": "green", "name": "web", "ipv4": {"subnet": "10.1.1.0/24"}},
+                    {"kind": "group", "tenant": "blue", "name": "app", "network": "web", "policies": ["guard"]},
+                    {"kind": "group", "tenant": "green", "name": "hidden", "network": "web"},
+                    {"kind": "policy", "tenant": "blue", "name": "guard", "rules": [
+                        {"name": "r1", "direction": "ingress", "action": "deny"}]},
+                    {"kind": "endpoint", "tenant": "blue", "name": "a", "network": "web", "group": "app", "node": "n1"},
+                ]}),
+            )
+            .await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        bench
+    }
+
+    pub async fn join(&self, name: &str, vtep: &str) {
+        let spec = serde_json::from_value(json!({"name": name, "vtep": vtep})).expect("node");
+        let joined = self.replica.app.put_node(&actor(), spec, "00".repeat(32), Default::default()).await;
+        joined.expect("joins");
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, &[], None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, &[], Some(body.to_string())).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call("PUT", path, &[], Some(body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, &[], None).await
+    }
+
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let has_own = headers.iter().any(|(name, _)| *name == "authorization");
+        let mut request = Request::builder().method(method).uri(path);
+        if !has_own {
+            request = request.header("authorization", bearer);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.unwrap_or_default())).expect("request");
+        send(&self.replica.router, request).await
+    }
+}
+
+pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.expect("body").to_bytes();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("json") };
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+}
+
+pub fn actor() -> Actor {
+    Actor { subject: Subject::System("test"), source: "test".into(), request_id: "r".into() }
+}

@@ -1,0 +1,8 @@
+//! netmaster in process: REST requests against the router, over memory and SQLite.
+
+mod bench;
+mod nodes;
+mod nouns;
+mod problems;
+mod process;
+mod races;

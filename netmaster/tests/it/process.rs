@@ -1,0 +1,136 @@
+//! The whole of `run`: files, TLS, restart, end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netmaster::{Config, StoreConfig, run};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+fn config(dir: &Path) -> Config {
+    Config {
+        data_dir: dir.to_owned(),
+        store: StoreConfig::Sqlite,
+        listen: ([127, 0, 0, 1], 0).into(),
+        node_listen: ([127, 0, 0, 1], 0).into(),
+        names: vec!["m.example".into()],
+        cooling: Duration::from_secs(60),
+    }
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    address: String,
+}
+
+async fn start(dir: &Path) -> Running {
+    let _ = std::fs::remove_file(dir.join("addresses.json"));
+    let (stop, stopped) = oneshot::channel();
+    let config = config(dir);
+    let task = tokio::spawn(async move { run(config, async { drop(stopped.await) }).await });
+    let file = dir.join("addresses.json");
+    let address = test_support::wait_for("netmaster to serve", Duration::from_secs(20), || async {
+        assert!(!task.is_finished(), "netmaster ended at start");
+        let text = std::fs::read_to_string(&file).map_err(|e| e.to_string())?;
+        let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+        let api = json["api"].as_str().ok_or("no api")?;
+        Ok::<_, String>(api.trim_start_matches("https://").to_owned())
+    })
+    .await
+    .expect("serves");
+    Running { stop, task, address }
+}
+
+impl Running {
+    async fn end(self) {
+        self.stop.send(()).expect("runs");
+        self.task.await.expect("no panic").expect("clean end");
+    }
+}
+
+/// One HTTPS request with the CA pinned, in plain HTTP/1.1.
+async fn get(
+    dir: &Path,
+    address: &str,
+    name: &str,
+    path: &str,
+    token: &str,
+) -> Result<String, std::io::Error> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(dir.join("ca.crt")).expect("ca.crt");
+    roots.add(ca).expect("a CA");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("tls");
+    let tls = tls.with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from(name.to_owned()).expect("name");
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: m\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_start_restart_and_end() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    let running = start(&dir).await;
+    let mode = |name: &str| std::fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        [mode(""), mode("admin.token"), mode("netmaster.db"), mode("ca.crt")],
+        [0o700, 0o600, 0o600, 0o644]
+    );
+    let token = std::fs::read_to_string(dir.join("admin.token")).unwrap().trim().to_owned();
+
+    for name in ["127.0.0.1", "localhost", "m.example"] {
+        let answer = get(&dir, &running.address, name, "/api/v1/tenants/default", &token).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+    }
+    assert!(
+        get(&dir, &running.address, "other.example", "/healthz", &token).await.is_err(),
+        "certificate is checked"
+    );
+    let answer = get(&dir, &running.address, "localhost", "/api/v1/tenants", "bootstrap.x").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("www-authenticate: Bearer"), "{answer}");
+    running.end().await;
+
+    // The second start keeps CA and credential.
+    let ca = std::fs::read(dir.join("ca.crt")).unwrap();
+    let running = start(&dir).await;
+    assert_eq!(std::fs::read(dir.join("ca.crt")).unwrap(), ca);
+    let answer = get(&dir, &running.address, "localhost", "/api/v1/status", &token).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_client_delays_nobody() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    let running = start(&dir).await;
+    let silent: Vec<TcpStream> =
+        futures_util::future::join_all((0..20).map(|_| TcpStream::connect(&running.address)))
+            .await
+            .into_iter()
+            .map(|c| c.expect("connects"))
+            .collect();
+    let answer = tokio::time::timeout(
+        Duration::from_secs(5),
+        get(&dir, &running.address, "localhost", "/healthz", "x"),
+    );
+    assert!(answer.await.expect("in time").unwrap().starts_with("HTTP/1.1 200"));
+    drop(silent);
+    running.end().await;
+}

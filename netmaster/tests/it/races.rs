@@ -1,0 +1,92 @@
+//! Writers at the same time: in one replica, and in two over one store.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use http::Request;
+use serde_json::json;
+
+use crate::bench::{Answer, Bench, KINDS, replica, send};
+
+async fn post(router: &axum::Router, token: &str, path: &str, body: serde_json::Value) -> Answer {
+    let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+    send(router, request.body(body.to_string().into()).expect("request")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_overlapping_networks_exactly_one_is_made() {
+    for kind in KINDS {
+        let bench = Bench::furnished(kind).await;
+        let other = replica(&bench.store).await;
+        for round in 0..10 {
+            let body = |name: &str, last: u8| json!({"name": format!("{name}{round}"), "ipv4": {"subnet": format!("10.{}.{last}.0/{}", 20 + round, if last == 0 { 16 } else { 24 })}});
+            let path = "/api/v1/tenants/blue/networks";
+            let (a, b, c) = tokio::join!(
+                post(&bench.replica.router, &bench.token, path, body("a", 0)),
+                post(&other.router, &bench.token, path, body("b", 1)),
+                post(&bench.replica.router, &bench.token, path, body("c", 0)),
+            );
+            let mut statuses = [a.status, b.status, c.status];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [201, 422, 422], "{kind:?} {a:?} {b:?} {c:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_endpoints_on_two_replicas_get_different_addresses() {
+    for kind in KINDS {
+        let bench = Bench::furnished(kind).await;
+        let other = Arc::new(replica(&bench.store).await);
+        let calls = (0..24).map(|i| {
+            let router = if i % 2 == 0 { &bench.replica.router } else { &other.router };
+            let body = json!({"name": format!("e{i}"), "network": "web", "node": "n1"});
+            post(router, &bench.token, "/api/v1/tenants/green/endpoints", body)
+        });
+        let answers = join_all(calls).await;
+        let made: BTreeSet<String> =
+            answers.iter().map(|a| a.body["status"]["addresses"][0].to_string()).collect();
+        assert!(answers.iter().all(|a| a.status == 201), "{answers:?}");
+        assert_eq!(made.len(), 24, "{made:?}");
+        assert!(made.contains("\"10.1.1.1\"") && made.contains("\"10.1.1.24\""), "dense: {made:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_one_replica_wrote_the_other_builds_on() {
+    let bench = Bench::new(KINDS[1]).await;
+    let other = replica(&bench.store).await;
+    for i in 0..10 {
+        let tenant = format!("t{i}");
+        let made =
+            post(&bench.replica.router, &bench.token, "/api/v1/tenants", json!({"name": tenant})).await;
+        assert_eq!(made.status, 201);
+        let path = format!("/api/v1/tenants/{tenant}/networks");
+        let built =
+            post(&other.router, &bench.token, &path, json!({"name": "n", "ipv4": {"subnet": "10.0.0.0/24"}}))
+                .await;
+        assert_eq!(built.status, 201, "{built:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_network_is_either_deleted_or_used() {
+    for kind in KINDS {
+        let bench = Bench::furnished(kind).await;
+        let other = replica(&bench.store).await;
+        for i in 0..8 {
+            let network =
+                json!({"name": format!("n{i}"), "ipv4": {"subnet": format!("10.{}.0.0/24", 30 + i)}});
+            assert_eq!(bench.post("/api/v1/tenants/blue/networks", network).await.status, 201);
+            let item = format!("/api/v1/tenants/blue/networks/n{i}");
+            let group = json!({"name": format!("g{i}"), "network": format!("n{i}")});
+            let (deleted, used) = tokio::join!(
+                bench.delete(&item),
+                post(&other.router, &bench.token, "/api/v1/tenants/blue/groups", group)
+            );
+            let exclusive = matches!((deleted.status, used.status), (204, 422) | (409, 201));
+            assert!(exclusive, "{kind:?} {deleted:?} {used:?}");
+        }
+    }
+}
