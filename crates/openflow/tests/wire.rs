@@ -261,3 +261,15 @@ proptest! {
         }
     }
 }
+
+/// Found by [`changed_frames_decode_soundly`]: clause 255 of 248 overflowed where it was counted from one.
+#[test]
+fn conjunction_with_an_impossible_clause_stays_unknown() {
+    let flow: Flow = "table=1,priority=100 actions=conjunction(7,1/2)".parse().unwrap();
+    let mut frame = Vec::new();
+    encode(Version::V1_5, 3, &Message::FlowMod(Box::new(FlowMod::add(flow))), &mut frame).unwrap();
+    let at = frame.windows(4).position(|w| w == [0, 34, 0, 2]).expect("the conjunction's subtype, clause, count");
+    frame[at + 2] = 255;
+    frame[at + 3] = 248;
+    decodes_soundly(&frame).unwrap();
+}

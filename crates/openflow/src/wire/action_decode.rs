@@ -114,11 +114,9 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
         nxast::STACK_POP => read_stack(r)?.map(Action::Pop),
         nxast::CONJUNCTION if short => {
             let (clause, n_clauses, id) = (r.u8()?, r.u8()?, r.u32()?);
-            (clause < n_clauses && (2..=64).contains(&n_clauses)).then_some(Action::Conjunction {
-                id,
-                clause: clause + 1,
-                n_clauses,
-            })
+            let valid = clause < n_clauses && (2..=64).contains(&n_clauses);
+            // Lazily: the sum of an invalid clause may not fit.
+            valid.then(|| Action::Conjunction { id, clause: clause + 1, n_clauses })
         }
         nxast::CONTROLLER if short => {
             let (max_len, controller_id, reason) = (r.u16()?, r.u16()?, PacketInReason::from_u8(r.u8()?));
