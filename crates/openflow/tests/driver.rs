@@ -4,8 +4,6 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use openflow::driver::{Backoff, BundleError, Config, Connection, Event, Events, reconnect};
@@ -22,41 +20,15 @@ const SOON: Duration = Duration::from_secs(10);
 struct Switch {
     ovs: Ovs,
     bridge: String,
-    _netns: Netns,
-}
-
-/// A network namespace. The userspace datapath makes devices of fixed name (`ovs-netdev`): two switches in one
-/// namespace get into each other's way.
-struct Netns(String);
-
-impl Netns {
-    fn add() -> Netns {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("of-{:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let netns = Netns(name);
-        assert!(netns.ip("add"), "ip netns add needs root");
-        netns
-    }
-
-    fn ip(&self, verb: &str) -> bool {
-        Command::new("ip").args(["netns", verb, &self.0]).status().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        self.ip("del");
-    }
 }
 
 fn switch() -> Switch {
-    let netns = Netns::add();
     let bridge = "br0".to_owned();
-    let ovs = Ovs::start_in(Some(&netns.0)).expect("open vswitch");
+    let ovs = Ovs::start().expect("open vswitch");
     let set = ["--", "set", "bridge", &bridge, "datapath_type=netdev", "fail_mode=secure"];
     let protocols = "protocols=OpenFlow13,OpenFlow14,OpenFlow15";
     ovs.vsctl(&[&["add-br", &bridge], set.as_slice(), &[protocols]].concat()).expect("bridge");
-    Switch { ovs, bridge, _netns: netns }
+    Switch { ovs, bridge }
 }
 
 impl Switch {

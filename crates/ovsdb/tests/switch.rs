@@ -5,8 +5,6 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ovsdb::driver::ApplyError;
@@ -23,27 +21,14 @@ use test_support::Ovs;
 struct Lab {
     client: Client,
     ovs: Ovs,
-    netns: Netns,
 }
-
-struct Netns(String);
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Lab {
     async fn start() -> Self {
-        let netns = Netns(format!("svdb{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-        run("ip", &["netns", "add", &netns.0]);
-        let ovs = Ovs::start_in(Some(&netns.0)).unwrap();
+        let ovs = Ovs::start().unwrap();
         let client = Client::start(Config::new(Endpoint::unix(ovs.db_sock()), DATABASE, monitor_spec()));
         client.wait_synced(soon()).await.unwrap();
-        Self { client, ovs, netns }
+        Self { client, ovs }
     }
 
     async fn with_bridge() -> Self {
@@ -58,7 +43,7 @@ impl Lab {
             "ip",
             &[
                 "-n",
-                &self.netns.0,
+                self.ovs.netns(),
                 "link",
                 "add",
                 device,

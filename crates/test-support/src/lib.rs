@@ -8,11 +8,13 @@
 
 mod daemon;
 mod etcd;
+mod netns;
 mod ovs;
 mod wait;
 
 pub use daemon::{Daemon, DaemonError};
 pub use etcd::Etcd;
+pub use netns::Netns;
 pub use ovs::Ovs;
 pub use tempfile::TempDir;
 pub use wait::{TimedOut, wait_for, wait_for_blocking};

@@ -6,34 +6,40 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Daemon, DaemonError, wait_for_blocking};
+use crate::{Daemon, DaemonError, Netns, wait_for_blocking};
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 
 /// ovsdb-server and ovs-vswitchd in a run directory of their own: `db.sock`, `vswitchd.ctl`, `<bridge>.mgmt`.
 #[derive(Debug)]
 pub struct Ovs {
-    // The order of the fields is the order they are dropped in: switch, database, directory.
+    // The order of the fields is the order they are dropped in: switch, database, directory, namespace.
     vswitchd: Daemon,
     ovsdb: Daemon,
     dir: TempDir,
-    netns: Option<String>,
+    netns: String,
+    /// Set when the namespace is ours to remove.
+    own: Option<Netns>,
 }
 
 impl Ovs {
-    /// Starts both in the caller's network namespace.
+    /// Starts both in a network namespace of their own: the userspace datapath makes devices of fixed name
+    /// (`ovs-netdev`), so that two switches in one namespace get into each other's way.
     ///
     /// # Errors
     /// When Open vSwitch is not installed or does not come up; the text holds the end of the log.
     pub fn start() -> Result<Self, DaemonError> {
-        Self::start_in(None)
+        let own = Netns::new("svovs")?;
+        let mut ovs = Self::start_in(own.name())?;
+        ovs.own = Some(own);
+        Ok(ovs)
     }
 
     /// Starts both in a named network namespace (`ip netns`).
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_in(netns: Option<&str>) -> Result<Self, DaemonError> {
+    pub fn start_in(netns: &str) -> Result<Self, DaemonError> {
         let io = |e: std::io::Error| DaemonError(format!("open vswitch: {e}"));
         let dir = tempfile::tempdir().map_err(io)?;
         let run = dir.path();
@@ -51,12 +57,17 @@ impl Ovs {
         }
         let ovsdb = start_ovsdb(run, netns)?;
         let vswitchd = start_vswitchd(run, netns)?;
-        Ok(Self { vswitchd, ovsdb, dir, netns: netns.map(str::to_owned) })
+        Ok(Self { vswitchd, ovsdb, dir, netns: netns.to_owned(), own: None })
     }
 
     /// The run directory.
     pub fn run_dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The network namespace both run in.
+    pub fn netns(&self) -> &str {
+        &self.netns
     }
 
     /// The database socket.
@@ -70,7 +81,7 @@ impl Ovs {
     /// When the new one does not come up.
     pub fn restart_vswitchd(&mut self) -> Result<(), DaemonError> {
         self.vswitchd.kill();
-        self.vswitchd = start_vswitchd(self.dir.path(), self.netns.as_deref())?;
+        self.vswitchd = start_vswitchd(self.dir.path(), &self.netns)?;
         Ok(())
     }
 
@@ -80,7 +91,7 @@ impl Ovs {
     /// When the new one does not come up.
     pub fn restart_ovsdb(&mut self) -> Result<(), DaemonError> {
         self.ovsdb.kill();
-        self.ovsdb = start_ovsdb(self.dir.path(), self.netns.as_deref())?;
+        self.ovsdb = start_ovsdb(self.dir.path(), &self.netns)?;
         Ok(())
     }
 
@@ -124,20 +135,13 @@ impl Ovs {
     }
 }
 
-fn in_netns(netns: Option<&str>, program: &str, run: &Path) -> Command {
-    let mut command = match netns {
-        None => Command::new(program),
-        Some(name) => {
-            let mut c = Command::new("nsenter");
-            c.arg(format!("--net=/run/netns/{name}")).arg(program);
-            c
-        }
-    };
-    command.env("OVS_RUNDIR", run);
+fn in_netns(netns: &str, program: &str, run: &Path) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{netns}")).arg(program).env("OVS_RUNDIR", run);
     command
 }
 
-fn start_ovsdb(run: &Path, netns: Option<&str>) -> Result<Daemon, DaemonError> {
+fn start_ovsdb(run: &Path, netns: &str) -> Result<Daemon, DaemonError> {
     let mut command = in_netns(netns, "ovsdb-server", run);
     command.arg(run.join("conf.db")).arg(format!("--remote=punix:{}", run.join("db.sock").display()));
     command
@@ -150,55 +154,49 @@ fn start_ovsdb(run: &Path, netns: Option<&str>) -> Result<Daemon, DaemonError> {
     Ok(daemon)
 }
 
-fn start_vswitchd(run: &Path, netns: Option<&str>) -> Result<Daemon, DaemonError> {
+fn start_vswitchd(run: &Path, netns: &str) -> Result<Daemon, DaemonError> {
     let mut command = in_netns(netns, "ovs-vswitchd", run);
     command.arg(format!("unix:{}", run.join("db.sock").display()));
     command.arg(format!("--unixctl={}", run.join("vswitchd.ctl").display()));
     command.args(["-vconsole:warn", "--disable-system", "--no-chdir"]);
     let mut daemon = Daemon::start("ovs-vswitchd", &command, &run.join("vswitchd.log"))?;
-    let ctl = run.join("vswitchd.ctl").display().to_string();
-    wait_up(&mut daemon, "ovs-vswitchd", "ovs-appctl", &["-T", "1", "-t", &ctl, "version"])?;
+    let (db, ctl) = (format!("--db=unix:{}", run.join("db.sock").display()), run.join("vswitchd.ctl"));
+    let bridges = output("ovs-vsctl", &["--no-wait", "--timeout=5", &db, "list-br"]).map_err(DaemonError)?;
+    // It answers on its control socket before it has made its bridges.
+    wait_for_blocking("ovs-vswitchd to have its bridges", Duration::from_secs(20), || {
+        daemon.running().map_err(|e| e.to_string())?;
+        let made = output("ovs-appctl", &["-T", "1", "-t", &ctl.display().to_string(), "ofproto/list"])?;
+        let missing = bridges.lines().find(|b| !made.lines().any(|m| m == *b));
+        missing.map_or(Ok(()), |b| Err(format!("no {b} yet")))
+    })
+    .map_err(|e| DaemonError(e.to_string()))?;
     Ok(daemon)
+}
+
+/// Standard output of a program that succeeds; otherwise what it wrote to standard error.
+fn output(program: &str, args: &[&str]) -> Result<String, String> {
+    let out = Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
+    if out.status.success() {
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    } else {
+        Err(format!("{program}: {}", String::from_utf8_lossy(&out.stderr).trim()))
+    }
 }
 
 /// Up = the probing command succeeds.
 fn wait_up(daemon: &mut Daemon, what: &str, program: &str, args: &[&str]) -> Result<(), DaemonError> {
     wait_for_blocking(&format!("{what} to answer"), Duration::from_secs(20), || {
         daemon.running().map_err(|e| e.to_string())?;
-        let out = Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
-        if out.status.success() {
-            Ok(())
-        } else {
-            Err(String::from_utf8_lossy(&out.stderr).trim().to_owned())
-        }
+        output(program, args).map(drop)
     })
     .map_err(|e| DaemonError(e.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
-    struct Netns(String);
-
-    impl Netns {
-        fn new() -> Self {
-            let name = format!("svts-{}", std::process::id());
-            assert!(Command::new("ip").args(["netns", "add", &name]).status().unwrap().success());
-            Self(name)
-        }
-    }
-
-    impl Drop for Netns {
-        fn drop(&mut self) {
-            let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-        }
-    }
-
     #[test]
     fn killed_switch_comes_back_with_its_bridges_and_without_flows() {
-        let netns = Netns::new();
-        let mut ovs = super::Ovs::start_in(Some(&netns.0)).unwrap();
+        let mut ovs = super::Ovs::start().unwrap();
         let bridge =
             ["add-br", "br1", "--", "set", "bridge", "br1", "datapath_type=netdev", "fail-mode=secure"];
         ovs.vsctl(&bridge).unwrap();

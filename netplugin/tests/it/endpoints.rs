@@ -18,7 +18,7 @@ struct Node {
 impl Node {
     fn new() -> Self {
         let namespace = Namespace::new();
-        let ovs = Ovs::start_in(Some(namespace.name())).unwrap();
+        let ovs = Ovs::start_in(namespace.name()).unwrap();
         Self { namespace, ovs, state: tempfile::tempdir().unwrap() }
     }
 

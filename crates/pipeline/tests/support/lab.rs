@@ -9,33 +9,8 @@ use test_support::Ovs;
 use super::case::Case;
 use super::packets::Probe;
 
-/// A network namespace of our own: internal ports are devices, and the tunnel needs an underlay address.
-struct Netns(String);
-
-impl Netns {
-    fn new() -> Self {
-        let name = format!("svpl-{}", std::process::id());
-        ip(&["netns", "add", &name]);
-        ip(&["-n", &name, "link", "set", "lo", "up"]);
-        Self(name)
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-fn ip(args: &[&str]) {
-    let out = Command::new("ip").args(args).output().unwrap();
-    assert!(out.status.success(), "ip {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr));
-}
-
 pub struct Lab {
-    // Dropped first: the switch, then its namespace.
     ovs: Ovs,
-    _netns: Netns,
 }
 
 /// What became of a packet.
@@ -61,8 +36,7 @@ pub fn port_name(index: usize, number: impl std::fmt::Display) -> String {
 impl Lab {
     /// Brings up a bridge per case with its flows loaded.
     pub fn new(cases: &[Case]) -> Self {
-        let netns = Netns::new();
-        let ovs = Ovs::start_in(Some(&netns.0)).unwrap();
+        let ovs = Ovs::start().unwrap();
         let underlay = "--may-exist add-br under -- set bridge under datapath_type=netdev \
                         -- add-port under wire -- set interface wire type=internal";
         let mut args: Vec<String> = underlay.split_whitespace().map(str::to_owned).collect();
@@ -91,10 +65,10 @@ impl Lab {
             }
         }
         ovs.vsctl(&args.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-        ip(&["-n", &netns.0, "link", "set", "under", "up"]);
+        let lab = Self { ovs };
+        lab.ip(&["link", "set", "under", "up"]);
         // Where frames of the underlay go: without it a tunnelled packet has no datapath action to be seen by.
-        ip(&["-n", &netns.0, "link", "set", "wire", "up"]);
-        let lab = Self { ovs, _netns: netns };
+        lab.ip(&["link", "set", "wire", "up"]);
         lab.underlay("192.0.2.1/24", &["192.0.2.2"]);
         lab.underlay("2001:db8::1/64", &["2001:db8::2"]);
         for (i, case) in cases.iter().enumerate() {
@@ -107,7 +81,7 @@ impl Lab {
 
     fn underlay(&self, own: &str, peers: &[&str]) {
         let nodad: &[&str] = if own.contains(':') { &["nodad"] } else { &[] };
-        ip(&[&["-n", &self._netns.0, "addr", "add", own, "dev", "under"], nodad].concat());
+        self.ip(&[&["addr", "add", own, "dev", "under"], nodad].concat());
         for (n, peer) in peers.iter().enumerate() {
             self.ovs
                 .appctl(&["tnl/arp/set", "under", peer, &format!("02:00:00:00:00:{:02x}", n + 2)])
@@ -115,6 +89,11 @@ impl Lab {
         }
         let net = own.replace("1/", "0/").replace("::0/", "::/");
         self.ovs.appctl(&["ovs/route/add", &net, "under"]).unwrap();
+    }
+
+    fn ip(&self, args: &[&str]) {
+        let out = Command::new("ip").args(["-n", self.ovs.netns()]).args(args).output().unwrap();
+        assert!(out.status.success(), "ip {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr));
     }
 
     fn load(&self, bridge: &str, file: &str) {
