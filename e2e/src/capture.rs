@@ -44,7 +44,20 @@ impl Capture {
         let what = format!("{interface} of {netns}");
         let log = lab.dir().join(format!("capture-{netns}-{interface}.log"));
         let mut command = run::in_netns(netns, "tcpdump");
-        command.args(["-n", "-U", "--immediate-mode", "-s0", "-B", "8192", "-w", "-", "-i", interface]);
+        // The buffer has a slot of the snapshot length for every frame: no frame of a lab is longer than 2 KiB.
+        command.args([
+            "-n",
+            "-U",
+            "--immediate-mode",
+            "-s",
+            "2048",
+            "-B",
+            "16384",
+            "-w",
+            "-",
+            "-i",
+            interface,
+        ]);
         command.args(["-Q", if way == Way::In { "in" } else { "inout" }]);
         let mut child = start(command, lab, &log).with_context(|| format!("capture on {what}"))?;
         let mut out = child.stdout.take().context("tcpdump's output")?;

@@ -73,6 +73,9 @@ impl Master {
             .arg(format!("--initial-advertise-peer-urls={peer}"));
         command.arg(format!("--initial-cluster=m1={peer}")).env(ENV, self.mark.as_str());
         self.etcd = Some(Daemon::start("etcd", &command, &self.dir.join("etcd.log"))?);
+        let mut get = in_netns(&self.mark.netns(MANAGEMENT), "etcdctl");
+        get.env("ETCDCTL_API", "3").args(["--endpoints", ETCD, "--command-timeout=1s", "get", "x"]);
+        wait_for_blocking("etcd to answer", Duration::from_secs(20), || output(&mut get)).map(drop)?;
         Ok(())
     }
 
@@ -107,10 +110,11 @@ impl Master {
     pub fn wait_until_serving(&mut self) -> Result<()> {
         let mut command = self.netctl(&["version"]);
         let netmaster = self.netmaster.as_mut().context("netmaster was not started")?;
-        wait_for_blocking("netmaster to serve", Duration::from_secs(30), || {
-            netmaster.running().map_err(anyhow::Error::from)?;
-            output(&mut command)
-        })?;
+        wait_for_blocking("netmaster to serve", Duration::from_secs(30), || match netmaster.running() {
+            Ok(()) => output(&mut command).map(|_| Ok(())),
+            // It will not come back: no need to wait.
+            Err(ended) => Ok(Err(ended)),
+        })??;
         Ok(())
     }
 

@@ -192,10 +192,13 @@ impl Node {
         let socket = self.cni_socket();
         let netplugin = self.netplugin.as_mut().context("netplugin was not started")?;
         let ready = wait_for_blocking("netplugin's CNI socket", Duration::from_secs(30), || {
-            netplugin.running().map_err(|e| e.to_string())?;
-            std::os::unix::net::UnixStream::connect(&socket).map_err(|e| e.to_string())
+            match netplugin.running() {
+                Ok(()) => std::os::unix::net::UnixStream::connect(&socket).map(|_| Ok(())),
+                // It will not come back: no need to wait.
+                Err(ended) => Ok(Err(ended)),
+            }
         });
-        ready.map(drop).with_context(|| self.name.clone())
+        ready.with_context(|| self.name.clone())?.with_context(|| self.name.clone())
     }
 
     /// `kill -9` of netplugin.
