@@ -74,7 +74,8 @@ async fn agent_that_comes_back_with_its_hashes_is_sent_nothing() {
 async fn slow_agent_gets_the_latest_state_and_no_queue() {
     let world = World::start().await;
     let mut a = world.join("node-a", 1).await;
-    world.plug("blue", 2, "node-a");
+    let plugged = world.plug("blue", 2, "node-a");
+    world.feed.snapshots().wait_for(|s| s.revision() == plugged).await.unwrap();
     let (to, mut from) = a.session().await;
     let first = next_update(&mut from).await;
     for n in 3..40 {
