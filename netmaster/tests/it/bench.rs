@@ -29,6 +29,7 @@ pub struct Bench {
     pub replica: Replica,
     pub token: String,
     pub dir: TempDir,
+    etcd: Option<test_support::Etcd>,
 }
 
 /// An answer.
@@ -44,9 +45,13 @@ pub struct Answer {
 pub enum Kind {
     Memory,
     Sqlite,
+    Etcd,
 }
 
+/// Those without a server of their own, for what does not depend on the store.
 pub const KINDS: [Kind; 2] = [Kind::Memory, Kind::Sqlite];
+/// All, for what the store decides.
+pub const STORES: [Kind; 3] = [Kind::Memory, Kind::Sqlite, Kind::Etcd];
 
 pub fn clock() -> Clock {
     Clock::new(|| "2026-05-04T03:02:01Z".parse().expect("time"))
@@ -70,10 +75,17 @@ pub async fn replica(store: &Arc<dyn Store>) -> Replica {
     Replica { app, router: router(api) }
 }
 
+async fn connect(url: &str) -> Arc<dyn Store> {
+    let prefix = types::Name::new("it").expect("name");
+    store::etcd(store::EtcdConfig::new([url], prefix)).await.expect("etcd store")
+}
+
 impl Bench {
     pub async fn new(kind: Kind) -> Self {
         let dir = tempfile::tempdir().expect("dir");
+        let etcd = matches!(kind, Kind::Etcd).then(|| test_support::Etcd::start().expect("etcd"));
         let store = match kind {
+            Kind::Etcd => connect(etcd.as_ref().map(|e| e.url()).unwrap_or_default()).await,
             Kind::Memory => store::memory().expect("store"),
             Kind::Sqlite => store::sqlite(&dir.path().join("netmaster.db")).await.expect("store"),
         };
@@ -81,7 +93,15 @@ impl Bench {
         assert!(first_start(store.as_ref(), &file, &clock()).await.expect("first start"));
         let token = std::fs::read_to_string(file).expect("token").trim().to_owned();
         let replica = replica(&store).await;
-        Self { store, replica, token, dir }
+        Self { store, replica, token, dir, etcd }
+    }
+
+    /// Another replica: over etcd, with a connection of its own.
+    pub async fn another(&self) -> Replica {
+        match &self.etcd {
+            Some(etcd) => replica(&connect(etcd.url()).await).await,
+            None => replica(&self.store).await,
+        }
     }
 
     /// Tenants blue and green, networks, a group with a policy, a node, an endpoint.

@@ -238,3 +238,19 @@ async fn every_declared_route_is_served() {
         assert!(!unserved, "{} {path}: {answer:?}", route.method.as_str());
     }
 }
+
+#[tokio::test]
+async fn a_policy_of_two_thousand_rules_is_written_and_changed() {
+    for kind in KINDS {
+        let bench = Bench::furnished(kind).await;
+        let rules = |action: &str| -> Vec<Value> {
+            let rule = |i| json!({"name": format!("rule-{i}"), "direction": "ingress", "priority": i % 100 + 1, "peer": {"cidr": "10.20.0.0/16"}, "protocol": "tcp", "port": format!("{}", i + 1), "action": action});
+            (0..2000).map(rule).collect()
+        };
+        for action in ["allow", "deny"] {
+            let answer =
+                bench.put("/api/v1/tenants/blue/policies/big", json!({"rules": rules(action)})).await;
+            assert!([200, 201].contains(&answer.status), "{}", answer.body["detail"]);
+        }
+    }
+}

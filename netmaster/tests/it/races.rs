@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http::Request;
 use serde_json::json;
 
-use crate::bench::{Answer, Bench, KINDS, replica, send};
+use crate::bench::{Answer, Bench, STORES, send};
 
 async fn post(router: &axum::Router, token: &str, path: &str, body: serde_json::Value) -> Answer {
     let request = Request::post(path).header("authorization", format!("Bearer {token}"));
@@ -16,9 +16,9 @@ async fn post(router: &axum::Router, token: &str, path: &str, body: serde_json::
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_overlapping_networks_exactly_one_is_made() {
-    for kind in KINDS {
+    for kind in STORES {
         let bench = Bench::furnished(kind).await;
-        let other = replica(&bench.store).await;
+        let other = bench.another().await;
         for round in 0..10 {
             let body = |name: &str, last: u8| json!({"name": format!("{name}{round}"), "ipv4": {"subnet": format!("10.{}.{last}.0/{}", 20 + round, if last == 0 { 16 } else { 24 })}});
             let path = "/api/v1/tenants/blue/networks";
@@ -36,9 +36,9 @@ async fn of_two_overlapping_networks_exactly_one_is_made() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_endpoints_on_two_replicas_get_different_addresses() {
-    for kind in KINDS {
+    for kind in STORES {
         let bench = Bench::furnished(kind).await;
-        let other = Arc::new(replica(&bench.store).await);
+        let other = Arc::new(bench.another().await);
         let calls = (0..24).map(|i| {
             let router = if i % 2 == 0 { &bench.replica.router } else { &other.router };
             let body = json!({"name": format!("e{i}"), "network": "web", "node": "n1"});
@@ -55,26 +55,32 @@ async fn concurrent_endpoints_on_two_replicas_get_different_addresses() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_one_replica_wrote_the_other_builds_on() {
-    let bench = Bench::new(KINDS[1]).await;
-    let other = replica(&bench.store).await;
-    for i in 0..10 {
-        let tenant = format!("t{i}");
-        let made =
-            post(&bench.replica.router, &bench.token, "/api/v1/tenants", json!({"name": tenant})).await;
-        assert_eq!(made.status, 201);
-        let path = format!("/api/v1/tenants/{tenant}/networks");
-        let built =
-            post(&other.router, &bench.token, &path, json!({"name": "n", "ipv4": {"subnet": "10.0.0.0/24"}}))
-                .await;
-        assert_eq!(built.status, 201, "{built:?}");
+    for kind in STORES {
+        let bench = Bench::new(kind).await;
+        let other = bench.another().await;
+        for i in 0..10 {
+            let tenant = format!("t{i}");
+            let made =
+                post(&bench.replica.router, &bench.token, "/api/v1/tenants", json!({"name": tenant})).await;
+            assert_eq!(made.status, 201);
+            let path = format!("/api/v1/tenants/{tenant}/networks");
+            let built = post(
+                &other.router,
+                &bench.token,
+                &path,
+                json!({"name": "n", "ipv4": {"subnet": "10.0.0.0/24"}}),
+            )
+            .await;
+            assert_eq!(built.status, 201, "{built:?}");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_network_is_either_deleted_or_used() {
-    for kind in KINDS {
+    for kind in STORES {
         let bench = Bench::furnished(kind).await;
-        let other = replica(&bench.store).await;
+        let other = bench.another().await;
         for i in 0..8 {
             let network =
                 json!({"name": format!("n{i}"), "ipv4": {"subnet": format!("10.{}.0.0/24", 30 + i)}});
