@@ -136,7 +136,13 @@ pub fn ask_once(lab: &Lab, from: &str, question: Question) -> Result<Answer> {
     answers.into_iter().next().context("an answer")
 }
 
-fn ask_with(lab: &Lab, from: &str, questions: &[Question], options: &[&str]) -> Result<Vec<Answer>> {
+/// Asks from one endpoint, with options of the probe's `ask`.
+pub(crate) fn ask_with(
+    lab: &Lab,
+    from: &str,
+    questions: &[Question],
+    options: &[&str],
+) -> Result<Vec<Answer>> {
     let endpoint = lab.endpoint(from)?;
     let mut command = endpoint.command(&lab.binaries().path("selvage-probe"));
     command.args(["ask", "--tenant", &endpoint.wanted.tenant]).args(options);

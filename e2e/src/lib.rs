@@ -17,4 +17,4 @@ pub mod lab;
 pub mod probe;
 pub mod suite;
 pub mod suites;
-pub mod traffic;
+pub mod wires;

@@ -2,43 +2,23 @@
 
 use anyhow::Result;
 
-use crate::capture::{Capture, Captured, Way};
-use crate::lab::{Lab, fabric, run};
+use crate::lab::{Lab, run};
 use crate::probe::{Answer, Kind, Question};
-use crate::suite::{Context, claim, claim_none};
+use crate::suite::{Context, claim_none};
+use crate::wires::Wires;
 use crate::{demo, grid};
 
-const TENANTS: [&str; 2] = ["blue", "green"];
-
-struct Captures {
-    /// By the tenant of the endpoint.
-    endpoints: Vec<(String, Capture)>,
-    underlay: Vec<Capture>,
-    host: Vec<Capture>,
-}
-
 pub(super) fn run_grid(context: &mut Context) -> Result<()> {
-    let captures = start(&context.lab)?;
-    let cells = grid::measure(&context.lab, &context.intent, &demo::KINDS)?;
-    let wrong: Vec<_> = cells.iter().filter(|c| !c.holds()).collect();
-    claim_none("grid-as-intended", &wrong)?;
-    let asked = ask_hosts(&context.lab)?;
-    claim_none("host-never-answers", &asked)?;
-    judge(context, captures)
+    let wires = Wires::tap(&context.lab)?;
+    claim_grid(context)?;
+    claim_none("host-never-answers", &ask_hosts(&context.lab)?)?;
+    wires.untap()?.claim_apart(&context.lab)
 }
 
-fn start(lab: &Lab) -> Result<Captures> {
-    let endpoint = |e: &crate::lab::Endpoint| {
-        Ok((e.wanted.tenant.clone(), Capture::start(lab, &e.netns, "eth0", Way::In)?))
-    };
-    let endpoints = lab.endpoints.values().map(endpoint).collect::<Result<_>>()?;
-    let fabric = lab.mark().netns(fabric::FABRIC);
-    let underlay = lab.nodes.iter().map(|n| Capture::start(lab, &fabric, &n.name, Way::Both));
-    let host = lab
-        .nodes
-        .iter()
-        .flat_map(|n| ["lo", "mgmt0"].map(|interface| Capture::start(lab, &n.netns(), interface, Way::Both)));
-    Ok(Captures { endpoints, underlay: underlay.collect::<Result<_>>()?, host: host.collect::<Result<_>>()? })
+/// Claims that everyone gets the answers that intent says.
+fn claim_grid(context: &Context) -> Result<()> {
+    let cells = grid::measure(&context.lab, &context.intent, &demo::KINDS)?;
+    claim_none("grid-as-intended", &cells.iter().filter(|c| !c.holds()).collect::<Vec<_>>())
 }
 
 /// Endpoints ask their node's own addresses, through the gateway and then as if the node were a neighbour: a host
@@ -62,48 +42,4 @@ fn ask_hosts(lab: &Lab) -> Result<Vec<String>> {
         }
     }
     Ok(answered)
-}
-
-fn judge(context: &Context, captures: Captures) -> Result<()> {
-    let mut foreign = Vec::new();
-    let mut own = 0;
-    for (tenant, capture) in captures.endpoints {
-        let captured = capture.stop()?;
-        own += captured.of(&tenant);
-        foreign.extend(TENANTS.iter().filter(|t| **t != tenant).filter_map(|t| found(&captured, t)));
-    }
-    claim_none("no-foreign-payload-at-endpoints", &foreign)?;
-    claim("captures-see-own-payload", if own > 0 { Ok(()) } else { Err("none at all".into()) })?;
-    let mut astray = Vec::new();
-    let mut tunnelled = 0;
-    for capture in captures.underlay {
-        let captured = capture.stop()?;
-        for tenant in TENANTS {
-            let outside = captured.outside_vnis(tenant, &vnis(&context.lab, tenant)?);
-            tunnelled += captured.of(tenant) - outside;
-            if outside > 0 {
-                astray
-                    .push(format!("{outside} frames of {tenant} outside its networks on {}", captured.what));
-            }
-        }
-    }
-    claim_none("underlay-carries-tenants-in-their-own-networks", &astray)?;
-    claim("underlay-carries-tenants", if tunnelled > 0 { Ok(()) } else { Err("not one frame".into()) })?;
-    let mut leaked = Vec::new();
-    for capture in captures.host {
-        let captured = capture.stop()?;
-        leaked.extend(TENANTS.iter().filter_map(|t| found(&captured, t)));
-    }
-    claim_none("host-stack-sees-nothing", &leaked)
-}
-
-fn found(captured: &Captured, tenant: &str) -> Option<String> {
-    let count = captured.of(tenant);
-    (count > 0).then(|| format!("{count} frames of {tenant} on {}", captured.what))
-}
-
-/// The VXLAN network identifiers of a tenant's networks, as netmaster tells them.
-fn vnis(lab: &Lab, tenant: &str) -> Result<Vec<u32>> {
-    let vni = |network| Ok(lab.inspect::<api::v1::Network>("network", tenant, network)?.status.vni.get());
-    ["front", "back"].into_iter().map(vni).collect()
 }
