@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use store::Limits;
 use types::Name;
 
 /// Where intent is kept.
@@ -29,6 +30,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where intent is kept.
     pub store: StoreConfig,
+    /// The most one transaction may do, and so one request; etcd must grant it.
+    pub limits: Limits,
     /// Where the REST API listens (HTTPS).
     pub listen: SocketAddr,
     /// Where the node API listens.

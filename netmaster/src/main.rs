@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use netmaster::{Config, StoreConfig, run};
+use store::Limits;
 use tokio::signal::unix::{SignalKind, signal};
 use types::Name;
 
@@ -27,6 +28,12 @@ struct Args {
     /// Name of this cluster's folder in etcd, so that several clusters can share one
     #[arg(long, default_value = "selvage")]
     etcd_prefix: Name,
+    /// Operations of one transaction at most; raise it here and in etcd (--max-txn-ops) for large applies
+    #[arg(long, default_value_t = Limits::default().max_ops)]
+    max_txn_ops: usize,
+    /// Bytes of one transaction at most; raise it here and in etcd (--max-request-bytes) for large policies
+    #[arg(long, default_value_t = Limits::default().max_bytes)]
+    max_request_bytes: usize,
     /// Where the REST API listens
     #[arg(long, default_value = "127.0.0.1:9999")]
     listen: SocketAddr,
@@ -55,7 +62,8 @@ impl From<Args> for Config {
         };
         let Args { data_dir, listen, node_listen, names, .. } = args;
         let cooling = Duration::from_secs(args.cooling);
-        Self { data_dir, store, listen, node_listen, names, cooling }
+        let limits = Limits { max_ops: args.max_txn_ops, max_bytes: args.max_request_bytes };
+        Self { data_dir, store, limits, listen, node_listen, names, cooling }
     }
 }
 

@@ -32,17 +32,8 @@ struct Addresses {
 /// # Errors
 /// What failed, at start or later.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    make_dir(&config.data_dir)?;
     let clock = Clock::system();
-    let store = open_store(&config).await.context("cannot open the store")?;
-    let token_file = config.data_dir.join("admin.token");
-    if auth::first_start(store.as_ref(), &token_file, &clock).await.context("first start")? {
-        tracing::info!(file = %token_file.display(), "first start: the administrator's token was written");
-    }
-    let ca =
-        Arc::new(Ca::load_or_create(store.as_ref(), clock.now()).await.context("certificate authority")?);
-    pki::write_public(&config.data_dir.join("ca.crt"), ca.certificate_pem().as_bytes())
-        .context("cannot write ca.crt")?;
+    let (store, ca) = prepare(&config, &clock).await?;
     let (informer, follow) = store::intent::start(store.clone()).await.context("cannot read intent")?;
     let mut follow = tokio::spawn(follow);
 
@@ -54,11 +45,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         intent: Arc::new(app.clone()),
         ca: ca.clone(),
     });
-    let api_listener = TcpListener::bind(config.listen).await;
-    let api_listener = api_listener.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let node_listener = TcpListener::bind(config.node_listen).await;
-    let node_listener = node_listener.with_context(|| format!("cannot listen on {}", config.node_listen))?;
-    let (api_address, node_address) = (api_listener.local_addr()?, node_listener.local_addr()?);
+    let (api_listener, api_address) = bind(config.listen).await?;
+    let (node_listener, node_address) = bind(config.node_listen).await?;
     let names = server_names(&config, api_address, node_address);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
 
@@ -103,6 +91,26 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     result
 }
 
+/// Opens the store, and makes what a new one or a new folder lacks.
+async fn prepare(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<dyn Store>, Arc<Ca>)> {
+    make_dir(&config.data_dir)?;
+    let store = open_store(config).await.context("cannot open the store")?;
+    let token_file = config.data_dir.join("admin.token");
+    if auth::first_start(store.as_ref(), &token_file, clock).await.context("first start")? {
+        tracing::info!(file = %token_file.display(), "first start: the administrator's token was written");
+    }
+    let ca = Ca::load_or_create(store.as_ref(), clock.now()).await.context("certificate authority")?;
+    let written = pki::write_public(&config.data_dir.join("ca.crt"), ca.certificate_pem().as_bytes());
+    written.context("cannot write ca.crt")?;
+    Ok((store, Arc::new(ca)))
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
 async fn until(mut stopped: watch::Receiver<bool>) {
     // The sender lives until the end of `run`; should it be gone, stopping is right too.
     drop(stopped.wait_for(|s| *s).await);
@@ -123,10 +131,12 @@ fn make_dir(dir: &Path) -> anyhow::Result<()> {
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, store::StoreError> {
     match &config.store {
-        StoreConfig::Sqlite => store::sqlite(&config.data_dir.join("netmaster.db")).await,
-        StoreConfig::Memory => store::memory(),
+        StoreConfig::Sqlite => store::sqlite_with(&config.data_dir.join("netmaster.db"), config.limits).await,
+        StoreConfig::Memory => store::memory_with(config.limits),
         StoreConfig::Etcd { endpoints, prefix } => {
-            store::etcd(EtcdConfig::new(endpoints.clone(), prefix.clone())).await
+            let config =
+                EtcdConfig { limits: config.limits, ..EtcdConfig::new(endpoints.clone(), prefix.clone()) };
+            store::etcd(config).await
         }
     }
 }
@@ -164,6 +174,7 @@ mod tests {
         let config = |names: &[&str]| Config {
             data_dir: "/nonexistent".into(),
             store: StoreConfig::Memory,
+            limits: store::Limits::default(),
             listen: ([127, 0, 0, 1], 0).into(),
             node_listen: ([0, 0, 0, 0], 0).into(),
             names: names.iter().map(|n| (*n).to_owned()).collect(),

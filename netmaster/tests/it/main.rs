@@ -7,3 +7,4 @@ mod nouns;
 mod problems;
 mod process;
 mod races;
+mod status;
