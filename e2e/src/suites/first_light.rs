@@ -49,5 +49,20 @@ pub const SUITE: Suite = Suite {
         Sabotage { defect: "one-family-only", scenario: "grid", claim: "grid-as-intended" },
         Sabotage { defect: "shared-vrf", scenario: "grid", claim: "grid-as-intended" },
         Sabotage { defect: "no-host-drop", scenario: "grid", claim: "host-never-answers" },
+        Sabotage {
+            defect: "stale-classes",
+            scenario: "policy",
+            claim: "moved-endpoint-has-its-new-groups-verdicts",
+        },
+        Sabotage {
+            defect: "no-read-back",
+            scenario: "restart-netplugin",
+            claim: "netplugin-restart-changes-no-flow",
+        },
+        Sabotage {
+            defect: "skip-ofport-check",
+            scenario: "restart-netplugin",
+            claim: "endpoint-is-known-by-its-real-port-number",
+        },
     ],
 };

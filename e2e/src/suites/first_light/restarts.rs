@@ -1,0 +1,259 @@
+//! `kill -9` of each process in turn: what keeps going, what comes back by itself, what must never happen meanwhile.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use test_support::wait_for_blocking;
+
+use super::agent::{FlowMonitor, wait_until_current};
+use super::traffic::{Flow, STREAMS, claim_no_loss};
+use super::verdicts::{foreign, wait_until, wrong};
+use crate::capture::{Capture, Way};
+use crate::lab::{Lab, Wanted};
+use crate::probe::Kind;
+use crate::suite::{Context, claim, claim_none};
+use crate::{demo, grid};
+
+const TENANTS: [&str; 2] = ["blue", "green"];
+/// Long enough for an agent or a server to come back on a busy machine.
+const FLOW_SECONDS: f64 = 8.0;
+/// Forwarding must be back so soon after `ovs-vswitchd` was killed: a new process, ports, flows, a tunnel neighbour.
+const BACK: Duration = Duration::from_secs(5);
+
+/// Everyone asks everyone of the own tenant, both families.
+fn verdicts(context: &Context) -> Result<Vec<String>> {
+    let ids: Vec<String> = context.intent.parties.iter().map(crate::expect::Party::id).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    wrong(context, &ids, &[Kind::Tcp(80), Kind::Tcp(5432), Kind::Udp(5000)])
+}
+
+fn nothing(_: &mut Context) -> Result<()> {
+    Ok(())
+}
+
+/// `kill -9` of netplugin on both nodes.
+pub(super) fn netplugin(context: &mut Context) -> Result<()> {
+    claim_no_loss(
+        context,
+        "netplugin-restart-loses-nothing",
+        FLOW_SECONDS,
+        &mut nothing,
+        &mut restart_netplugin,
+    )?;
+    claim_none("forwarding-as-intended-after-netplugin-restart", &verdicts(context)?)?;
+    exchanged_numbers(context)
+}
+
+fn restart_netplugin(context: &mut Context) -> Result<()> {
+    let lab = &mut context.lab;
+    let monitors = lab.nodes.iter().map(|n| FlowMonitor::start(lab, n)).collect::<Result<Vec<_>>>();
+    let monitors = monitors?;
+    claim("flow-monitor-reports-a-deliberate-edit", Ok(()))?;
+    lab.nodes.iter_mut().for_each(crate::lab::Node::kill_netplugin);
+    let (binaries, failpoints) = (lab.binaries().clone(), lab.failpoints().clone());
+    let mut sent = Vec::new();
+    for node in &mut lab.nodes {
+        node.start_netplugin(&failpoints)?;
+    }
+    for node in &mut lab.nodes {
+        let status = wait_until_current(&binaries, node)?;
+        if status["flowMods"] != 0 {
+            sent.push(format!("{}: the agent itself says {}", node.name, status["flowMods"]));
+        }
+    }
+    let mut reports = Vec::new();
+    for (monitor, node) in monitors.into_iter().zip(&lab.nodes) {
+        reports.extend(monitor.others(node)?);
+    }
+    claim_none("netplugin-restart-changes-no-flow", &reports)?;
+    claim_none("netplugin-restart-sends-no-flow", &sent)?;
+    let checked = lab.endpoints.values().map(|e| e.check(lab.node_of(e)?, lab.binaries()));
+    let failed: Vec<_> = checked.filter_map(|c| c.err().map(|e| format!("{e:#}"))).collect();
+    claim_none("cni-check-passes-after-netplugin-restart", &failed)
+}
+
+/// While the agent is away, somebody exchanges the port numbers of two endpoints that have the same addresses and the
+/// same MAC: whoever believed the numbers written down would let each send as the other.
+fn exchanged_numbers(context: &mut Context) -> Result<()> {
+    let (lab, ids) = (&mut context.lab, ["blue/web-1", "green/web-1"]);
+    let binaries = lab.binaries().clone();
+    let ports = ids.map(|id| port_of(lab, id));
+    let [a, b] = ports;
+    let ((a, a_number), (b, b_number)) = (a?, b?);
+    let failpoints = lab.failpoints().clone();
+    let node = lab.nodes.first_mut().context("no node")?;
+    node.kill_netplugin();
+    let request = |number: &str| format!("ofport_request={number}");
+    let (first, second) = (request(&b_number), request(&a_number));
+    node.vsctl(&["set", "Interface", &a, &first, "--", "set", "Interface", &b, &second])?;
+    wait_for_blocking("the numbers to be exchanged", Duration::from_secs(10), || {
+        let now = node.vsctl(&["get", "Interface", &a, "ofport"]).map_err(|e| format!("{e:#}"))?;
+        if now.trim() == b_number { Ok(()) } else { Err(now) }
+    })?;
+    node.start_netplugin(&failpoints)?;
+    wait_until_current(&binaries, node)?;
+    claim_none("endpoint-is-known-by-its-real-port-number", &verdicts(context)?)
+}
+
+/// The endpoint's interface in the bridge and its OpenFlow number, as the database has them.
+fn port_of(lab: &Lab, id: &str) -> Result<(String, String)> {
+    let (tenant, name) = id.split_once('/').context("an endpoint id has a slash")?;
+    let node = lab.node_of(lab.endpoint(id)?)?;
+    let labels =
+        [format!("external_ids:selvage-tenant={tenant}"), format!("external_ids:selvage-endpoint={name}")];
+    let find = ["--bare", "--columns=name,ofport", "find", "Interface", &labels[0], &labels[1]];
+    let text = node.vsctl(&find)?;
+    let mut words = text.split_whitespace();
+    let mut word = || words.next().map(str::to_owned).with_context(|| format!("no port of {id}: {text}"));
+    Ok((word()?, word()?))
+}
+
+/// `kill -9` of netmaster.
+pub(super) fn netmaster(context: &mut Context) -> Result<()> {
+    claim_no_loss(
+        context,
+        "netmaster-restart-loses-nothing",
+        FLOW_SECONDS + 4.0,
+        &mut nothing,
+        &mut restart_netmaster,
+    )
+}
+
+/// An endpoint that comes and goes, with addresses netmaster chooses.
+fn visitor() -> Wanted {
+    Wanted {
+        tenant: "blue".into(),
+        name: "visitor".into(),
+        network: "front".into(),
+        group: Some("web".into()),
+        node: 1,
+        addresses: Vec::new(),
+    }
+}
+
+fn restart_netmaster(context: &mut Context) -> Result<()> {
+    let lab = &mut context.lab;
+    let visitor = visitor();
+    lab.attach(std::slice::from_ref(&visitor))?;
+    lab.master.kill_netmaster();
+    let detached = lab.detach(&visitor.id()).map_err(|e| format!("{e:#}"));
+    claim("cni-del-works-without-netmaster", detached)?;
+    let ports = lab.nodes[0].vsctl(&["find", "Interface", "external_ids:selvage-endpoint=visitor"])?;
+    claim("endpoint-is-gone-from-its-node-at-once", if ports.is_empty() { Ok(()) } else { Err(ports) })?;
+    let failpoints = lab.failpoints().clone();
+    lab.master.start_netmaster(&failpoints)?;
+    lab.master.wait_until_serving()?;
+    claim("agents-resume", wait_for_agents(lab).map_err(|e| e.to_string()))?;
+    let gone = wait_for_blocking("netmaster to hear of the deletion", Duration::from_secs(10), || {
+        let list = lab.netctl(&["endpoint", "ls", "-t", "blue", "-o", "json"]).map_err(|e| format!("{e:#}"))?;
+        if list.contains("\"visitor\"") { Err(list) } else { Ok(()) }
+    });
+    claim("deletion-without-netmaster-reaches-it-later", gone.map_err(|e| e.to_string()))?;
+    change_takes_effect(context)
+}
+
+/// Both agents have a session and enforce the newest revision.
+fn wait_for_agents(lab: &Lab) -> Result<(), test_support::TimedOut> {
+    wait_for_blocking("the agents' sessions", Duration::from_secs(20), || {
+        let text = lab.netctl(&["status", "-o", "json"]).map_err(|e| format!("{e:#}"))?;
+        let status: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let up = nodes.len() == lab.nodes.len() && nodes.iter().all(|n| n["connected"] == true);
+        if up { Ok(()) } else { Err(text) }
+    })
+}
+
+/// A rule is added and removed again.
+fn change_takes_effect(context: &mut Context) -> Result<()> {
+    let question = |id: &str, context: &Context| -> Result<Vec<String>> {
+        let party = context.intent.parties.iter().find(|p| p.id() == id).context("no such party")?;
+        Ok(party.addresses.iter().map(ToString::to_string).collect())
+    };
+    let targets = question("blue/db-2", context)?;
+    let ask = |context: &Context| -> Result<Vec<String>> {
+        let mut silent = Vec::new();
+        for target in &targets {
+            let question = crate::probe::Question { target: target.parse()?, kind: Kind::Tcp(80) };
+            if grid::ask(&context.lab, "blue/web-1", &[question])? == [crate::probe::Answer::Silence] {
+                silent.push(format!("{target} does not answer"));
+            }
+        }
+        Ok(silent)
+    };
+    let add =
+        ["policy", "rule-add", "-t", "blue", "db-access", "late", "-g", "web", "-l", "tcp", "-P", "80", "-p", "20"];
+    context.lab.netctl(&add)?;
+    wait_until(Instant::now() + Duration::from_secs(1));
+    claim_none("change-after-netmasters-return-takes-effect", &ask(context)?)?;
+    context.lab.netctl(&["policy", "rule-rm", "-t", "blue", "db-access", "late"]).map(drop)
+}
+
+/// `kill -9` of ovsdb-server on both nodes; the service manager starts it again.
+pub(super) fn ovsdb(context: &mut Context) -> Result<()> {
+    claim_no_loss(context, "ovsdb-restart-loses-nothing", FLOW_SECONDS, &mut nothing, &mut restart_ovsdb)?;
+    claim_none("forwarding-as-intended-after-ovsdb-restart", &verdicts(context)?)
+}
+
+fn restart_ovsdb(context: &mut Context) -> Result<()> {
+    let lab = &mut context.lab;
+    for node in &lab.nodes {
+        node.kill_supervised("ovsdb-server")?;
+    }
+    for node in &lab.nodes {
+        wait_for_blocking("ovsdb-server", Duration::from_secs(10), || node.vsctl(&["--no-wait", "show"]))?;
+    }
+    let visitor = visitor();
+    let added = lab.attach(std::slice::from_ref(&visitor)).map_err(|e| format!("{e:#}"));
+    claim("cni-add-works-after-ovsdb-restart", added)?;
+    lab.detach(&visitor.id())
+}
+
+/// `kill -9` of ovs-vswitchd on node-1: the userspace datapath dies with it.
+pub(super) fn vswitchd(context: &mut Context) -> Result<()> {
+    let all = |context: &Context| grid::measure(&context.lab, &context.intent, &demo::KINDS);
+    let captures = captures(&context.lab)?;
+    let flows = STREAMS.map(|s| Flow::start(&context.lab, s, 12.0));
+    let flows = flows.into_iter().collect::<Result<Vec<_>>>()?;
+    wait_until(Instant::now() + Duration::from_secs(1));
+    let killed = flows.first().context("no flow")?.age();
+    context.lab.nodes[0].kill_supervised("ovs-vswitchd")?;
+    // Asked while there is no datapath, while it is empty, and while it fills.
+    let meanwhile = all(context)?;
+    claim_none("nothing-foreign-answers-while-vswitchd-is-away", &foreign(&meanwhile))?;
+    let deadline = u64::try_from((killed + BACK).as_millis())?;
+    let mut late = Vec::new();
+    let mut lost = 0;
+    for flow in flows {
+        let (stream, report) = flow.finish()?;
+        eprintln!("      {stream}: lost {} at ms {:?}", report.lost(), report.lost_ms);
+        lost += report.lost();
+        // A packet now and then is the machine's business, an outage is not.
+        let outage = report.lost_ms.iter().find(|(from, to)| *to > deadline && to - from > 20);
+        late.extend(outage.map(|o| format!("{stream}: lost from ms {} to ms {}, killed at {killed:?}", o.0, o.1)));
+    }
+    claim("kill-of-vswitchd-is-noticed", if lost > 0 { Ok(()) } else { Err("no packet was lost".into()) })?;
+    claim_none("forwarding-is-back-by-itself-after-vswitchd-kill", &late)?;
+    let wrong: Vec<_> = all(context)?.into_iter().filter(|c| !c.holds()).collect();
+    claim_none("forwarding-as-intended-after-vswitchd-kill", &wrong)?;
+    judge(captures)
+}
+
+fn captures(lab: &Lab) -> Result<Vec<(String, Capture)>> {
+    let start = |e: &crate::lab::Endpoint| {
+        Ok((e.wanted.tenant.clone(), Capture::start(lab, &e.netns, "eth0", Way::In)?))
+    };
+    lab.endpoints.values().map(start).collect()
+}
+
+fn judge(captures: Vec<(String, Capture)>) -> Result<()> {
+    let (mut strangers, mut own) = (Vec::new(), 0);
+    for (tenant, capture) in captures {
+        let captured = capture.stop()?;
+        own += captured.of(&tenant);
+        for other in TENANTS.iter().filter(|t| **t != tenant && captured.of(t) > 0) {
+            strangers.push(format!("{} frames of {other} on {}", captured.of(other), captured.what));
+        }
+    }
+    claim("captures-saw-own-payload", if own > 0 { Ok(()) } else { Err("none at all".into()) })?;
+    claim_none("nothing-foreign-arrives-around-vswitchd-kill", &strangers)
+}
