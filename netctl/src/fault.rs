@@ -31,6 +31,11 @@ impl Fault {
         Self { exit: Exit::Usage, what: what.into(), details: Vec::new(), next: None }
     }
 
+    /// Something that cannot be done to what there is.
+    pub fn conflict(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, ..Self::usage(what) }
+    }
+
     /// With what to do next.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
@@ -47,9 +52,15 @@ impl Fault {
 
     /// A refusal, with its details replaced by better ones.
     pub fn refused(problem: &Problem, details: Vec<String>) -> Self {
+        // With a list below it, the text need not be the list again.
+        let what = match details.len() {
+            0 => problem.detail.clone(),
+            1 => "the server refuses".to_owned(),
+            n => format!("the server refuses, for {n} reasons"),
+        };
         Self {
             exit: Exit::Refused,
-            what: format!("{} ({})", problem.detail, code_text(problem.code)),
+            what: format!("{what} ({})", code_text(problem.code)),
             details,
             next: next_after(problem).map(str::to_owned),
         }
@@ -77,10 +88,10 @@ impl From<Error> for Fault {
     }
 }
 
-/// What a problem lists: wrong fields, users of an object.
+/// The wrong fields a problem lists, unless its own text says it all.
 fn details(problem: &Problem) -> Vec<String> {
     let fields = problem.errors.iter().map(|e| format!("{}: {}", e.object, field_text(e)));
-    fields.chain(problem.users.iter().map(|u| format!("used by {u}"))).collect()
+    fields.filter(|field| *field != problem.detail).collect()
 }
 
 /// `ipv4.gateway "10.1.2.1": lies outside 10.1.1.0/24`.

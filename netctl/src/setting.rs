@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use client::{Client, Setting, Token};
+use client::{Client, Error, Setting, Token};
 use serde::Deserialize;
 
 use crate::fault::Fault;
@@ -58,7 +58,13 @@ impl Connection {
         let ca_file = required(self.ca_file.clone().or(file.ca_file), "--ca-file", "NETCTL_CA_FILE")?;
         let ca_pem = read(&ca_file)?;
         let servers = servers.split(',').map(str::to_owned).collect();
-        Ok(Client::new(&Setting { servers, ca_pem, token })?)
+        Client::new(&Setting { servers, ca_pem, token }).map_err(|e| match e {
+            // The client does not know the file's name.
+            Error::Setting { what: what @ "certificate authority", reason, .. } => {
+                Fault::usage(format!("{what} {}: {reason}", ca_file.display()))
+            }
+            e => e.into(),
+        })
     }
 
     /// The named context file, or the usual one if it is there.

@@ -238,7 +238,7 @@ async fn rule_add(args: RuleAdd, client: &Client, terminal: &mut Terminal<'_>) -
 fn add(rules: &mut Vec<Rule>, rule: Rule, at: Address<'_>) -> Result<(), Fault> {
     if rules.iter().any(|r| r.name == rule.name) {
         let what = format!("policy {}/{} has a rule {} already", at.tenant, at.name, rule.name);
-        return Err(Fault::usage(what).next("rule-rm removes it; rule-ls shows it"));
+        return Err(Fault::conflict(what).next("rule-rm removes it; rule-ls shows it"));
     }
     rules.push(rule);
     Ok(())
@@ -249,7 +249,7 @@ fn remove(rules: &mut Vec<Rule>, rule: &Name, at: Address<'_>) -> Result<(), Fau
     rules.retain(|r| r.name != *rule);
     if rules.len() == before {
         let what = format!("policy {}/{} has no rule {rule}", at.tenant, at.name);
-        return Err(Fault::usage(what).next("rule-ls shows what there is"));
+        return Err(Fault::conflict(what).next("rule-ls shows what there is"));
     }
     Ok(())
 }
