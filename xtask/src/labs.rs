@@ -8,7 +8,7 @@ use e2e::suite::{Context, Run, Suite};
 use e2e::{demo, grid, suites};
 
 use crate::programs::{self, Build};
-use crate::step::step;
+use crate::step::{cargo, run, step};
 
 /// `./dev e2e`.
 #[derive(Clone, Debug, clap::Args)]
@@ -118,16 +118,16 @@ pub fn suite(root: &Path, args: &SuiteArgs) -> Result<()> {
     }
     let build = if args.sabotage.is_some() { Build::Failpoints } else { Build::Plain };
     let binaries = programs::build(root, build)?;
-    let run = |store| Run { checkout: root.to_owned(), binaries: binaries.clone(), store };
+    let how = |store| Run { checkout: root.to_owned(), binaries: binaries.clone(), store };
     for suite in chosen {
         match args.sabotage.as_deref() {
             // The defects are in the switch programming and the use cases: one store is enough.
-            Some(defect) => sabotage(suite, &run(args.store.unwrap_or(StoreKind::Sqlite)), defect)?,
+            Some(defect) => sabotage(suite, &how(args.store.unwrap_or(StoreKind::Sqlite)), defect)?,
             None => {
                 let stores = args.store.map_or(vec![StoreKind::Sqlite, StoreKind::Etcd], |s| vec![s]);
                 for store in stores {
                     let name = format!("e2e {} on {store:?}", suite.name);
-                    let held = step(&name, || suite.run(&run(store), args.only.as_deref()))?;
+                    let held = step(&name, || suite.run(&how(store), args.only.as_deref()))?;
                     println!("{name}: {held} scenarios passed");
                 }
             }
@@ -146,7 +146,24 @@ fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<()> {
     Ok(())
 }
 
+/// Benchmarks: name, package and target. Each prints what it measured beside what people use today.
+const BENCHES: &[(&str, &str, &str)] = &[("flows", "netplugin", "flows")];
+
 /// Runs benchmarks.
-pub fn bench(_root: &Path, name: Option<&str>, _json: bool) -> Result<()> {
-    bail!("no benchmark {}", name.unwrap_or("yet"))
+pub fn bench(root: &Path, name: Option<&str>, json: bool) -> Result<()> {
+    let chosen: Vec<_> = BENCHES.iter().filter(|(n, ..)| name.is_none_or(|wanted| wanted == *n)).collect();
+    if chosen.is_empty() {
+        bail!(
+            "no benchmark of that name; there are: {}",
+            BENCHES.iter().map(|b| b.0).collect::<Vec<_>>().join(", ")
+        );
+    }
+    for (name, package, target) in chosen {
+        step(&format!("benchmark {name} (optimized build)"), || {
+            let mut command = cargo(&["bench", "-q", "-p", package, "--bench", target, "--"]);
+            command.args(json.then_some("--json"));
+            run(command.current_dir(root))
+        })?;
+    }
+    Ok(())
 }
