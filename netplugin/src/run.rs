@@ -55,6 +55,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 
 async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     let dir = StateDir::open(&config.state_dir)?;
+    let _lock = dir.lock()?;
     let local = Local { node: config.node.clone(), vtep: config.vtep };
     let (agent, queue) = mpsc::channel(EVENTS);
     let agent = AgentHandle::new(agent);

@@ -15,6 +15,14 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
 
+const LOCK: &str = "lock";
+
+/// The right to be the directory's only agent.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: fs::File,
+}
+
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("state file {path}: {source}")]
@@ -34,6 +42,25 @@ impl StateDir {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir.0);
         made.map_err(|source| dir.error(".", source))?;
         Ok(dir)
+    }
+
+    /// Makes this process the directory's only agent, for as long as the lock is kept; the kernel lets go of it with the
+    /// process. Two agents of one node would undo each other's work.
+    ///
+    /// # Errors
+    /// [`StateError`]: another agent has it.
+    pub fn lock(&self) -> Result<StateLock, StateError> {
+        let open =
+            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path(LOCK));
+        let file = open.map_err(|source| self.error(LOCK, source))?;
+        file.try_lock().map_err(|e| match e {
+            fs::TryLockError::WouldBlock => self.error(
+                LOCK,
+                io::Error::new(io::ErrorKind::AddrInUse, "another agent runs on this directory"),
+            ),
+            fs::TryLockError::Error(source) => self.error(LOCK, source),
+        })?;
+        Ok(StateLock { _file: file })
     }
 
     /// The path of a file in it.
@@ -86,6 +113,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_second_agent_is_refused_while_the_first_runs() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temporary.path()).unwrap();
+        let first = dir.lock().unwrap();
+        assert!(dir.lock().unwrap_err().source.to_string().contains("another agent"));
+        drop(first);
+        dir.lock().unwrap();
+    }
 
     #[test]
     fn files_are_private_and_replaced_whole() {

@@ -14,6 +14,7 @@ use node_api::{
 };
 use openflow::driver::Backoff;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use types::NodeName;
 
 use super::Intent;
@@ -23,6 +24,8 @@ use crate::state_dir::StateDir;
 
 /// How long a call waits for a connection before it says that netmaster is away.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that lasted this long worked: the next attempt follows at once.
+const STABLE: Duration = Duration::from_secs(5);
 /// Answers of the owner on their way; it has at most one per update.
 const ANSWERS: usize = 16;
 
@@ -105,7 +108,12 @@ impl Session {
     pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let end = self.one(&mut backoff).await;
+            let opened = Instant::now();
+            let end = self.one().await;
+            // A session that is ended as soon as it opens (another agent has our name) must not be a tight loop.
+            if opened.elapsed() > STABLE {
+                backoff.reset();
+            }
             self.client.send_replace(None);
             if self.agent.tell(Event::Session(SessionEvent::Down)).await.is_err() {
                 return;
@@ -127,7 +135,7 @@ impl Session {
         }
     }
 
-    async fn one(&mut self, backoff: &mut Backoff) -> End {
+    async fn one(&mut self) -> End {
         let connected =
             Client::connect(&self.identity.server, &self.identity.ca_pem, Some(&self.identity.tls)).await;
         let client = match connected {
@@ -149,7 +157,6 @@ impl Session {
             Err(e) => return e.into(),
         };
         tracing::info!(server = self.identity.server, "session with netmaster open");
-        backoff.reset();
         self.client.send_replace(Some(client.clone()));
         self.serve(&client, sender, receiver).await
     }
@@ -208,7 +215,7 @@ impl Session {
             Duration::from_secs(60)
         });
         // A certificate that is overdue is renewed soon, yet not in a tight loop.
-        let first = tokio::time::Instant::now() + due.max(Duration::from_secs(1));
+        let first = Instant::now() + due.max(Duration::from_secs(1));
         tokio::time::interval_at(first, Duration::from_secs(600))
     }
 }

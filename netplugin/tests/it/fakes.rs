@@ -179,6 +179,7 @@ impl World {
     }
 
     pub fn start_without_switch(&self, state: &Path) -> FakeAgent {
+        crate::failpoints();
         let dir = StateDir::open(state).unwrap();
         let (events, queue) = mpsc::channel(64);
         let handle = AgentHandle::new(events);

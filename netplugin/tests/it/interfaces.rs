@@ -6,6 +6,7 @@ use types::EndpointUid;
 use crate::namespace::Namespace;
 
 fn spec(endpoint: &Namespace, uid: u64) -> InterfaceSpec {
+    crate::failpoints();
     InterfaceSpec {
         uid: EndpointUid::new(uid).unwrap(),
         netns: endpoint.path(),

@@ -10,3 +10,13 @@ mod netmaster;
 mod node;
 mod plugin;
 mod scenarios;
+
+/// Switches on what the variable `FAILPOINTS` names, so that a defect can be shown to be noticed:
+/// `FAILPOINTS=no-read-back=return cargo test -p netplugin --features failpoints restart` must fail.
+fn failpoints() {
+    #[cfg(feature = "failpoints")]
+    {
+        static SETUP: std::sync::Once = std::sync::Once::new();
+        SETUP.call_once(|| std::mem::forget(fail::FailScenario::setup()));
+    }
+}

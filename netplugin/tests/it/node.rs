@@ -41,6 +41,7 @@ pub struct RunningAgent {
 
 /// Starts the agent; call inside the node's namespace.
 pub async fn start(place: &Place) -> RunningAgent {
+    crate::failpoints();
     let dir = StateDir::open(&place.state_dir).unwrap();
     let (events, queue) = mpsc::channel(64);
     let handle = AgentHandle::new(events);
