@@ -27,6 +27,7 @@ pub mod run;
 mod sweep;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -113,6 +114,8 @@ pub struct Lab {
     /// What is attached, by `tenant/name`.
     pub endpoints: BTreeMap<String, Endpoint>,
     keep: bool,
+    /// Held until after `Drop`.
+    _lock: File,
 }
 
 impl Lab {
@@ -124,8 +127,9 @@ impl Lab {
     pub fn up(options: Options) -> Result<Self> {
         let mark = Mark::new(&options.checkout, options.purpose)?;
         let dir = options.checkout.join(".lab").join(mark.as_str());
+        let lock = lock(&mark, &dir)?;
         sweep(&mark, &dir)?;
-        let made = Self::make(mark.clone(), dir.clone(), options);
+        let made = Self::make(mark.clone(), dir.clone(), options, lock);
         if made.is_err() {
             // The error that got us here is the one to report.
             let _ = sweep(&mark, &dir);
@@ -135,7 +139,7 @@ impl Lab {
         })
     }
 
-    fn make(mark: Mark, dir: PathBuf, options: Options) -> Result<Self> {
+    fn make(mark: Mark, dir: PathBuf, options: Options, lock: File) -> Result<Self> {
         std::fs::create_dir_all(&dir)?;
         let run = sweep::run_dir(&mark);
         std::os::unix::fs::symlink(&dir, &run).with_context(|| format!("cannot link {}", run.display()))?;
@@ -157,7 +161,7 @@ impl Lab {
         for node in &mut nodes {
             node.wait_for_netplugin()?;
         }
-        Ok(Self { mark, dir, options, master, nodes, endpoints: BTreeMap::new(), keep: false })
+        Ok(Self { mark, dir, options, master, nodes, endpoints: BTreeMap::new(), keep: false, _lock: lock })
     }
 
     /// Its mark.
@@ -287,6 +291,18 @@ impl Drop for Lab {
             eprintln!("the lab {} could not be removed: {e:#}", self.mark);
         }
     }
+}
+
+/// One lab of a mark at a time: the next waits until this one is gone, instead of sweeping it away.
+fn lock(mark: &Mark, dir: &Path) -> Result<File> {
+    let path = dir.with_extension("lock");
+    std::fs::create_dir_all(path.parent().unwrap_or(dir))?;
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        eprintln!("    waiting: another command of this checkout has the lab {mark}");
+        file.lock()?;
+    }
+    Ok(file)
 }
 
 fn join<T>(handle: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {

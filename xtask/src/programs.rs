@@ -49,8 +49,7 @@ pub fn build(root: &Path, kind: Build) -> Result<Binaries> {
         }
         run(&mut command)?;
         let built = target_dir(root).join(if kind == Build::Release { "release" } else { "debug" });
-        // Not below .lab/: `down` may run while a build is copied.
-        let dir = target_dir(root).join("lab").join(kind.dir());
+        let dir = root.join(".lab").join(kind.dir());
         std::fs::create_dir_all(&dir)?;
         for program in PROGRAMS {
             place(&built.join(program), &dir.join(program))?;
