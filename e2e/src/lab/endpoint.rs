@@ -64,6 +64,8 @@ pub struct Endpoint {
     pub netns: String,
     /// The addresses it got, IPv4 first.
     pub addresses: Vec<IpAddr>,
+    /// The whole result of ADD: a runtime keeps it and gives it to CHECK and DEL.
+    result: serde_json::Value,
 }
 
 /// The part of a CNI result that we read (CNI specification 1.1, "ADD success").
@@ -86,11 +88,12 @@ impl Endpoint {
     pub fn attach(mark: &Mark, node: &Node, binaries: &Binaries, wanted: &Wanted) -> Result<Self> {
         let netns = mark.netns(&format!("{}-{}", wanted.tenant, wanted.name));
         output(&mut words(&format!("ip netns add {netns}")))?;
-        let answer =
-            call(node, binaries, "ADD", &netns, wanted).with_context(|| format!("attach {}", wanted.id()))?;
+        let answer = call(node, binaries, "ADD", &netns, wanted, None)
+            .with_context(|| format!("attach {}", wanted.id()))?;
         let addresses =
             parse_addresses(&answer).with_context(|| format!("CNI result of {}: {answer}", wanted.id()))?;
-        Ok(Self { wanted: wanted.clone(), netns, addresses })
+        let result = serde_json::from_str(&answer)?;
+        Ok(Self { wanted: wanted.clone(), netns, addresses, result })
     }
 
     /// Detaches it and deletes its namespace.
@@ -98,7 +101,7 @@ impl Endpoint {
     /// # Errors
     /// When the plugin refuses.
     pub fn detach(&self, node: &Node, binaries: &Binaries) -> Result<()> {
-        call(node, binaries, "DEL", &self.netns, &self.wanted)
+        call(node, binaries, "DEL", &self.netns, &self.wanted, Some(&self.result))
             .with_context(|| format!("detach {}", self.id()))?;
         output(&mut words(&format!("ip netns del {}", self.netns))).map(drop)
     }
@@ -108,7 +111,7 @@ impl Endpoint {
     /// # Errors
     /// What the plugin found wrong.
     pub fn check(&self, node: &Node, binaries: &Binaries) -> Result<()> {
-        call(node, binaries, "CHECK", &self.netns, &self.wanted).map(drop)
+        call(node, binaries, "CHECK", &self.netns, &self.wanted, Some(&self.result)).map(drop)
     }
 
     /// `blue/web-1`.
@@ -122,16 +125,22 @@ impl Endpoint {
     }
 }
 
-fn call(node: &Node, binaries: &Binaries, verb: &str, netns: &str, wanted: &Wanted) -> Result<String> {
+fn call(
+    node: &Node,
+    binaries: &Binaries,
+    verb: &str,
+    netns: &str,
+    wanted: &Wanted,
+    previous: Option<&serde_json::Value>,
+) -> Result<String> {
     let plugin = binaries.path("selvage-cni");
     let mut command = in_netns(&node.netns(), &plugin);
     command.env("CNI_COMMAND", verb).env("CNI_CONTAINERID", netns).env("CNI_IFNAME", "eth0");
     command.env("CNI_NETNS", format!("/run/netns/{netns}")).env("CNI_ARGS", wanted.arguments());
     command.env("CNI_PATH", plugin.parent().unwrap_or(Path::new("/")));
     let mut config = wanted.config(node);
-    if verb == "CHECK" {
-        // Specification 1.1, section 4: CHECK gets the result of ADD; our agent knows it better, so none is kept.
-        config["prevResult"] = serde_json::json!({ "cniVersion": "1.1.0" });
+    if let Some(result) = previous {
+        config["prevResult"] = result.clone();
     }
     output_with_input(&mut command, config.to_string().as_bytes())
 }

@@ -114,22 +114,25 @@ fn membership(context: &mut Context) -> Result<()> {
 
 /// What is refused changes nothing, and says why.
 fn refusals(context: &mut Context) -> Result<()> {
-    let bad_priority = "kind: policy\ntenant: blue\nname: other\nrules:\n  - { name: x, direction: ingress, priority: 101, action: allow }\n";
-    let bad = format!("{}---\n{bad_priority}", db_access(WEB_HTTP));
-    let unknown = db_access(&WEB_HTTP.replace("group: web", "group: nobody"));
+    let bad_priority = db_access(&WEB_HTTP.replace("priority: 20", "priority: 101"));
+    let other = "kind: policy\ntenant: blue\nname: other\nrules:\n  - { name: x, direction: ingress, priority: 1, peer: { group: nobody }, action: allow }\n";
+    // The first document is good: all or nothing.
+    let unknown_group = format!("{}---\n{other}", db_access(WEB_HTTP));
     let before = policies(context)?;
-    for (document, says) in [(&bad, "priority"), (&unknown, "nobody")] {
-        let refusal = refused(context, "apply -f -", document)?;
-        ensure!(refusal.contains(says), "the refusal does not name {says}: {refusal}");
+    // Exit statuses: 2 is a file that cannot be read, 1 a refusal by the server (netctl --help).
+    for (document, status, says) in [(&bad_priority, 2, "priority \"101\""), (&unknown_group, 1, "nobody")] {
+        let refusal = refused(context, "apply -f -", document, status)?;
+        let named = if refusal.contains(says) { Ok(()) } else { Err(refusal) };
+        claim("refusal-names-what-is-wrong", named)?;
     }
     wait_until(Instant::now() + EFFECTIVE);
     let after = policies(context)?;
     let same = if before == after { Ok(()) } else { Err(format!("{before:?}\nbecame\n{after:?}")) };
     claim("refused-policy-is-not-stored", same)?;
     claim_none("refused-policy-changes-no-verdict", &wrong(context, &ASKED, &KINDS)?)?;
-    let policy = refused(context, "policy rm -t blue db-access", "")?;
+    let policy = refused(context, "policy rm -t blue db-access", "", 1)?;
     names_users("policy-in-use-stays-and-names-its-users", &policy, &["used by group blue/db"])?;
-    let group = refused(context, "group rm -t blue web", "")?;
+    let group = refused(context, "group rm -t blue web", "", 1)?;
     let users =
         ["used by policy blue/db-access", "used by endpoint blue/web-1", "used by endpoint blue/web-2"];
     names_users("group-in-use-stays-and-names-its-users", &group, &users)?;
@@ -183,15 +186,17 @@ fn set_group(context: &mut Context, id: &str, group: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a netctl command that the server must refuse; gives its complaint.
-fn refused(context: &Context, words: &str, input: &str) -> Result<String> {
+/// Runs a netctl command that must be refused with this exit status; gives its complaint.
+fn refused(context: &Context, words: &str, input: &str, status: u8) -> Result<String> {
     let mut command = context.lab.master.netctl(&words.split(' ').collect::<Vec<_>>());
     match run::output_with_input(&mut command, input.as_bytes()) {
         Ok(text) => bail!("netctl {words} was not refused: {text}"),
         Err(e) => {
             let text = format!("{e:#}");
-            // netctl's exit statuses: 1 is a refusal by the server (netctl --help).
-            ensure!(text.contains("exit status: 1"), "netctl {words} failed otherwise: {text}");
+            ensure!(
+                text.contains(&format!("exit status: {status}\n")),
+                "netctl {words} failed otherwise: {text}"
+            );
             Ok(text)
         }
     }

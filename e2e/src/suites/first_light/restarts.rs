@@ -11,6 +11,7 @@ use super::verdicts::{foreign, wait_until, wrong};
 use crate::capture::{Capture, Way};
 use crate::lab::{Lab, Wanted};
 use crate::probe::Kind;
+use crate::probe::flow::Report;
 use crate::suite::{Context, claim, claim_none};
 use crate::{demo, grid};
 
@@ -113,8 +114,9 @@ pub(super) fn netmaster(context: &mut Context) -> Result<()> {
     claim_no_loss(
         context,
         "netmaster-restart-loses-nothing",
-        FLOW_SECONDS + 4.0,
-        &mut nothing,
+        FLOW_SECONDS + 2.0,
+        // Ports come and go in both runs: that costs the switch a few packets of its own.
+        &mut visit,
         &mut restart_netmaster,
     )
 }
@@ -131,6 +133,12 @@ fn visitor() -> Wanted {
     }
 }
 
+fn visit(context: &mut Context) -> Result<()> {
+    let visitor = visitor();
+    context.lab.attach(std::slice::from_ref(&visitor))?;
+    context.lab.detach(&visitor.id())
+}
+
 fn restart_netmaster(context: &mut Context) -> Result<()> {
     let lab = &mut context.lab;
     let visitor = visitor();
@@ -145,7 +153,8 @@ fn restart_netmaster(context: &mut Context) -> Result<()> {
     lab.master.wait_until_serving()?;
     claim("agents-resume", wait_for_agents(lab).map_err(|e| e.to_string()))?;
     let gone = wait_for_blocking("netmaster to hear of the deletion", Duration::from_secs(10), || {
-        let list = lab.netctl(&["endpoint", "ls", "-t", "blue", "-o", "json"]).map_err(|e| format!("{e:#}"))?;
+        let list =
+            lab.netctl(&["endpoint", "ls", "-t", "blue", "-o", "json"]).map_err(|e| format!("{e:#}"))?;
         if list.contains("\"visitor\"") { Err(list) } else { Ok(()) }
     });
     claim("deletion-without-netmaster-reaches-it-later", gone.map_err(|e| e.to_string()))?;
@@ -180,8 +189,22 @@ fn change_takes_effect(context: &mut Context) -> Result<()> {
         }
         Ok(silent)
     };
-    let add =
-        ["policy", "rule-add", "-t", "blue", "db-access", "late", "-g", "web", "-l", "tcp", "-P", "80", "-p", "20"];
+    let add = [
+        "policy",
+        "rule-add",
+        "-t",
+        "blue",
+        "db-access",
+        "late",
+        "-g",
+        "web",
+        "-l",
+        "tcp",
+        "-P",
+        "80",
+        "-p",
+        "20",
+    ];
     context.lab.netctl(&add)?;
     wait_until(Instant::now() + Duration::from_secs(1));
     claim_none("change-after-netmasters-return-takes-effect", &ask(context)?)?;
@@ -189,23 +212,57 @@ fn change_takes_effect(context: &mut Context) -> Result<()> {
 }
 
 /// `kill -9` of ovsdb-server on both nodes; the service manager starts it again.
+///
+/// With the userspace datapath this is the one event that is not free, whatever netplugin does: ovs-vswitchd 3.1 polls
+/// its ports in the thread that also follows the database, and that thread does nothing else from the moment the
+/// connection is lost until it has its lock there again (vswitchd/bridge.c, `bridge_run`), which its reconnect
+/// back-off makes a second or more. So what is claimed is that this pause is all: no flow is changed by anybody, and
+/// nothing is lost once the switch is back at its database.
 pub(super) fn ovsdb(context: &mut Context) -> Result<()> {
-    claim_no_loss(context, "ovsdb-restart-loses-nothing", FLOW_SECONDS, &mut nothing, &mut restart_ovsdb)?;
-    claim_none("forwarding-as-intended-after-ovsdb-restart", &verdicts(context)?)
-}
-
-fn restart_ovsdb(context: &mut Context) -> Result<()> {
     let lab = &mut context.lab;
+    let monitors = lab.nodes.iter().map(|n| FlowMonitor::start(lab, n)).collect::<Result<Vec<_>>>()?;
+    let flows = STREAMS.map(|s| Flow::start(lab, s, FLOW_SECONDS));
+    let flows = flows.into_iter().collect::<Result<Vec<_>>>()?;
+    let first = flows.first().context("no flow")?;
+    let killed = first.age();
     for node in &lab.nodes {
         node.kill_supervised("ovsdb-server")?;
     }
     for node in &lab.nodes {
-        wait_for_blocking("ovsdb-server", Duration::from_secs(10), || node.vsctl(&["--no-wait", "show"]))?;
+        // Without --no-wait: returns when ovs-vswitchd has acted on it.
+        let back = || node.vsctl(&["set", "Open_vSwitch", ".", "external_ids:selvage-lab=back"]);
+        wait_for_blocking("ovs-vswitchd to be back at its database", Duration::from_secs(10), back)?;
     }
+    let pause = first.age() - killed;
+    eprintln!("      ovs-vswitchd was back at its database after {pause:?}");
+    let mut losses = Vec::new();
+    for flow in flows {
+        let (stream, report) = flow.finish()?;
+        eprintln!("      {stream}: lost {} at ms {:?}", report.lost(), report.lost_ms);
+        losses.extend(outside(&report, killed, pause).map(|l| format!("{stream}: {l}")));
+    }
+    claim_none("ovsdb-restart-loses-nothing-but-the-userspace-switchs-pause", &losses)?;
+    let mut reports = Vec::new();
+    for (monitor, node) in monitors.into_iter().zip(&lab.nodes) {
+        reports.extend(monitor.others(node)?);
+    }
+    claim_none("ovsdb-restart-changes-no-flow", &reports)?;
     let visitor = visitor();
     let added = lab.attach(std::slice::from_ref(&visitor)).map_err(|e| format!("{e:#}"));
     claim("cni-add-works-after-ovsdb-restart", added)?;
-    lab.detach(&visitor.id())
+    lab.detach(&visitor.id())?;
+    claim_none("forwarding-as-intended-after-ovsdb-restart", &verdicts(context)?)
+}
+
+/// What a flow lost before the kill or after the pause, if that is more than a packet now and then.
+fn outside(report: &Report, killed: Duration, pause: Duration) -> Option<String> {
+    const MARGIN: Duration = Duration::from_millis(500);
+    const STRAY: u64 = 20;
+    let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let (from, to) = (ms(killed.saturating_sub(MARGIN)), ms(killed + pause + MARGIN));
+    let lost = report.lost_ms.iter().filter(|(a, b)| *a < from || *b > to).map(|(a, b)| b - a + 1);
+    let lost: u64 = lost.sum();
+    (lost > STRAY).then(|| format!("{lost} lost outside of ms {from} to {to}: {:?}", report.lost_ms))
 }
 
 /// `kill -9` of ovs-vswitchd on node-1: the userspace datapath dies with it.
@@ -220,16 +277,13 @@ pub(super) fn vswitchd(context: &mut Context) -> Result<()> {
     // Asked while there is no datapath, while it is empty, and while it fills.
     let meanwhile = all(context)?;
     claim_none("nothing-foreign-answers-while-vswitchd-is-away", &foreign(&meanwhile))?;
-    let deadline = u64::try_from((killed + BACK).as_millis())?;
     let mut late = Vec::new();
     let mut lost = 0;
     for flow in flows {
         let (stream, report) = flow.finish()?;
         eprintln!("      {stream}: lost {} at ms {:?}", report.lost(), report.lost_ms);
         lost += report.lost();
-        // A packet now and then is the machine's business, an outage is not.
-        let outage = report.lost_ms.iter().find(|(from, to)| *to > deadline && to - from > 20);
-        late.extend(outage.map(|o| format!("{stream}: lost from ms {} to ms {}, killed at {killed:?}", o.0, o.1)));
+        late.extend(outside(&report, killed, BACK).map(|l| format!("{stream}: {l}")));
     }
     claim("kill-of-vswitchd-is-noticed", if lost > 0 { Ok(()) } else { Err("no packet was lost".into()) })?;
     claim_none("forwarding-is-back-by-itself-after-vswitchd-kill", &late)?;
