@@ -129,6 +129,10 @@ impl<'a> Context<'a> {
         self.made.apply(ViewEvent::Put(Box::new(object)));
     }
 
+    pub(crate) fn guard_same(&mut self, object: ObjectRef) {
+        self.guards.insert(Guard::Same(object));
+    }
+
     pub(crate) fn guard_unchanged(&mut self, kind: Kind, tenant: Option<&Name>) {
         self.guards.insert(Guard::Unchanged { kind, tenant: tenant.cloned() });
     }

@@ -136,7 +136,9 @@ pub fn plan_apply<'a>(view: &'a IntentView, supply: Supply<'a>, specs: Vec<Spec>
         let wrong = cx.take_errors();
         if let Some(after) = made.filter(|_| wrong.is_empty()) {
             cx.made(after.clone());
-            steps.push((index, Step { before, after: Validated::new(after) }));
+            let step = Step { before, after: Validated::new(after) };
+            guard_unchanged(&mut cx, &step, object);
+            steps.push((index, step));
         }
         errors.extend(wrong.into_iter().map(|e| (index, e)));
     }
@@ -154,6 +156,13 @@ fn plan_one(cx: &mut Context<'_>, spec: Spec) -> Option<Object> {
         Spec::Policy(s) => policy::plan(cx, s).map(Object::Policy),
         Spec::Group(s) => group::plan(cx, s).map(Object::Group),
         Spec::Endpoint(s) => endpoint::plan(cx, s).map(Object::Endpoint),
+    }
+}
+
+/// What is not written must be compared: on an old view, "it says so already" may be wrong.
+fn guard_unchanged(cx: &mut Context<'_>, step: &Step, object: ObjectRef) {
+    if step.outcome() == Outcome::Unchanged {
+        cx.guard_same(object);
     }
 }
 
@@ -180,6 +189,7 @@ pub fn plan_node<'a>(
     let made = node::plan(&mut cx, spec, key_sha256);
     reject(cx.take_errors().into_iter().map(|e| (0, e)).collect())?;
     let step = Step { before, after: Validated::new(Object::Node(made)) };
+    guard_unchanged(&mut cx, &step, step.after().object_ref());
     Ok(Plan { revision: view.revision, steps: vec![step], guards: cx.into_guards() })
 }
 

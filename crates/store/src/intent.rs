@@ -27,4 +27,4 @@ mod tests;
 pub use codec::object_key;
 pub use informer::{Informer, InformerError, start};
 pub use snapshot::{Cooled, Snapshot};
-pub use write::{Author, CommitError, Committed, Extra, commit, reclaim, remove};
+pub use write::{Author, CommitError, Committed, Extra, commit, confirm_absent, reclaim, remove};

@@ -108,7 +108,7 @@ impl App {
         let object = Endpoints::reference(Some(tenant.clone()), name.as_str());
         let key = (tenant.clone(), name.clone());
         let decide = |snapshot: &Snapshot| match snapshot.view().endpoints.get(&key) {
-            None => Ok(Decision::Nothing),
+            None => Ok(Decision::Absent(object.clone())),
             Some(endpoint) if endpoint.spec.node != *node => Err(AppError::NotYours(object.clone())),
             Some(_) => Ok(Decision::Removal(plan_delete(snapshot.view(), &object)?)),
         };

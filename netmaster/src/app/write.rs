@@ -38,15 +38,15 @@ pub struct Written {
 pub(super) enum Decision {
     Plan(Plan),
     Removal(Removal),
-    /// It is as asked already.
-    Nothing,
+    /// There is no such object, as asked.
+    Absent(ObjectRef),
 }
 
 impl Decision {
     fn outcomes(&self) -> Vec<(ObjectRef, Outcome)> {
         match self {
             Self::Plan(plan) => plan.steps().iter().map(|s| (s.after().object_ref(), s.outcome())).collect(),
-            Self::Removal(_) | Self::Nothing => Vec::new(),
+            Self::Removal(_) | Self::Absent(_) => Vec::new(),
         }
     }
 }
@@ -142,7 +142,7 @@ impl App {
                 Err(CommitError::Conflict { revision, .. }) => {
                     tracing::debug!(%revision, attempt, "decided on an old view, deciding again");
                     back_off(attempt).await;
-                    snapshot = self.reach(revision).await?;
+                    snapshot = self.after_conflict(&snapshot, revision).await?;
                 }
                 Err(CommitError::Store(store::StoreError::Contended { .. })) => back_off(attempt).await,
                 Err(CommitError::Store(error)) => return Err(error.into()),
@@ -162,7 +162,17 @@ impl App {
         match decision {
             Decision::Plan(plan) => intent::commit(store, snapshot, plan, author, extra.clone()).await,
             Decision::Removal(removal) => intent::remove(store, snapshot, removal, author).await,
-            Decision::Nothing => Ok(Committed { revision: snapshot.revision() }),
+            Decision::Absent(object) => intent::confirm_absent(store, snapshot, object).await,
+        }
+    }
+
+    /// A view newer than the one that a conflict has proven old.
+    async fn after_conflict(&self, old: &Snapshot, revision: Revision) -> Result<Arc<Snapshot>, AppError> {
+        // On a shared etcd the revision also counts what others write, which never arrives here. Something of ours has
+        // changed after the old view, though, and that does.
+        match tokio::time::timeout(SECOND_LOOK, self.inner.informer.reach(revision)).await {
+            Ok(reached) => Ok(reached?),
+            Err(_) => self.reach(Revision::new(old.revision().get().saturating_add(1))).await,
         }
     }
 

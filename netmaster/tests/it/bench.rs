@@ -75,8 +75,8 @@ pub async fn replica(store: &Arc<dyn Store>) -> Replica {
     Replica { app, router: router(api) }
 }
 
-async fn connect(url: &str) -> Arc<dyn Store> {
-    let prefix = types::Name::new("it").expect("name");
+async fn connect(url: &str, prefix: &str) -> Arc<dyn Store> {
+    let prefix = types::Name::new(prefix).expect("name");
     store::etcd(store::EtcdConfig::new([url], prefix)).await.expect("etcd store")
 }
 
@@ -85,7 +85,7 @@ impl Bench {
         let dir = tempfile::tempdir().expect("dir");
         let etcd = matches!(kind, Kind::Etcd).then(|| test_support::Etcd::start().expect("etcd"));
         let store = match kind {
-            Kind::Etcd => connect(etcd.as_ref().map(|e| e.url()).unwrap_or_default()).await,
+            Kind::Etcd => connect(etcd.as_ref().map(|e| e.url()).unwrap_or_default(), "it").await,
             Kind::Memory => store::memory().expect("store"),
             Kind::Sqlite => store::sqlite(&dir.path().join("netmaster.db")).await.expect("store"),
         };
@@ -99,9 +99,14 @@ impl Bench {
     /// Another replica: over etcd, with a connection of its own.
     pub async fn another(&self) -> Replica {
         match &self.etcd {
-            Some(etcd) => replica(&connect(etcd.url()).await).await,
+            Some(etcd) => replica(&connect(etcd.url(), "it").await).await,
             None => replica(&self.store).await,
         }
+    }
+
+    /// Another cluster's store on the same etcd.
+    pub async fn neighbour(&self) -> Arc<dyn Store> {
+        connect(self.etcd.as_ref().expect("a bench on etcd").url(), "neighbour").await
     }
 
     /// Tenants blue and green, networks, a group with a policy, a node, an endpoint.

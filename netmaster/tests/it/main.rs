@@ -7,4 +7,5 @@ mod nouns;
 mod problems;
 mod process;
 mod races;
+mod stale;
 mod status;

@@ -168,6 +168,25 @@ async fn one_number_and_one_address_have_one_owner() {
 }
 
 #[tokio::test]
+async fn what_was_so_on_an_old_view_is_not_taken_for_so() {
+    let blue = json!({"kind": "tenant", "name": "blue"});
+    let denying = json!([{"kind": "tenant", "name": "blue", "defaultAction": "deny"}]);
+    skew(denying.clone(), json!([blue])).await;
+    skew(denying, json!([blue, {"kind": "tenant", "name": "x"}])).await;
+}
+
+#[tokio::test]
+async fn absence_is_asked_of_the_store() {
+    let bench = bench().await;
+    let old = bench.informer.snapshot();
+    bench.apply(json!([{"kind": "tenant", "name": "blue"}])).await;
+    let found = confirm_absent(bench.store.as_ref(), &old, &object("tenant", "blue")).await;
+    assert!(matches!(found, Err(CommitError::Conflict { extra_only: false, .. })), "{found:?}");
+    let none = confirm_absent(bench.store.as_ref(), &old, &object("tenant", "red")).await.unwrap();
+    assert_eq!(none.revision, old.revision());
+}
+
+#[tokio::test]
 async fn what_came_into_use_meanwhile_is_not_deleted() {
     for (user, target) in [
         (json!([{"kind": "group", "tenant": "blue", "name": "g", "network": "six"}]), "network blue/six"),

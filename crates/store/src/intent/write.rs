@@ -105,6 +105,24 @@ pub async fn remove(
     draft.run(store, Extra::default()).await
 }
 
+/// Makes sure that an object the snapshot does not show does not exist.
+///
+/// # Errors
+/// As [`commit`].
+pub async fn confirm_absent(
+    store: &dyn Store,
+    snapshot: &Snapshot,
+    object: &ObjectRef,
+) -> Result<Committed, CommitError> {
+    let key = object_key(object).map_err(corrupt)?.key();
+    match store.txn(Txn::new().when(Compare::Absent(key))).await? {
+        Outcome::Conflict { revision, .. } => Err(CommitError::Conflict { revision, extra_only: false }),
+        Outcome::Committed { .. } | Outcome::Unchanged { .. } => {
+            Ok(Committed { revision: snapshot.revision() })
+        }
+    }
+}
+
 /// Frees what was given back before `before`, a transaction's worth at most; how many.
 ///
 /// # Errors
@@ -257,14 +275,19 @@ impl<'a> Draft<'a> {
         let ours = self.txn.compares.len();
         self.txn.compares.extend(extra.compares);
         self.txn.ops.extend(extra.ops);
-        if self.txn.ops.is_empty() {
+        if self.txn.compares.is_empty() && self.txn.ops.is_empty() {
             return Ok(Committed { revision: self.snapshot.revision() });
         }
-        let record = self.record.op(rand::random()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        self.txn.ops.push(record);
+        if !self.txn.ops.is_empty() {
+            let record = self.record.op(rand::random()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            self.txn.ops.push(record);
+        }
         let own: Vec<Compare> = self.txn.compares.iter().take(ours).cloned().collect();
         match store.txn(self.txn).await? {
-            Outcome::Committed { revision } | Outcome::Unchanged { revision } => Ok(Committed { revision }),
+            Outcome::Committed { revision } => Ok(Committed { revision }),
+            // It was so on the snapshot already. The store's own revision may be one that never arrives here: on a
+            // shared etcd it counts what others write.
+            Outcome::Unchanged { .. } => Ok(Committed { revision: self.snapshot.revision() }),
             Outcome::Conflict { failed, revision } => {
                 let extra_only = !failed.iter().any(|f| own.contains(&f.compare));
                 Err(CommitError::Conflict { revision, extra_only })
