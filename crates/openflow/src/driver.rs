@@ -33,6 +33,11 @@ use crate::{
     PacketInFormat, PortDesc, PortStatus, Reassembly, Version, decode, encode,
 };
 
+/// `OFPC_FRAG_NX_MATCH`: flows see the ports and ICMP type of a first fragment. The switch's default shows them as zeros
+/// in every fragment, so that a sender could hide them from flows by fragmenting (ovs-ofctl(8), `set-frags`). The
+/// switch forgets it when it restarts; a connection sets it again.
+const FRAG_NX_MATCH: u16 = 3;
+
 /// How a connection behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -204,15 +209,16 @@ impl Connection {
             next_xid: Arc::new(AtomicU32::new(1)),
             next_bundle: Arc::new(AtomicU32::new(1)),
         };
-        connection.configure_packet_ins().await?;
+        connection.configure().await?;
         Ok((connection, Events { receiver }))
     }
 
-    /// Packet-ins in the form decoded here, whole, also on a service connection (which gets none by default).
-    async fn configure_packet_ins(&self) -> Result<(), OpenError> {
+    /// First fragments with their ports, for the whole bridge; packet-ins in the form decoded here, whole, also on a
+    /// service connection (which gets none by default).
+    async fn configure(&self) -> Result<(), OpenError> {
         let mut messages = vec![
             Message::SetPacketInFormat(PacketInFormat::Nxt2),
-            Message::SetConfig { flags: 0, miss_send_len: u16::MAX },
+            Message::SetConfig { flags: FRAG_NX_MATCH, miss_send_len: u16::MAX },
         ];
         if self.config.controller_id != 0 {
             messages.push(Message::SetControllerId(self.config.controller_id));

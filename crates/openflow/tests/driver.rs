@@ -202,6 +202,15 @@ async fn monitor_tells_foreign_changes_from_own() {
 }
 
 #[tokio::test]
+async fn first_fragments_show_their_ports_once_connected() {
+    let switch = switch();
+    let frags = || switch.ovs.ofctl(&["-O", "OpenFlow15", "get-frags", &switch.bridge]).expect("get-frags");
+    assert!(frags().contains("normal"), "{}", frags());
+    let _connection = open(&switch, Version::V1_5).await;
+    assert!(frags().contains("nx-match"), "{}", frags());
+}
+
+#[tokio::test]
 async fn packet_in_brings_userdata_and_registers() {
     let switch = switch();
     let (connection, mut events) = open(&switch, Version::V1_5).await;

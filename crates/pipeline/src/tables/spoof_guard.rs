@@ -2,7 +2,10 @@
 //!
 //! What passes is listed per port; everything else of an endpoint drops, so frames that are neither IP nor ARP do too.
 //! Open vSwitch skips IPv6 extension headers and reads the first fragment's ICMPv6 header, so neighbour discovery
-//! behind them is judged the same; of later fragments only the source is known, and it is checked.
+//! behind them is judged the same; of later fragments only the source is known, and it is checked. What hides its
+//! message from us would be discovery or a service to whoever puts the fragments together, and is dropped: a first
+//! fragment must have the whole header chain (RFC 7112 section 5), and a chain that cannot be followed has none. A
+//! switch that is not set to show first fragments' ports (`set-frags nx-match`; the connection sets it) drops them all.
 //!
 //! From link-local addresses only what needs them: neighbour and router solicitation, MLD, DHCPv6. Neighbour discovery
 //! options name a MAC too: the switch shows an absent one as zeros, so "own or absent" is two flows.
@@ -23,6 +26,10 @@ const OWN: u16 = 100;
 const DISCOVERY_OTHER: u16 = 140;
 /// Discovery messages an endpoint may send.
 const DISCOVERY: u16 = 150;
+/// Packets that do not show what they are.
+const HIDDEN: u16 = 160;
+/// `ip_frag=first`, ovs-fields(7).
+const FIRST_FRAGMENT: u8 = 1;
 
 const NO_MAC: MacAddr = MacAddr::new([0; 6]);
 
@@ -38,6 +45,9 @@ pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
         let matches = Match::icmp6().with(Field::Icmpv6Type, kind);
         flows.add(Table::SpoofGuard, DISCOVERY_OTHER, Object::Pipeline, matches, Vec::new());
     }
+    for matches in hidden() {
+        flows.add(Table::SpoofGuard, HIDDEN, Object::Pipeline, matches, Vec::new());
+    }
     for (member, port) in view.locals() {
         let mut guard = Guard { flows, uid: member.endpoint.uid, port, mac: member.endpoint.mac };
         for &address in &member.endpoint.addresses {
@@ -48,6 +58,24 @@ pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
             }
         }
     }
+}
+
+/// The switch shows a header it could not find as zeros: a next header after all extension headers is never 0
+/// (hop-by-hop options), an ICMPv6 type 0 is reserved (RFC 4443 section 2.1), so is port 0 (RFC 6335 section 6).
+fn hidden() -> impl Iterator<Item = Match> {
+    let cut = Match::ipv6().with(Field::IpProto, 0u8);
+    let first = |m: Match| m.with(Field::IpFrag, FIRST_FRAGMENT);
+    let ports = [
+        (Match::tcp(), Field::TcpDst),
+        (Match::tcp6(), Field::TcpDst),
+        (Match::udp(), Field::UdpDst),
+        (Match::udp6(), Field::UdpDst),
+        (Match::sctp(), Field::SctpDst),
+        (Match::sctp6(), Field::SctpDst),
+    ];
+    let no_ports = ports.into_iter().map(move |(m, port)| first(m.with(port, 0u16)));
+    let no_type = first(Match::icmp6().with(Field::Icmpv6Type, 0u8));
+    [cut, no_type].into_iter().chain(no_ports)
 }
 
 struct Guard<'f> {

@@ -98,6 +98,8 @@ impl Lab {
 
     fn load(&self, bridge: &str, file: &str) {
         self.ovs.ofctl(&["-O", "OpenFlow15", "--bundle", "replace-flows", bridge, file]).unwrap();
+        // As the agent's connection does: first fragments show their ports.
+        self.ovs.ofctl(&["-O", "OpenFlow15", "set-frags", bridge, "nx-match"]).unwrap();
     }
 
     /// What the bridge of case `index` holds.

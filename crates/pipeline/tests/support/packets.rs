@@ -7,7 +7,7 @@
 //! refused FRAGMENT                       this object is denied, not enforced
 //!
 //! SOURCE       [tunnel VTEP vni N | port P] NAME[(CHANGE, ...)]    CHANGE: src ADDR, mac MAC, sha MAC, sll MAC,
-//!                                                                  dst-mac MAC, vlan N
+//!                                                                  dst-mac MAC, vlan N, frag first|later
 //! DESTINATION  NAME, gateway, or an address
 //! SERVICE      tcp/PORT udp/PORT sctp/PORT icmp proto/NUMBER
 //! ```
@@ -35,6 +35,7 @@ struct Changes {
     sll: Option<String>,
     dst_mac: Option<String>,
     vlan: Option<u16>,
+    frag: Option<String>,
 }
 
 /// A line of packets.txt.
@@ -102,6 +103,7 @@ fn take_changes(line: &str) -> (String, Changes) {
             "sha" => changes.sha = text,
             "sll" => changes.sll = text,
             "dst-mac" => changes.dst_mac = text,
+            "frag" => changes.frag = text,
             "vlan" => changes.vlan = Some(value.parse().unwrap()),
             _ => panic!("{line}: unknown change {what}"),
         }
@@ -248,6 +250,8 @@ impl<'c> Packet<'c> {
                 other => panic!("{}: unknown state {other}", self.line),
             };
             let flow = format!("{},{}", self.frame(&dst_mac), l3(src, dst, service, flags, state == "rel"));
+            let frag = self.changes.frag.as_ref().map(|f| format!(",ip_frag={f}")).unwrap_or_default();
+            let flow = flow + &frag;
             let answerer = (destination == "gateway").then_some(pipeline::GATEWAY_MAC);
             probes.push(Probe { verdict, flow, ct, at: at.clone(), answerer, in_port: self.in_port() });
         }
