@@ -108,8 +108,9 @@ pub fn shell(root: &Path, node: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs suites, or suites with a defect.
-pub fn suite(root: &Path, args: &SuiteArgs) -> Result<()> {
+/// Runs suites, or suites with a defect; gives how many scenarios passed or defects were caught.
+pub fn suite(root: &Path, args: &SuiteArgs) -> Result<usize> {
+    let mut count = 0;
     let chosen: Vec<&Suite> =
         suites::ALL.into_iter().filter(|s| args.name.as_deref().is_none_or(|n| n == s.name)).collect();
     if chosen.is_empty() {
@@ -122,28 +123,29 @@ pub fn suite(root: &Path, args: &SuiteArgs) -> Result<()> {
     for suite in chosen {
         match args.sabotage.as_deref() {
             // The defects are in the switch programming and the use cases: one store is enough.
-            Some(defect) => sabotage(suite, &how(args.store.unwrap_or(StoreKind::Sqlite)), defect)?,
+            Some(defect) => count += sabotage(suite, &how(args.store.unwrap_or(StoreKind::Sqlite)), defect)?,
             None => {
                 let stores = args.store.map_or(vec![StoreKind::Sqlite, StoreKind::Etcd], |s| vec![s]);
                 for store in stores {
                     let name = format!("e2e {} on {store:?}", suite.name);
                     let held = step(&name, || suite.run(&how(store), args.only.as_deref()))?;
                     println!("{name}: {held} scenarios passed");
+                    count += held;
                 }
             }
         }
     }
-    Ok(())
+    Ok(count)
 }
 
-fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<()> {
+fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<usize> {
     let known = suite.sabotages.iter().map(|s| s.defect);
     let defects: Vec<_> = if defect == "all" { known.collect() } else { vec![defect] };
     for defect in &defects {
         step(&format!("e2e {} with {defect} must fail", suite.name), || suite.sabotage(run, defect))?;
     }
     println!("e2e {}: {} defects caught", suite.name, defects.len());
-    Ok(())
+    Ok(defects.len())
 }
 
 /// Benchmarks: name, package and target. Each prints what it measured beside what people use today.

@@ -79,7 +79,7 @@ fn run() -> Result<()> {
         Command::Layers => deps::layers(&root),
         Command::Licences => licences::check(&root),
         Command::Test => tiers::run_all(&root),
-        Command::E2e(args) => labs::suite(&root, &args),
+        Command::E2e(args) => labs::suite(&root, &args).map(drop),
         Command::Bench { name, json } => labs::bench(&root, name.as_deref(), json),
         Command::Bless => bless::run_all(&root),
     }

@@ -1,6 +1,7 @@
 //! Steps: each says what it does, and how long it took.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +22,19 @@ pub fn run(command: &mut Command) -> Result<()> {
     let line = line.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let status = command.status().with_context(|| format!("cannot run {line}"))?;
     ensure!(status.success(), "{line}: {status}");
+    Ok(())
+}
+
+/// As [`run`], but every line of its standard error passes by `watch` on its way to ours.
+pub fn run_watched(command: &mut Command, mut watch: impl FnMut(&str)) -> Result<()> {
+    let mut child = command.stderr(Stdio::piped()).spawn().context("cannot start")?;
+    for line in BufReader::new(child.stderr.take().context("its standard error")?).lines() {
+        let line = line?;
+        eprintln!("{line}");
+        watch(&line);
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "{}: {status}", command.get_program().display());
     Ok(())
 }
 

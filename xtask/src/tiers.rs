@@ -11,13 +11,14 @@ use e2e::suites;
 use crate::check;
 use crate::labs::{self, SuiteArgs};
 use crate::programs::{self, Build};
-use crate::step::{cargo, run, step};
+use crate::step::{cargo, run, run_watched, step};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs all tiers; stops at the first that fails.
 pub fn run_all(root: &Path) -> Result<()> {
     let mut times = Vec::new();
+    let (mut tests, mut scenarios, mut defects) = (0, 0, 0);
     let mut tier = |name: &str, budget: Duration, work: &mut dyn FnMut() -> Result<()>| -> Result<()> {
         let start = Instant::now();
         let result = step(&format!("tier: {name}"), work);
@@ -31,33 +32,50 @@ pub fn run_all(root: &Path) -> Result<()> {
     };
     tier("build", 20 * MINUTE, &mut || run(&mut cargo(&["build", "-q", "--workspace", "--all-targets"])))?;
     tier("check", 20 * MINUTE, &mut || check::run_all(root))?;
-    tier("unit and property tests", 10 * MINUTE, &mut || unit(root))?;
+    tier("unit and property tests", 10 * MINUTE, &mut || unit(root, &mut tests))?;
     for suite in suites::ALL {
         for store in [StoreKind::Sqlite, StoreKind::Etcd] {
             let name = format!("e2e {} on {store:?}", suite.name);
-            tier(&name, 5 * MINUTE, &mut || labs::suite(root, &SuiteArgs::whole(suite.name, store)))?;
+            tier(&name, 5 * MINUTE, &mut || {
+                scenarios += labs::suite(root, &SuiteArgs::whole(suite.name, store))?;
+                Ok(())
+            })?;
         }
         let name = format!("e2e {} with each defect", suite.name);
         let each = u32::try_from(suite.sabotages.len())?;
-        tier(&name, each * MINUTE, &mut || labs::suite(root, &SuiteArgs::sabotages(suite.name)))?;
+        tier(&name, each * MINUTE, &mut || {
+            defects += labs::suite(root, &SuiteArgs::sabotages(suite.name))?;
+            Ok(())
+        })?;
     }
     tier("no failpoints in the release build", 20 * MINUTE, &mut || no_failpoints(root))?;
     println!("{}", times.join("\n"));
+    println!("passed: {tests} tests, {scenarios} end-to-end scenarios; {defects} defects caught");
     Ok(())
 }
 
 /// Unit, property and component tests of every crate. nextest where it is installed, for its groups and its summary;
 /// plain `cargo test` runs the same tests.
-fn unit(root: &Path) -> Result<()> {
+fn unit(root: &Path, count: &mut u64) -> Result<()> {
     let nextest =
         Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    let mut command = if nextest {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
-    } else {
-        eprintln!("    cargo-nextest is not installed: cargo test runs the same tests");
-        cargo(&["test", "-q", "--workspace", "--no-fail-fast"])
-    };
-    run(command.current_dir(root))
+    if nextest {
+        let mut command = cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+        return run_watched(command.current_dir(root), |line| *count += number_before(line, " tests run:"));
+    }
+    eprintln!("    cargo-nextest is not installed: cargo test runs the same tests");
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    // Its results are on standard output.
+    let mut merged = Command::new("sh");
+    merged.args(["-c", "exec \"$@\" 1>&2", "sh"]).arg(command.get_program()).args(command.get_args());
+    command = merged;
+    run_watched(command.current_dir(root), |line| *count += number_before(line, " passed;"))
+}
+
+/// The number right before some words of a line; 0 when they are not there.
+fn number_before(line: &str, words: &str) -> u64 {
+    let before = line.split(words).next().filter(|before| before.len() < line.len());
+    before.and_then(|b| b.split_whitespace().next_back()?.parse().ok()).unwrap_or(0)
 }
 
 /// The programs we ship hold no failpoint: neither the machinery nor the name of a single one of ours.
@@ -84,4 +102,19 @@ fn no_failpoints(root: &Path) -> Result<()> {
 
 fn holds(program: &[u8], name: &str) -> bool {
     program.windows(name.len()).any(|w| w == name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_counted() {
+        assert_eq!(
+            number_before("     Summary [ 3.2s] 412 tests run: 412 passed, 0 skipped", " tests run:"),
+            412
+        );
+        assert_eq!(number_before("test result: ok. 17 passed; 0 failed; 0 ignored", " passed;"), 17);
+        assert_eq!(number_before("nothing of that sort", " passed;"), 0);
+    }
 }
