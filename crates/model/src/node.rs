@@ -55,6 +55,10 @@ fn refuse_vtep(vtep: IpAddr) -> Option<&'static str> {
         IpAddr::V4(v4) if v4.is_broadcast() || v4.is_link_local() => {
             Some("must be a unicast address other nodes can reach")
         }
+        // OVS keeps IPv4 tunnels in this form: it would be another node's address in other words.
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            Some("is an IPv4 address and must be written as one")
+        }
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
             Some("must not be link-local: it has no scope on other nodes")
         }

@@ -252,6 +252,9 @@ fn rejects_moving_an_endpoint() {
     const FIXED: &str = "cannot be changed; delete the endpoint and create it anew";
     let moved = json!([{"kind": "endpoint", "tenant": "blue", "name": "a", "network": "six", "node": "n2", "ipv4": "10.1.1.11"}]);
     refused(moved, &[("network", "six", FIXED), ("node", "n2", FIXED), ("ipv4", "10.1.1.11", FIXED)]);
+    // Its own address, in the field of the other family.
+    let crossed = json!([{"kind": "endpoint", "tenant": "blue", "name": "a", "network": "web", "node": "n1", "ipv4": "fd00:1::1"}]);
+    refused(crossed, &[("ipv4", "fd00:1::1", FIXED)]);
 }
 
 #[test]
@@ -266,6 +269,7 @@ fn rejects_declared_nodes_and_twin_vteps() {
     for (vtep, reason) in [
         ("198.18.0.2", "is the tunnel endpoint of node n2"),
         ("127.0.0.1", "must be a unicast address other nodes can reach"),
+        ("::ffff:198.18.0.1", "is an IPv4 address and must be written as one"),
         ("ff02::1", "must be a unicast address other nodes can reach"),
         ("fe80::1", "must not be link-local: it has no scope on other nodes"),
     ] {

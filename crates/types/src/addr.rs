@@ -1,6 +1,6 @@
 //! Addresses, prefixes, subnets. IPv4 and IPv6 are one code path: `IpAddr` with a [`Family`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -364,12 +364,9 @@ impl Subnet {
         if !(min..=max).contains(&cidr.len()) {
             return refuse(format!("prefix length must be {min} to {max}"));
         }
-        let a = cidr.addr();
-        let link_local = match a {
-            IpAddr::V4(v4) => v4.is_link_local(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
-        if a.is_multicast() || a.is_loopback() || link_local || is_reserved_v4(a) {
+        // Of two families neither comparison can hold together with the other.
+        let meets = |(first, last): &(IpAddr, IpAddr)| cidr.addr() <= *last && *first <= cidr.last();
+        if NOT_FOR_ENDPOINTS.iter().any(meets) {
             return refuse(
                 "endpoints need unicast addresses (not loopback, link-local, multicast or reserved)".into(),
             );
@@ -408,9 +405,29 @@ impl Subnet {
     }
 }
 
-fn is_reserved_v4(addr: IpAddr) -> bool {
-    matches!(addr, IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240)
+const fn v4(octets: [u8; 4]) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_octets(octets))
 }
+
+const fn v6(segments: [u16; 8]) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from_segments(segments))
+}
+
+/// Ranges no endpoint's address may be of, RFC 6890; a subnet must not reach into one either.
+const NOT_FOR_ENDPOINTS: [(IpAddr, IpAddr); 8] = [
+    // "This network", loopback, link-local, multicast and reserved.
+    (v4([0, 0, 0, 0]), v4([0, 255, 255, 255])),
+    (v4([127, 0, 0, 0]), v4([127, 255, 255, 255])),
+    (v4([169, 254, 0, 0]), v4([169, 254, 255, 255])),
+    (v4([224, 0, 0, 0]), v4([255, 255, 255, 255])),
+    // Unspecified, loopback and IPv4-compatible; IPv4-mapped, which is the same address in another form.
+    (v6([0; 8]), v6([0, 0, 0, 0, 0, 0, 0xffff, 0xffff])),
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0]), v6([0, 0, 0, 0, 0, 0xffff, 0xffff, 0xffff])),
+    // Link-local, multicast.
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0]), v6([0xfebf, M, M, M, M, M, M, M])),
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0]), v6([M; 8])),
+];
+const M: u16 = u16::MAX;
 
 impl FromStr for Subnet {
     type Err = Invalid;
