@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use types::{EndpointName, EndpointUid, Family, MacAddr, Name, NodeName, VrfId};
 
 use crate::context::Context;
-use crate::{Kind, Network, ObjectRef, SubnetSpec};
+use crate::{FieldError, Kind, Network, ObjectRef, Rejection, SubnetSpec};
 
 /// What a node (or a person) asks for when an endpoint is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,18 +117,51 @@ fn check_group(cx: &mut Context<'_>, object: &ObjectRef, spec: &EndpointSpec, gr
 
 /// An endpoint's group may change; what identifies it on the wire may not.
 fn check_unchanged(cx: &mut Context<'_>, object: &ObjectRef, spec: &EndpointSpec, stored: &Endpoint) {
-    const FIXED: &str = "cannot be changed; delete the endpoint and create it anew";
+    for (field, value) in other_identity(spec, stored) {
+        cx.refuse(object, field, value, "cannot be changed; delete the endpoint and create it anew");
+    }
+}
+
+/// Fields by which a spec cannot be this endpoint's.
+fn other_identity(spec: &EndpointSpec, stored: &Endpoint) -> Vec<(&'static str, String)> {
+    let mut other = Vec::new();
     if spec.network != stored.spec.network {
-        cx.refuse(object, "network", &spec.network, FIXED);
+        other.push(("network", spec.network.to_string()));
     }
     if spec.node != stored.spec.node {
-        cx.refuse(object, "node", &spec.node, FIXED);
+        other.push(("node", spec.node.to_string()));
     }
     for family in Family::ALL {
-        if let Some(wanted) = spec.wanted(family).filter(|a| !stored.addresses.contains(a)) {
-            cx.refuse(object, field(family), wanted, FIXED);
+        let has = |a: &IpAddr| Family::of(*a) == family && stored.addresses.contains(a);
+        if let Some(wanted) = spec.wanted(family).filter(|a| !has(a)) {
+            other.push((field(family), wanted.to_string()));
         }
     }
+    other
+}
+
+/// Whether a node that plugs an endpoint in means the stored one. What it leaves open is as stored: a node makes
+/// endpoints and removes them, but does not change what people have said of one, least of all its group and with it
+/// the policies that apply.
+///
+/// # Errors
+/// [`Rejection`] with every field that says otherwise.
+pub fn check_same_endpoint(stored: &Endpoint, wanted: &EndpointSpec) -> Result<(), Rejection> {
+    let mut other = other_identity(wanted, stored);
+    if let Some(group) = wanted.group.as_ref().filter(|g| stored.spec.group.as_ref() != Some(*g)) {
+        other.push(("group", group.to_string()));
+    }
+    if other.is_empty() {
+        return Ok(());
+    }
+    let reason = "the endpoint exists with another one".to_owned();
+    let error = |(field, value): (&str, String)| FieldError {
+        object: spec_ref(wanted),
+        field: field.to_owned(),
+        value,
+        reason: reason.clone(),
+    };
+    Err(Rejection { errors: other.into_iter().map(error).collect() })
 }
 
 const fn field(family: Family) -> &'static str {

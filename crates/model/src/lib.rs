@@ -26,7 +26,7 @@ mod validated;
 mod view;
 
 pub use context::{Cooling, Guard, Supply};
-pub use endpoint::{Endpoint, EndpointSpec, endpoint_mac};
+pub use endpoint::{Endpoint, EndpointSpec, check_same_endpoint, endpoint_mac};
 pub use error::{FieldError, InUse, Rejection};
 pub use group::{Group, GroupSpec};
 pub use network::{Network, NetworkSpec, SubnetSpec};

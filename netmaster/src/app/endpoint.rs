@@ -1,7 +1,9 @@
 //! Endpoints: described to people; made and removed by the nodes that host them.
 
 use api::v1::{Endpoint, EndpointBody, EndpointStatus, Realization};
-use model::{EndpointSpec, IntentView, Kind, Object, Spec, Supply, plan_apply, plan_delete};
+use model::{
+    EndpointSpec, IntentView, Kind, Object, Spec, Supply, check_same_endpoint, plan_apply, plan_delete,
+};
 use node_api::EndpointState;
 use node_state::FragmentKey;
 use store::intent::{Extra, Snapshot};
@@ -68,10 +70,11 @@ fn realization(endpoint: &model::Endpoint, scene: &Scene<'_>) -> (Realization, O
 }
 
 impl App {
-    /// Makes an endpoint on the node that asks. The endpoint that exists with the same spec is returned.
+    /// Makes an endpoint on the node that asks. The one that exists is returned, never changed.
     ///
     /// # Errors
-    /// [`AppError`]; [`AppError::NotYours`] when it exists on another node.
+    /// [`AppError`]; [`AppError::NotYours`] when it exists on another node, [`AppError::Rejected`] when it exists in
+    /// another network or group, or with other addresses.
     pub async fn create_endpoint(
         &self,
         actor: &Actor,
@@ -80,13 +83,19 @@ impl App {
         let key = (spec.tenant.clone(), spec.name.clone());
         let object = Spec::Endpoint(spec.clone()).object_ref();
         let decide = |snapshot: &Snapshot| {
-            let stored = snapshot.view().endpoints.get(&key);
-            if stored.is_some_and(|e| e.spec.node != spec.node) {
-                return Err(AppError::NotYours(object.clone()));
-            }
+            let spec = match snapshot.view().endpoints.get(&key) {
+                None => spec.clone(),
+                Some(stored) if stored.spec.node != spec.node => {
+                    return Err(AppError::NotYours(object.clone()));
+                }
+                Some(stored) => {
+                    check_same_endpoint(stored, &spec)?;
+                    stored.spec.clone()
+                }
+            };
             let (cooling, mut uid) = (snapshot.cooling(), random_uid);
             let supply = Supply { cooling: &cooling, uid: &mut uid };
-            let plan = plan_apply(snapshot.view(), supply, vec![Spec::Endpoint(spec.clone())])?;
+            let plan = plan_apply(snapshot.view(), supply, vec![Spec::Endpoint(spec)])?;
             Ok(Decision::Plan(plan))
         };
         let written = self.write(actor, &Extra::default(), decide).await?;

@@ -32,9 +32,9 @@ pub struct IntentRefusal {
 /// committed.
 #[async_trait]
 pub trait NodeIntent: Send + Sync + 'static {
-    /// Makes an endpoint, `spec.node` being the caller. The endpoint that exists already with the same spec is
-    /// returned; the revision is one at which it exists. An endpoint of that name on another node is refused with
-    /// [`ErrorCode::NotYourNode`].
+    /// Makes an endpoint, `spec.node` being the caller. The endpoint that exists already is returned and not changed;
+    /// the revision is one at which it exists. One that is in another network or group, or has other addresses than
+    /// `spec` says, is refused with [`ErrorCode::Conflict`]; one on another node with [`ErrorCode::NotYourNode`].
     ///
     /// # Errors
     /// [`IntentRefusal`].

@@ -41,6 +41,26 @@ async fn an_endpoint_is_made_once_and_removed_once() {
 }
 
 #[tokio::test]
+async fn a_node_does_not_change_what_people_said_of_an_endpoint() {
+    let bench = Bench::furnished(KINDS[0]).await;
+    let group = json!({"name": "quarantine", "network": "web"});
+    assert_eq!(bench.post("/api/v1/tenants/blue/groups", group).await.status, 201);
+    let path = "/api/v1/tenants/blue/endpoints/a";
+    let moved = bench
+        .put(path, json!({"network": "web", "node": "n1", "group": "quarantine", "ipv4": "10.1.1.10"}))
+        .await;
+    assert_eq!(moved.status, 200, "{moved:?}");
+    let app: &dyn NodeIntent = &bench.replica.app;
+    // The agent plugs it in again and says what it said the first time, or nothing.
+    let again = app.create_endpoint(&caller("n1"), endpoint("a", json!({"group": "app"}))).await.unwrap_err();
+    assert_eq!(again.code, ErrorCode::Conflict, "{again}");
+    assert!(again.text.contains("group \"app\": the endpoint exists with another one"), "{again}");
+    let (kept, _) = app.create_endpoint(&caller("n1"), endpoint("a", json!({}))).await.unwrap();
+    assert_eq!(kept.spec.group.map(|g| g.to_string()).as_deref(), Some("quarantine"));
+    assert_eq!(bench.get(path).await.body["resourceVersion"], moved.body["resourceVersion"]);
+}
+
+#[tokio::test]
 async fn a_node_cannot_touch_another_nodes_endpoint() {
     let bench = Bench::furnished(KINDS[0]).await;
     bench.join("n2", "198.18.0.2").await;
