@@ -32,7 +32,10 @@ pub fn run_all(root: &Path) -> Result<()> {
     };
     tier("build", 20 * MINUTE, &mut || run(&mut cargo(&["build", "-q", "--workspace", "--all-targets"])))?;
     tier("check", 20 * MINUTE, &mut || check::run_all(root))?;
-    tier("unit and property tests", 10 * MINUTE, &mut || unit(root, &mut tests))?;
+    tier("unit and property tests", 10 * MINUTE, &mut || {
+        unit(root, &mut tests)?;
+        defects_are_defects(root, &mut tests)
+    })?;
     for suite in suites::ALL {
         for store in [StoreKind::Sqlite, StoreKind::Etcd] {
             let name = format!("e2e {} on {store:?}", suite.name);
@@ -64,12 +67,24 @@ fn unit(root: &Path, count: &mut u64) -> Result<()> {
         return run_watched(command.current_dir(root), |line| *count += number_before(line, " tests run:"));
     }
     eprintln!("    cargo-nextest is not installed: cargo test runs the same tests");
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    // Its results are on standard output.
+    let mut command = to_stderr(&cargo(&["test", "--workspace", "--no-fail-fast"]));
+    run_watched(command.current_dir(root), |line| *count += number_before(line, " passed;"))
+}
+
+/// Tests that named defects break what they are named after; they need the failpoints compiled in.
+fn defects_are_defects(root: &Path, count: &mut u64) -> Result<()> {
+    for (package, test) in [("selvage-compile", "sabotage"), ("netmaster", "failpoints")] {
+        let args = ["test", "-p", package, "--features", "failpoints", "--test", test];
+        run_watched(to_stderr(&cargo(&args)).current_dir(root), |l| *count += number_before(l, " passed;"))?;
+    }
+    Ok(())
+}
+
+/// `cargo test` writes its results to standard output; watched is standard error.
+fn to_stderr(command: &Command) -> Command {
     let mut merged = Command::new("sh");
     merged.args(["-c", "exec \"$@\" 1>&2", "sh"]).arg(command.get_program()).args(command.get_args());
-    command = merged;
-    run_watched(command.current_dir(root), |line| *count += number_before(line, " passed;"))
+    merged
 }
 
 /// The number right before some words of a line; 0 when they are not there.
