@@ -12,6 +12,7 @@
 //! Errors are the specification's ([`cni::CniError`]). A failed ADD takes back what it did.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,8 +56,17 @@ pub struct Context {
     pub interfaces: Arc<dyn Interfaces>,
     /// Endpoints netmaster does not know to be gone.
     pub detach_log: DetachLog,
-    /// MTU of endpoints, unless intent says another.
-    pub mtu: u32,
+    /// MTU of endpoints, unless intent says a smaller one.
+    pub mtu: Mtu,
+}
+
+/// Where an endpoint's MTU comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mtu {
+    /// The operator said so.
+    Fixed(u32),
+    /// The interface with the tunnel endpoint's address, minus the encapsulation; looked up at every ADD.
+    OfUplink(IpAddr),
 }
 
 /// Carries requests out.

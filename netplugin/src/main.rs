@@ -35,7 +35,13 @@ enum Command {
         state_dir: PathBuf,
     },
     /// Take bridge, endpoint interfaces and nftables table off this node. The agent must not be running.
-    Cleanup(SwitchArgs),
+    Cleanup {
+        #[command(flatten)]
+        switch: SwitchArgs,
+        /// The agent's state directory.
+        #[arg(long, value_name = "DIR", default_value = "/var/lib/selvage")]
+        state_dir: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -61,7 +67,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
     runtime.block_on(async {
         match command {
             Command::Run(config) => run::run(config, terminated()).await,
-            Command::Cleanup(switch) => cleanup::cleanup(&switch).await,
+            Command::Cleanup { switch, state_dir } => cleanup::cleanup(&switch, &state_dir).await,
             Command::Status { .. } => Ok(()),
         }
     })

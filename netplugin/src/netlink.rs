@@ -14,6 +14,7 @@
 //! [`NetlinkError`] names the step, the interface and the kernel's answer. A `create` that fails leaves nothing behind
 //! that a following `create` or `delete` of the same endpoint would trip over.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -71,6 +72,11 @@ pub trait Interfaces: Send + Sync {
     async fn delete(&self, uid: EndpointUid) -> Result<(), NetlinkError>;
     /// Verifies that the interface is as `create` and `set_up` left it.
     async fn check(&self, spec: &InterfaceSpec) -> Result<(), NetlinkError>;
+    /// The MTU of the interface that has this address: the uplink of the tunnels.
+    async fn mtu_of_address(&self, address: IpAddr) -> Result<u32, NetlinkError>;
+    /// Puts back what keeps the node's own stack away from these endpoints' frames, where somebody removed it; returns
+    /// where.
+    async fn protect(&self, uids: &BTreeSet<EndpointUid>) -> Result<BTreeSet<EndpointUid>, NetlinkError>;
     /// Whether transmit checksum offload is on in the endpoint although the datapath cannot bear it.
     async fn offload_on(&self, spec: &InterfaceSpec) -> Result<bool, NetlinkError>;
 }
@@ -79,24 +85,24 @@ pub trait Interfaces: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// A system call failed.
-    #[error("{step} {object}: {source}")]
+    #[error("{step} {object}: {cause}")]
     Io {
         /// What was being done.
         step: &'static str,
         /// To what.
         object: String,
         /// The system's answer.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The kernel refused a netlink request.
-    #[error("{step} {object}: {source}")]
+    #[error("{step} {object}: {cause}")]
     Kernel {
         /// What was being done.
         step: &'static str,
         /// To what.
         object: String,
         /// The kernel's answer.
-        source: rtnetlink::Error,
+        cause: rtnetlink::Error,
     },
     /// `nft` refused.
     #[error("host drop chain for {object}: {reason}")]
@@ -119,12 +125,12 @@ pub enum NetlinkError {
 impl NetlinkError {
     fn io(step: &'static str, object: impl ToString) -> impl FnOnce(std::io::Error) -> Self {
         let object = object.to_string();
-        move |source| Self::Io { step, object, source }
+        move |cause| Self::Io { step, object, cause }
     }
 
     fn kernel(step: &'static str, object: impl ToString) -> impl FnOnce(rtnetlink::Error) -> Self {
         let object = object.to_string();
-        move |source| Self::Kernel { step, object, source }
+        move |cause| Self::Kernel { step, object, cause }
     }
 
     fn unexpected(object: impl ToString, reason: impl Into<String>) -> Self {
@@ -133,8 +139,8 @@ impl NetlinkError {
 
     /// Whether the namespace itself is gone: DEL then has nothing to do in it.
     pub fn is_missing_namespace(&self) -> bool {
-        matches!(self, Self::Io { step, source, .. }
-            if *step == netns::OPEN && source.kind() == std::io::ErrorKind::NotFound)
+        matches!(self, Self::Io { step, cause, .. }
+            if *step == netns::OPEN && cause.kind() == std::io::ErrorKind::NotFound)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What only the userspace datapath needs watched: the tunnel neighbour cache, and offloads in endpoints.
+//! What only the userspace datapath needs watched: the tunnel neighbour cache, and at endpoints the drop chain and the
+//! checksum offload.
 //!
 //! OVS resolves a tunnel's next hop by itself, but drops the packets that made it do so. So for every peer the agent
 //! has the kernel resolve the next hop (a UDP datagram to the peer's discard port), and hands the answer to OVS.
@@ -21,7 +22,7 @@ use crate::ports::PortsView;
 const COLD: Duration = Duration::from_millis(500);
 /// While all are warm: entries go after 15 minutes without a packet, or with the switch.
 const WARM: Duration = Duration::from_secs(5);
-const OFFLOADS: Duration = Duration::from_secs(30);
+const ENDPOINTS: Duration = Duration::from_secs(10);
 /// The switch answers such questions at once, or hangs.
 const UNIXCTL: Duration = Duration::from_secs(5);
 /// RFC 863.
@@ -141,26 +142,38 @@ pub fn control_socket(run_dir: &Path) -> Option<PathBuf> {
     sockets.max_by_key(|e| e.metadata().and_then(|m| m.modified()).ok()).map(|e| e.path())
 }
 
-/// Reports endpoints whose transmit checksum offload somebody turned on again.
-pub struct Offloads {
+/// Puts drop chains back that somebody removed, and reports endpoints whose transmit checksum offload is on again.
+pub struct Endpoints {
     /// What is plugged.
     pub view: watch::Receiver<PortsView>,
-    /// Reads offloads.
+    /// Reads and repairs.
     pub interfaces: Arc<dyn Interfaces>,
     /// Whom to tell.
     pub agent: AgentHandle,
 }
 
-impl Offloads {
+impl Endpoints {
     /// Runs until the agent ends.
     pub async fn run(self) {
-        let mut interval = tokio::time::interval(OFFLOADS);
+        let mut interval = tokio::time::interval(ENDPOINTS);
         loop {
             interval.tick().await;
+            self.protect().await;
             let on = self.wrongly_on().await;
             if self.agent.tell(Event::OffloadOn(on)).await.is_err() {
                 return;
             }
+        }
+    }
+
+    async fn protect(&self) {
+        let uids = self.view.borrow().endpoints.keys().copied().collect();
+        match self.interfaces.protect(&uids).await {
+            Ok(repaired) if repaired.is_empty() => {}
+            Ok(repaired) => {
+                tracing::warn!(count = repaired.len(), "drop chains of endpoints were gone, put back")
+            }
+            Err(e) => tracing::error!(error = %e, "drop chains of endpoints not verified"),
         }
     }
 

@@ -21,15 +21,15 @@ use tokio::task::JoinSet;
 use types::EndpointUid;
 
 use crate::agent::{Agent, AgentHandle, Published};
-use crate::cni_server::{self, CniServer, Context, Housekeeping};
-use crate::config::{Config, Datapath, encapsulation_overhead};
+use crate::cni_server::{self, CniServer, Context, Housekeeping, Mtu};
+use crate::config::{Config, Datapath};
 use crate::intent::detach_log::DetachLog;
 use crate::intent::identity::Identity;
 use crate::intent::session::Session;
 use crate::netlink::{Interfaces, Veths, family_exists};
 use crate::ports::Ports;
 use crate::ports::ovs::{OvsPorts, connect};
-use crate::probes::{Offloads, TunnelNeighbors};
+use crate::probes::{Endpoints, TunnelNeighbors};
 use crate::state_dir::StateDir;
 use crate::switch;
 
@@ -83,7 +83,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
         let run_dir = config.switch.ovs_run_dir.clone();
         let neighbors = TunnelNeighbors { run_dir, peers, agent: agent.clone(), veths: veths.clone() };
         tasks.spawn(done(neighbors.run()));
-        tasks.spawn(done(Offloads { view: view.clone(), interfaces, agent: agent.clone() }.run()));
+        tasks.spawn(done(Endpoints { view: view.clone(), interfaces, agent: agent.clone() }.run()));
     }
 
     let identity = join(&config, &dir).await?;
@@ -95,7 +95,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
         intent: Arc::new(netmaster),
         ports: Arc::new(ports),
         view,
-        mtu: mtu(&config, &veths).await?,
+        mtu: config.mtu.map_or(Mtu::OfUplink(config.vtep), Mtu::Fixed),
         interfaces: veths,
         detach_log: DetachLog::open(dir)?,
     };
@@ -146,14 +146,6 @@ fn is_userspace(client: &Client, wanted: Datapath) -> bool {
             !(offered && family_exists("ovs_datapath"))
         }
     }
-}
-
-async fn mtu(config: &Config, veths: &Veths) -> anyhow::Result<u32> {
-    if let Some(mtu) = config.mtu {
-        return Ok(mtu);
-    }
-    let uplink = veths.mtu_of_address(config.vtep).await.context("cannot tell the MTU; give --mtu")?;
-    Ok(uplink.saturating_sub(encapsulation_overhead(config.vtep)))
 }
 
 /// With a certificate this returns at once; without one it tries until netmaster takes the token.

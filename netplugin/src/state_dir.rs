@@ -25,11 +25,10 @@ pub struct StateLock {
 
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("state file {path}: {source}")]
+#[error("state file {path}: {cause}")]
 pub struct StateError {
     path: String,
-    #[source]
-    source: io::Error,
+    cause: io::Error,
 }
 
 impl StateDir {
@@ -40,7 +39,7 @@ impl StateDir {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
         let dir = Self(path.into());
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir.0);
-        made.map_err(|source| dir.error(".", source))?;
+        made.map_err(|cause| dir.error(".", cause))?;
         Ok(dir)
     }
 
@@ -52,13 +51,13 @@ impl StateDir {
     pub fn lock(&self) -> Result<StateLock, StateError> {
         let open =
             fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path(LOCK));
-        let file = open.map_err(|source| self.error(LOCK, source))?;
+        let file = open.map_err(|cause| self.error(LOCK, cause))?;
         file.try_lock().map_err(|e| match e {
             fs::TryLockError::WouldBlock => self.error(
                 LOCK,
                 io::Error::new(io::ErrorKind::AddrInUse, "another agent runs on this directory"),
             ),
-            fs::TryLockError::Error(source) => self.error(LOCK, source),
+            fs::TryLockError::Error(cause) => self.error(LOCK, cause),
         })?;
         Ok(StateLock { _file: file })
     }
@@ -81,7 +80,7 @@ impl StateDir {
         match fs::read(self.path(name)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.error(name, source)),
+            Err(cause) => Err(self.error(name, cause)),
         }
     }
 
@@ -90,7 +89,18 @@ impl StateDir {
     /// # Errors
     /// [`StateError`]; the old content is then still there.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        self.write_atomically(name, bytes).map_err(|source| self.error(name, source))
+        self.write_atomically(name, bytes).map_err(|cause| self.error(name, cause))
+    }
+
+    /// Removes a file; succeeds when it is not there.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn remove(&self, name: &str) -> Result<(), StateError> {
+        match fs::remove_file(self.path(name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|cause| self.error(name, cause)),
+        }
     }
 
     fn write_atomically(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -103,8 +113,8 @@ impl StateDir {
         fs::File::open(&self.0)?.sync_all()
     }
 
-    fn error(&self, name: &str, source: io::Error) -> StateError {
-        StateError { path: self.path(name).display().to_string(), source }
+    fn error(&self, name: &str, cause: io::Error) -> StateError {
+        StateError { path: self.path(name).display().to_string(), cause }
     }
 }
 
@@ -119,7 +129,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let dir = StateDir::open(temporary.path()).unwrap();
         let first = dir.lock().unwrap();
-        assert!(dir.lock().unwrap_err().source.to_string().contains("another agent"));
+        assert!(dir.lock().unwrap_err().cause.to_string().contains("another agent"));
         drop(first);
         dir.lock().unwrap();
     }

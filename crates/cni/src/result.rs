@@ -11,7 +11,7 @@ pub struct AddResult {
     /// The version the runtime asked for.
     #[serde(rename = "cniVersion")]
     pub cni_version: String,
-    /// The interfaces made: the host end first, then the endpoint's.
+    /// The interfaces made: the endpoint's (the host end is the switch's business).
     pub interfaces: Vec<Interface>,
     /// The endpoint's addresses.
     pub ips: Vec<Ip>,

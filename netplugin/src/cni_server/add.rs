@@ -4,8 +4,9 @@ use cni::{AddResult, CniError, Code, Interface, Ip, Request, Route};
 use node_api::{AttachReply, AttachRequest, DetachRequest};
 use types::{EndpointUid, Family, IpCidr, OfPort};
 
-use super::{CniServer, FLOWS, KNOWN, Target, call_error, node_failed, wait_error};
+use super::{CniServer, FLOWS, KNOWN, Mtu, Target, call_error, node_failed, wait_error};
 use crate::agent::{Condition, Request as AgentRequest};
+use crate::config::encapsulation_overhead;
 use crate::netlink::InterfaceSpec;
 use crate::ports::{PlugSpec, PortLabels};
 
@@ -18,7 +19,7 @@ impl CniServer {
         let attached = attached.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
         crate::kill_point!("cni-add-attach");
         let uid = attached.uid;
-        let done = match self.interface_spec(target, request, &attached) {
+        let done = match self.interface_spec(target, request, &attached).await {
             Ok((spec, labels)) => self.plug(target, &spec, labels).await.map(|()| spec),
             Err(e) => Err(e),
         };
@@ -47,7 +48,7 @@ impl CniServer {
         Ok(())
     }
 
-    fn interface_spec(
+    async fn interface_spec(
         &self,
         target: &Target,
         request: &Request,
@@ -55,12 +56,13 @@ impl CniServer {
     ) -> Result<(InterfaceSpec, PortLabels), CniError> {
         let missing = || CniError::new(Code::InvalidEnvironment, "refused request", "CNI_NETNS is missing");
         let netns = request.netns.clone().ok_or_else(missing)?;
+        let largest = self.mtu().await?;
         let spec = InterfaceSpec {
             uid: attached.uid,
             netns: netns.clone(),
             ifname: target.attachment.ifname.clone(),
             mac: attached.mac,
-            mtu: attached.mtu.map_or(self.context.mtu, |mtu| mtu.min(self.context.mtu)),
+            mtu: attached.mtu.map_or(largest, |mtu| mtu.min(largest)),
             addresses: attached.addresses.clone(),
             gateways: attached.gateways.clone(),
         };
@@ -73,6 +75,18 @@ impl CniServer {
             config_name: request.config_name.clone(),
         };
         Ok((spec, labels))
+    }
+
+    async fn mtu(&self) -> Result<u32, CniError> {
+        match self.context.mtu {
+            Mtu::Fixed(mtu) => Ok(mtu),
+            Mtu::OfUplink(vtep) => {
+                let uplink = self.context.interfaces.mtu_of_address(vtep).await;
+                let uplink =
+                    uplink.map_err(|e| node_failed("cannot tell the MTU; give netplugin --mtu", e))?;
+                Ok(uplink.saturating_sub(encapsulation_overhead(vtep)))
+            }
+        }
     }
 
     async fn plug(&self, target: &Target, spec: &InterfaceSpec, labels: PortLabels) -> Result<(), CniError> {

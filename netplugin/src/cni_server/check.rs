@@ -29,7 +29,8 @@ impl CniServer {
             netns: request.netns.clone().unwrap_or_default(),
             ifname: target.attachment.ifname.clone(),
             mac: facts.mac,
-            mtu: self.context.mtu,
+            // Not compared: the uplink's may have changed since ADD.
+            mtu: 0,
             addresses: facts.addresses,
             gateways: facts.gateways,
         };

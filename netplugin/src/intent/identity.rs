@@ -163,6 +163,32 @@ mod tests {
         assert!(!format!("{:?}", TlsIdentity::new("", first.clone())).contains("PRIVATE"));
     }
 
+    /// An identity whose certificate began and ends this many days from now.
+    fn identity(dir: &StateDir, begins: i64, ends: i64) -> Identity {
+        let key = KeyPair::from_pem(&key(dir).unwrap()).unwrap();
+        let day = |days: i64| {
+            let then =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+            rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs((then + days * 86400) as u64)
+        };
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) = (day(begins), day(ends));
+        dir.write(CERTIFICATE, params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
+        dir.write(CA, b"").unwrap();
+        dir.write(SERVER, br#"{"server":"127.0.0.1:1"}"#).unwrap();
+        Identity::load(dir).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_at_two_thirds_of_its_life() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temporary.path()).unwrap();
+        let days = |i: Identity| (i.renew_in().unwrap().as_secs_f64() / 86400.0).round();
+        assert_eq!(days(identity(&dir, 0, 90)), 60.0);
+        assert_eq!(days(identity(&dir, -50, 40)), 10.0);
+        assert_eq!(days(identity(&dir, -80, 10)), 0.0);
+    }
+
     #[tokio::test]
     async fn without_certificate_and_join_file_it_says_what_to_do() {
         let temporary = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 //! node would answer pings and ARP, send RSTs, and let endpoints talk to its addresses. One nftables chain per port, in
 //! the netdev family's ingress hook and in a table of our own, drops them: the tap runs before the hook. nft(8).
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
@@ -20,12 +21,20 @@ pub(super) async fn install(device: &str) -> Result<(), NetlinkError> {
         "{}add chain netdev {TABLE} {device} {{ type filter hook ingress device \"{device}\" priority -500; policy drop; }}\n",
         forget(device)
     );
-    nft(device, &script).await
+    nft(device, &script).await.map(drop)
 }
 
 /// Removes the chain; succeeds when it is not there.
 pub(super) async fn remove(device: &str) -> Result<(), NetlinkError> {
-    nft(device, &forget(device)).await
+    nft(device, &forget(device)).await.map(drop)
+}
+
+/// The devices that have their chain.
+pub(super) async fn present() -> Result<BTreeSet<String>, NetlinkError> {
+    let every = "every endpoint";
+    let listed = nft(every, &format!("add table netdev {TABLE}\nlist table netdev {TABLE}\n")).await?;
+    let chain = |line: &str| Some(line.trim().strip_prefix("chain ")?.strip_suffix(" {")?.to_owned());
+    Ok(listed.lines().filter_map(chain).collect())
 }
 
 /// Removes our table with every chain in it.
@@ -33,7 +42,7 @@ pub(super) async fn remove(device: &str) -> Result<(), NetlinkError> {
 /// # Errors
 /// The words of `nft`.
 pub async fn remove_all() -> Result<(), NetlinkError> {
-    nft("every endpoint", &format!("add table netdev {TABLE}\ndelete table netdev {TABLE}\n")).await
+    nft("every endpoint", &format!("add table netdev {TABLE}\ndelete table netdev {TABLE}\n")).await.map(drop)
 }
 
 /// `add` of what exists is no error, so this deletes the chain whether it exists or not, also on nft before `destroy`.
@@ -43,12 +52,12 @@ fn forget(device: &str) -> String {
     )
 }
 
-async fn nft(device: &str, script: &str) -> Result<(), NetlinkError> {
+async fn nft(device: &str, script: &str) -> Result<String, NetlinkError> {
     let refused = |reason: String| NetlinkError::HostDrop { object: device.to_owned(), reason };
     let mut child = tokio::process::Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -58,7 +67,7 @@ async fn nft(device: &str, script: &str) -> Result<(), NetlinkError> {
     }
     let output = child.wait_with_output().await.map_err(|e| refused(e.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

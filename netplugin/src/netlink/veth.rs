@@ -39,26 +39,6 @@ impl Veths {
         Ok(Self { handle, userspace })
     }
 
-    /// The MTU of the interface that has this address: the uplink of the tunnels.
-    ///
-    /// # Errors
-    /// When no interface has it.
-    pub async fn mtu_of_address(&self, address: IpAddr) -> Result<u32, NetlinkError> {
-        let failed = || NetlinkError::kernel("list addresses", address);
-        let mut addresses = self.handle.address().get().set_address_filter(address).execute();
-        while let Some(found) = addresses.try_next().await.map_err(|e| failed()(e))? {
-            let mut links = self.handle.link().get().match_index(found.header.index).execute();
-            if let Some(link) = links.try_next().await.map_err(NetlinkError::kernel("get link", address))? {
-                let mtu = link.attributes.iter().find_map(|a| match a {
-                    LinkAttribute::Mtu(mtu) => Some(*mtu),
-                    _ => None,
-                });
-                return mtu.ok_or_else(|| NetlinkError::unexpected(address, "its interface tells no MTU"));
-            }
-        }
-        Err(NetlinkError::unexpected(address, "no interface of this node has this address"))
-    }
-
     /// The endpoints whose host ends exist.
     ///
     /// # Errors
@@ -116,6 +96,14 @@ impl Veths {
         self.handle.link().add(pair).execute().await.map_err(NetlinkError::kernel("create veth pair", object))
     }
 
+    async fn delete_link(&self, host: &str) -> Result<(), NetlinkError> {
+        let request = LinkUnspec::new_with_name(host).build();
+        match self.handle.link().del_with_message(request).execute().await {
+            Err(e) if is_errno(&e, Errno::ENODEV) => Ok(()),
+            other => other.map_err(NetlinkError::kernel("delete", host)),
+        }
+    }
+
     async fn furnish_host_end(&self, host: &str) -> Result<(), NetlinkError> {
         // No link-local address, no router solicitations, no MLD from the node into the tenant's network.
         let sysctl = format!("/proc/sys/net/ipv6/conf/{host}/disable_ipv6");
@@ -152,7 +140,7 @@ impl Veths {
 impl Interfaces for Veths {
     async fn create(&self, spec: &InterfaceSpec) -> Result<String, NetlinkError> {
         let host = host_name(spec.uid);
-        self.delete(spec.uid).await?;
+        self.delete_link(&host).await?;
         self.add_pair(spec, &host).await?;
         let furnished = match self.furnish_host_end(&host).await {
             Ok(()) => self.furnish_endpoint(spec).await,
@@ -178,11 +166,7 @@ impl Interfaces for Veths {
 
     async fn delete(&self, uid: EndpointUid) -> Result<(), NetlinkError> {
         let host = host_name(uid);
-        let request = LinkUnspec::new_with_name(&host).build();
-        match self.handle.link().del_with_message(request).execute().await {
-            Err(e) if is_errno(&e, Errno::ENODEV) => {}
-            other => other.map_err(NetlinkError::kernel("delete", &host))?,
-        }
+        self.delete_link(&host).await?;
         // After the link: while a frame can still come in, it is dropped.
         if self.userspace { host_drop::remove(&host).await } else { Ok(()) }
     }
@@ -206,6 +190,39 @@ impl Interfaces for Veths {
             }
         })
         .await
+    }
+
+    async fn mtu_of_address(&self, address: IpAddr) -> Result<u32, NetlinkError> {
+        let failed = || NetlinkError::kernel("list addresses", address);
+        let mut addresses = self.handle.address().get().set_address_filter(address).execute();
+        while let Some(found) = addresses.try_next().await.map_err(|e| failed()(e))? {
+            let mut links = self.handle.link().get().match_index(found.header.index).execute();
+            if let Some(link) = links.try_next().await.map_err(NetlinkError::kernel("get link", address))? {
+                let mtu = link.attributes.iter().find_map(|a| match a {
+                    LinkAttribute::Mtu(mtu) => Some(*mtu),
+                    _ => None,
+                });
+                return mtu.ok_or_else(|| NetlinkError::unexpected(address, "its interface tells no MTU"));
+            }
+        }
+        Err(NetlinkError::unexpected(address, "no interface of this node has this address"))
+    }
+
+    async fn protect(&self, uids: &BTreeSet<EndpointUid>) -> Result<BTreeSet<EndpointUid>, NetlinkError> {
+        if !self.userspace || uids.is_empty() || crate::sabotaged!("no-host-drop") {
+            return Ok(BTreeSet::new());
+        }
+        let present = host_drop::present().await?;
+        let mut repaired = BTreeSet::new();
+        for uid in uids {
+            let host = host_name(*uid);
+            // A port whose link is gone has nothing to drop.
+            if !present.contains(&host) && link(&self.handle, &host).await.is_ok() {
+                host_drop::install(&host).await?;
+                repaired.insert(*uid);
+            }
+        }
+        Ok(repaired)
     }
 
     async fn offload_on(&self, spec: &InterfaceSpec) -> Result<bool, NetlinkError> {

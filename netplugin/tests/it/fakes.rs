@@ -1,6 +1,6 @@
 //! The agent among fakes: no root, no switch; everything that happens is written into one log, in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cni::{Attachment, Reply, Request, Verb};
 use netplugin::agent::{Agent, AgentHandle, Event, Published};
-use netplugin::cni_server::{CniServer, Context, Housekeeping};
+use netplugin::cni_server::{CniServer, Context, Housekeeping, Mtu};
 use netplugin::intent::detach_log::DetachLog;
 use netplugin::netlink::{InterfaceSpec, Interfaces, NetlinkError};
 use netplugin::ports::{EndpointPort, PlugSpec, Ports, PortsError, PortsView};
@@ -142,6 +142,14 @@ impl Interfaces for FakeInterfaces {
         }
     }
 
+    async fn mtu_of_address(&self, _address: std::net::IpAddr) -> Result<u32, NetlinkError> {
+        Ok(1500)
+    }
+
+    async fn protect(&self, _uids: &BTreeSet<EndpointUid>) -> Result<BTreeSet<EndpointUid>, NetlinkError> {
+        Ok(BTreeSet::new())
+    }
+
     async fn offload_on(&self, _spec: &InterfaceSpec) -> Result<bool, NetlinkError> {
         Ok(false)
     }
@@ -200,7 +208,7 @@ impl World {
             view,
             interfaces: Arc::new(self.interfaces.clone()),
             detach_log: DetachLog::open(dir).unwrap(),
-            mtu: 1450,
+            mtu: Mtu::OfUplink(VTEP.parse().unwrap()),
         }));
         let reclaimer = Arc::clone(&server);
         tasks.spawn(async move {

@@ -118,3 +118,20 @@ fn the_uplink_mtu_is_that_of_the_interface_with_the_tunnel_address() {
         assert!(veths.mtu_of_address("192.0.2.8".parse().unwrap()).await.is_err());
     });
 }
+
+#[test]
+fn a_removed_drop_chain_is_put_back() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let s = spec(&endpoint, 0xa7);
+    let wanted = s.clone();
+    node.block_on(async move || drop(Veths::new(true).unwrap().create(&wanted).await.unwrap()));
+    node.run("nft flush ruleset");
+    let repaired = node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        // Another one that is plugged, but whose link is gone.
+        let uids = [s.uid, EndpointUid::new(0xa8).unwrap()].into();
+        (veths.protect(&uids).await.unwrap(), veths.protect(&uids).await.unwrap())
+    });
+    assert_eq!((repaired.0.len(), repaired.1.len()), (1, 0));
+    assert!(node.run("nft list table netdev selvage").contains("device \"sv0000000000a7\""));
+}

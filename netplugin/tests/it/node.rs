@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cni::{AddResult, Attachment, Reply, Request, Verb};
 use netplugin::agent::{Agent, AgentHandle, Published};
-use netplugin::cni_server::{CniServer, Context, Housekeeping};
+use netplugin::cni_server::{CniServer, Context, Housekeeping, Mtu};
 use netplugin::intent::detach_log::DetachLog;
 use netplugin::netlink::Veths;
 use netplugin::ports::ovs::{OvsPorts, connect};
@@ -65,7 +65,7 @@ pub async fn start(place: &Place) -> RunningAgent {
         view: view.clone(),
         interfaces: Arc::new(Veths::new(true).unwrap()),
         detach_log: DetachLog::open(dir).unwrap(),
-        mtu: 1450,
+        mtu: Mtu::Fixed(1450),
     };
     let server = Arc::new(CniServer::new(context));
     tasks.spawn(Housekeeping::new(Arc::clone(&server), place.state_dir.join("journal")).run());

@@ -23,7 +23,8 @@ async fn add_goes_interface_port_flows_link_and_del_goes_back() {
     agent.netmaster.sync().await;
     agent.status().await;
     world.log.take();
-    agent.add("web-1").await;
+    let Reply::Added(result) = agent.ask(Verb::Add, "web-1").await else { panic!("failed") };
+    assert_eq!(result.interfaces[0].mtu, Some(1450), "the uplink's minus the encapsulation");
     assert_eq!(
         world.log.take(),
         ["bundle adds", "interface created", "port plugged", "bundle adds", "link up"],
