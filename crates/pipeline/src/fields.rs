@@ -11,6 +11,8 @@ pub const SOURCE_KIND: SubField = SubField::new(Field::Reg(0), 0, 4);
 pub const DENY: SubField = SubField::new(Field::Reg(0), 10, 1);
 /// The packet goes to a multicast or broadcast address.
 pub const GROUP_ADDRESS: SubField = SubField::new(Field::Reg(0), 15, 1);
+/// The packet is an ICMP error about a connection that was allowed; only its source is still to be checked.
+pub const RELATED: SubField = SubField::new(Field::Reg(0), 16, 1);
 /// Port to send the packet to.
 pub const OUTPUT_PORT: SubField = SubField::whole(Field::Reg(1));
 /// The solicited neighbour is a gateway (RFC 4861 section 4.4, R flag).
@@ -96,9 +98,16 @@ pub const LAYOUT: &[LayoutRow] = &[
     ),
     row(DENY, "DENY", "policy denied the packet", "EgressTenant to IngressDefault", "Verdict"),
     row(GROUP_ADDRESS, "GROUP_ADDRESS", "multicast or broadcast", "ConntrackZone", "DstClass"),
+    row(RELATED, "RELATED", "ICMP error about an allowed connection", "Decide", "DstClass"),
     row(OUTPUT_PORT, "OUTPUT_PORT", "port to send to", "L2Forward", "Output"),
     row(ND_ROUTER, "ND_ROUTER", "the solicited neighbour is a gateway", "ArpNd", "NdReply"),
-    row(SOURCE_PORT, "SOURCE_PORT", "port of the local source, 0 = not local", "Classifier", "EgressTenant"),
+    row(
+        SOURCE_PORT,
+        "SOURCE_PORT",
+        "port of the local source, 0 = not local",
+        "Classifier",
+        "SrcClass, EgressTenant",
+    ),
     row(
         DESTINATION_PORT,
         "DESTINATION_PORT",

@@ -67,7 +67,7 @@ pub fn render(state: &NodeState, local: &Local, ports: &Ports) -> Rendered {
     tables::spoof_guard::flows(&view, &mut flows);
     tables::arp_nd::flows(&view, &mut flows);
     tables::conntrack::flows(&view, &mut flows);
-    tables::class::flows(&classes, &mut flows);
+    tables::class::flows(&view, &classes, &mut flows);
     flows.extend(policy);
     tables::policy::flows(&view, &classes, &attachments.denied, &mut flows);
     tables::forward::flows(&view, &mut flows);

@@ -210,6 +210,10 @@ proptest! {
             prop_assert!(arrives(stray).is_empty(), "an unknown tunnel source");
             let ourselves = tunnelled(src.addresses[family]).with(Field::TunSrc, VTEPS[0].parse::<IpAddr>().unwrap());
             prop_assert!(arrives(ourselves).is_empty(), "ourselves as tunnel source");
+            if node == 0 && src.vrf == dst.vrf {
+                let stolen = arrives(tunnelled(src.addresses[family]));
+                prop_assert!(stolen.is_empty(), "another node speaks for an endpoint of ours");
+            }
         }
     }
 }

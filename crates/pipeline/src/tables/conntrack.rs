@@ -94,14 +94,16 @@ fn state(matches: Match, set: u32, clear: u32) -> Match {
 /// Nothing untracked passes. A TCP connection begins with a SYN and nothing else (RFC 9293 section 3.5): conntrack
 /// would pick one up in the middle, and a packet of a connection we never allowed must not open it.
 fn decide(flows: &mut Flows) {
+    // ICMP errors about a connection that was allowed (RFC 1122 section 3.2.2, RFC 4443 section 2.4) pass without
+    // policy, but only known endpoints send any.
+    for icmp in [Match::icmp(), Match::icmp6()] {
+        let actions = vec![load(fields::RELATED, 1u8), go(Table::SrcClass)];
+        flows.add(Table::Decide, 150, Object::Pipeline, state(icmp, RELATED, NEW), actions);
+    }
     let mut add = |priority, matches, next: Option<Table>| {
         flows.add(Table::Decide, priority, Object::Pipeline, matches, next.map(go).into_iter().collect());
     };
     add(200, state(Match::any(), INVALID, 0), None);
-    // ICMP errors about a connection that was allowed (RFC 1122 section 3.2.2, RFC 4443 section 2.4).
-    for icmp in [Match::icmp(), Match::icmp6()] {
-        add(150, state(icmp, RELATED, NEW), Some(Table::L3Forward));
-    }
     add(140, state(Match::any(), ESTABLISHED, NEW), Some(Table::L3Forward));
     for tcp in [Match::tcp(), Match::tcp6()] {
         let opening = tcp.clone().masked(Field::TcpFlags, SYN, SYN | ACK | RST | FIN);
