@@ -27,6 +27,13 @@ impl Clock {
         (self.now)()
     }
 
+    /// When a point in time will have come, at most a year ahead.
+    pub fn deadline(&self, at: jiff::Timestamp) -> tokio::time::Instant {
+        const YEAR: Duration = Duration::from_secs(366 * 86_400);
+        let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+        tokio::time::Instant::now() + left.min(YEAR)
+    }
+
     /// The time as the store writes it.
     pub fn stamp(&self) -> Timestamp {
         stamp(self.now())

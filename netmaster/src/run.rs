@@ -44,6 +44,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         store: store.clone(),
         intent: Arc::new(app.clone()),
         ca: ca.clone(),
+        clock: clock.clone(),
     });
     let (api_listener, api_address) = bind(config.listen).await?;
     let (node_listener, node_address) = bind(config.node_listen).await?;

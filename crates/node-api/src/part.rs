@@ -19,7 +19,10 @@ use crate::wire;
 pub const MAX_PART_BYTES: usize = 2 * 1024 * 1024 - 64 * 1024;
 
 /// Fragments of one node: far above any span, so that a hostile peer cannot fill memory.
-const MAX_KEYS: usize = 1_000_000;
+const MAX_KEYS: usize = 250_000;
+
+/// Keys of another release; their texts may be long.
+const MAX_UNKNOWN: usize = 10_000;
 
 /// Bytes of one update in memory, for the same reason.
 const MAX_UPDATE_BYTES: usize = 1 << 30;
@@ -139,8 +142,9 @@ fn same_head(a: &Subscribe, b: &Subscribe) -> bool {
 }
 
 fn add_held(whole: &mut Subscribe, f: &wire::HeldFragment) -> Result<(), ConvertError> {
-    if whole.held.len() + whole.unknown.len() >= MAX_KEYS {
-        return Err(ConvertError::new("subscribe.fragments", format!("are more than {MAX_KEYS}")));
+    if whole.held.len() >= MAX_KEYS || whole.unknown.len() >= MAX_UNKNOWN {
+        let reason = format!("are more than {MAX_KEYS}, or more than {MAX_UNKNOWN} of an unknown kind");
+        return Err(ConvertError::new("subscribe.fragments", reason));
     }
     let hash = checked("subscribe.fragments.hash", FragmentHash::from_slice(&f.hash))?;
     match fragment_key("subscribe.fragments.key", &f.key)? {

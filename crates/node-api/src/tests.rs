@@ -192,6 +192,21 @@ fn subscribe_with_fragments_but_no_store_id_is_an_error() {
 }
 
 #[test]
+fn subscribe_with_no_end_of_unknown_fragments_is_an_error() {
+    let mut parts = SubscribeParts::default();
+    let part = |from: u32| {
+        let mut s = subscribe(BTreeMap::new()).into_parts().remove(0);
+        let Some(Agent::Subscribe(m)) = &mut s.message else { panic!() };
+        let held = |n| wire::HeldFragment { key: format!("x{n}/{}", "k".repeat(490)), hash: vec![0; 32] };
+        m.fragments = (from..from + 1000).map(held).collect();
+        m.complete = Some(false);
+        s
+    };
+    let taken = (0..100).take_while(|i| parts.push(part(i * 1000)).is_ok()).count();
+    assert_eq!(taken, 10);
+}
+
+#[test]
 fn subscribe_fields_are_required_and_checked() {
     type Break = fn(&mut wire::Subscribe);
     let breaks: [(&str, Break); 8] = [

@@ -1,4 +1,4 @@
-//! Who calls: the certificate's node, with the registered key, while it is registered.
+//! Who calls: the certificate's node, with the registered key, while it is registered and the certificate is good.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::snapshot::Snapshot;
+use crate::clock::Clock;
 use crate::pki::PeerIdentity;
 
 /// How long a call waits for this replica to see a node that has just joined.
@@ -33,12 +34,22 @@ pub(super) fn unknown(peer: &PeerIdentity) -> Status {
     ErrorCode::NodeUnknown.with(format_args!("node {} is not registered with this key", peer.node))
 }
 
+/// The refusal for a certificate that has ended while its connection stayed.
+pub(super) fn expired(peer: &PeerIdentity) -> Status {
+    let text = format_args!("the certificate of node {} ended at {}; renew it", peer.node, peer.expires);
+    ErrorCode::CertificateRequired.with(text)
+}
+
 /// Identity and registration.
 pub(super) async fn authorise<T>(
     request: &Request<T>,
     snapshots: &watch::Receiver<Arc<Snapshot>>,
+    clock: &Clock,
 ) -> Result<PeerIdentity, Status> {
     let peer = identity(request)?;
+    if clock.now() >= peer.expires {
+        return Err(expired(&peer));
+    }
     let mut snapshots = snapshots.clone();
     let seen = snapshots.wait_for(|s| is_registered(&s.view, &peer));
     match tokio::time::timeout(SEEN, seen).await {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use model::IntentView;
 use node_api::wire::node_server::NodeServer;
 use store::Store;
@@ -18,6 +17,7 @@ use super::registry::Registry;
 use super::service::Service;
 use super::snapshot::{self, Snapshot};
 use super::status::{Board, Status};
+use crate::clock::Clock;
 use crate::pki::{Ca, CaError};
 
 /// HTTP/2 ping on an idle connection: a dead agent's session ends within `PING + PONG`.
@@ -50,6 +50,8 @@ pub struct FeedConfig {
     pub intent: Arc<dyn NodeIntent>,
     /// Signs nodes and this server.
     pub ca: Arc<Ca>,
+    /// Tells when certificates and tokens end.
+    pub clock: Clock,
 }
 
 /// The feed. Cheap to clone.
@@ -60,6 +62,7 @@ pub struct Feed {
     store: Arc<dyn Store>,
     intent: Arc<dyn NodeIntent>,
     ca: Arc<Ca>,
+    clock: Clock,
 }
 
 impl Feed {
@@ -70,7 +73,8 @@ impl Feed {
         board.follow(&view);
         let (out, snapshots) = watch::channel(Arc::new(Snapshot::of(config.store_id, view)));
         tokio::spawn(snapshot::follow(config.views, out, board.clone()));
-        Self { snapshots, board, store: config.store, intent: config.intent, ca: config.ca }
+        let FeedConfig { store, intent, ca, clock, .. } = config;
+        Self { snapshots, board, store, intent, ca, clock }
     }
 
     /// Who is connected and what is realized.
@@ -94,7 +98,7 @@ impl Feed {
         names: impl IntoIterator<Item = &'a str>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), FeedError> {
-        let server = self.ca.server_identity(names, Timestamp::now())?;
+        let server = self.ca.server_identity(names, self.clock.now())?;
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(server.certificate_pem(), server.expose_key_pem()))
             .client_ca_root(Certificate::from_pem(self.ca.certificate_pem()))
@@ -110,6 +114,7 @@ impl Feed {
             board: self.board.clone(),
             registry: Registry::default(),
             stop: stopped,
+            clock: self.clock.clone(),
         };
         let shutdown = async {
             shutdown.await;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use jiff::Timestamp;
 use model::{EndpointSpec, NodeSpec};
 use node_api::{
     AttachRequest, ConvertError, DetachReply, DetachRequest, ErrorCode, JoinReply, JoinRequest, RenewReply,
@@ -28,6 +27,7 @@ use super::registry::Registry;
 use super::session::{self, End, Session};
 use super::snapshot::Snapshot;
 use super::status::Board;
+use crate::clock::Clock;
 use crate::pki::{self, Ca, TokenError, ValidCsr};
 
 /// How long a call waits for this replica to see what was just written, or what the agent has seen elsewhere.
@@ -47,6 +47,7 @@ pub(super) struct Service {
     pub board: Board,
     pub registry: Registry,
     pub stop: watch::Receiver<bool>,
+    pub clock: Clock,
 }
 
 impl From<IntentRefusal> for Status {
@@ -79,7 +80,7 @@ impl Service {
     }
 
     async fn join(&self, request: JoinRequest, source: Option<SocketAddr>) -> Result<JoinReply, Status> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let claim = match pki::claim(&*self.store, request.token.expose(), &request.node, now).await {
             Ok(claim) => claim,
             Err(TokenError::Store(e)) if e.is_transient() => {
@@ -184,14 +185,14 @@ impl wire::node_server::Node for Service {
         &self,
         request: Request<wire::RenewRequest>,
     ) -> Result<Response<wire::RenewReply>, Status> {
-        let peer = authorise(&request, &self.snapshots).await?;
+        let peer = authorise(&request, &self.snapshots, &self.clock).await?;
         let request = RenewRequest::try_from(request.into_inner()).map_err(malformed)?;
         let csr = ValidCsr::parse(&request.csr_pem).map_err(|e| ErrorCode::Malformed.with(e))?;
         // Were the key to change here, an agent that misses the answer could never come back.
         if *csr.key_hash() != peer.key_hash {
             return Err(ErrorCode::Invalid.with("renewal keeps the key; join again to change it"));
         }
-        let signed = self.ca.sign_node(&csr, &peer.node, Timestamp::now()).map_err(|e| internal(&e))?;
+        let signed = self.ca.sign_node(&csr, &peer.node, self.clock.now()).map_err(|e| internal(&e))?;
         let ca_pem = self.ca.certificate_pem().to_owned();
         Ok(Response::new(RenewReply { certificate_pem: signed.pem, ca_pem }.into()))
     }
@@ -200,7 +201,7 @@ impl wire::node_server::Node for Service {
         &self,
         request: Request<wire::AttachRequest>,
     ) -> Result<Response<wire::AttachReply>, Status> {
-        let peer = authorise(&request, &self.snapshots).await?;
+        let peer = authorise(&request, &self.snapshots, &self.clock).await?;
         let caller = Caller { node: peer.node, source: request.remote_addr() };
         let request = request.into_inner().try_into().map_err(malformed)?;
         Ok(Response::new(self.attach(request, &caller).await?.into()))
@@ -210,7 +211,7 @@ impl wire::node_server::Node for Service {
         &self,
         request: Request<wire::DetachRequest>,
     ) -> Result<Response<wire::DetachReply>, Status> {
-        let peer = authorise(&request, &self.snapshots).await?;
+        let peer = authorise(&request, &self.snapshots, &self.clock).await?;
         let caller = Caller { node: peer.node, source: request.remote_addr() };
         let request = request.into_inner().try_into().map_err(malformed)?;
         Ok(Response::new(self.detach(request, &caller).await?.into()))
@@ -222,14 +223,19 @@ impl wire::node_server::Node for Service {
         &self,
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<MasterStream>, Status> {
-        let peer = authorise(&request, &self.snapshots).await?;
+        let peer = authorise(&request, &self.snapshots, &self.clock).await?;
         let mut inbound = request.into_inner();
-        let subscribe = timeout(SUBSCRIBE, subscription(&mut inbound))
-            .await
-            .map_err(|_| ErrorCode::Malformed.with("the session did not subscribe in time"))??;
+        // Taken before anything is read, so that a node fills one subscription's memory at most.
+        let mut place = self.registry.take(peer.node.clone());
+        let subscribe = tokio::select! {
+            read = timeout(SUBSCRIBE, subscription(&mut inbound)) => {
+                read.map_err(|_| ErrorCode::Malformed.with("the session did not subscribe in time"))??
+            }
+            () = place.superseded() => return Err(session::superseded()),
+        };
         session::check(&subscribe, &peer)?;
         let snapshot = self.ready_for(&subscribe).await?;
-        tracing::info!(node = %peer.node, version = %subscribe.agent_version, held = subscribe.held.len(), "session opened");
+        tracing::info!(node = %peer.node, version = ?subscribe.agent_version, held = subscribe.held.len(), "session opened");
 
         let version = subscribe.agent_version.clone();
         let (out, parts) = mpsc::channel(PARTS);
@@ -240,7 +246,9 @@ impl wire::node_server::Node for Service {
             out,
             board: self.board.clone(),
             stop: self.stop.clone(),
-            place: self.registry.take(peer.node.clone()),
+            place,
+            clock: self.clock.clone(),
+            expires: self.clock.deadline(peer.expires),
             outbox: VecDeque::new(),
             peer,
         };

@@ -6,16 +6,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use node_api::{AgentMessage, ErrorCode, Ping, Realized, Subscribe, Update, wire};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::ledger::{Difference, Ledger};
-use super::peer::{is_registered, unknown};
+use super::peer::{expired, is_registered, unknown};
 use super::registry::Place;
 use super::snapshot::Snapshot;
 use super::status::{Board, SessionStatus};
+use crate::clock::Clock;
 use crate::pki::PeerIdentity;
 
 /// Why a session ended.
@@ -30,6 +31,7 @@ pub(super) enum End {
 enum Event {
     Stop,
     Superseded,
+    Expired,
     Left,
     Message(wire::AgentMessage),
     Snapshot,
@@ -46,6 +48,9 @@ pub(super) struct Session {
     pub board: Board,
     pub stop: watch::Receiver<bool>,
     pub place: Place,
+    pub clock: Clock,
+    /// When the certificate ends.
+    pub expires: Instant,
     /// Parts that wait for room.
     pub outbox: VecDeque<wire::MasterMessage>,
 }
@@ -53,7 +58,7 @@ pub(super) struct Session {
 impl Session {
     /// Runs until the agent leaves or is told to.
     pub async fn run(mut self, subscribe_version: String) -> End {
-        let since = Timestamp::now();
+        let since = self.clock.now();
         let fresh = self.ledger.last().is_none();
         self.board.update(&self.peer.node, |n| {
             n.session = Some(SessionStatus { since, agent_version: subscribe_version, sending: None });
@@ -68,7 +73,7 @@ impl Session {
         if self.place.is_current() {
             self.board.update(&self.peer.node, |n| {
                 n.session = None;
-                n.disconnected = Some(Timestamp::now());
+                n.disconnected = Some(self.clock.now());
             });
         }
         end
@@ -86,8 +91,9 @@ impl Session {
                     return Err(End::Told(ErrorCode::ShuttingDown.with("netmaster is shutting down")));
                 }
                 Event::Superseded => {
-                    return Err(End::Told(ErrorCode::Superseded.with("the node opened a newer session")));
+                    return Err(End::Told(superseded()));
                 }
+                Event::Expired => return Err(End::Told(expired(&self.peer))),
                 Event::Left => return Err(End::Left),
                 Event::Message(message) => self.take(message)?,
                 Event::Snapshot => self.offer()?,
@@ -101,6 +107,7 @@ impl Session {
             biased;
             _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
             () = self.place.superseded() => Event::Superseded,
+            () = tokio::time::sleep_until(self.expires) => Event::Expired,
             message = self.inbound.message() => match message {
                 Ok(Some(message)) => Event::Message(message),
                 Ok(None) | Err(_) => Event::Left,
@@ -162,7 +169,8 @@ impl Session {
             }
             AgentMessage::Nack(nack) => {
                 for (fragment, reason) in &nack.refusals {
-                    tracing::warn!(node = %self.peer.node, %fragment, %reason, "agent refused a fragment");
+                    // As written by the node, so escaped: a line of the log is one of ours.
+                    tracing::warn!(node = %self.peer.node, ?fragment, ?reason, "agent refused a fragment");
                 }
                 self.ledger.nack(nack).map_err(|e| malformed(&e))?;
                 self.offer()
@@ -200,6 +208,11 @@ fn update(snapshot: &Snapshot, difference: Difference) -> Update {
         unknown: std::collections::BTreeMap::new(),
         removes_unknown: difference.removes_unknown,
     }
+}
+
+/// The word for a session whose node has opened a newer one.
+pub(super) fn superseded() -> Status {
+    ErrorCode::Superseded.with("the node opened a newer session")
 }
 
 /// Who subscribes, and whether we can talk.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use rcgen::{
     CertificateSigningRequestParams, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKey,
     PublicKeyData,
@@ -114,6 +115,8 @@ pub struct PeerIdentity {
     pub node: NodeName,
     /// Its key, to be compared with the registered one.
     pub key_hash: KeyHash,
+    /// Until when the certificate is good: TLS has looked once, and connections may outlive it.
+    pub expires: Timestamp,
 }
 
 impl PeerIdentity {
@@ -129,6 +132,8 @@ impl PeerIdentity {
         };
         let name = name.as_str().map_err(|_| PeerError::NoNode)?;
         let node = NodeName::new(name).map_err(|_| PeerError::NoNode)?;
-        Ok(Self { node, key_hash: KeyHash::of_spki(certificate.public_key().raw) })
+        let expires = certificate.validity().not_after.timestamp();
+        let expires = Timestamp::from_second(expires).map_err(|_| PeerError::Malformed)?;
+        Ok(Self { node, key_hash: KeyHash::of_spki(certificate.public_key().raw), expires })
     }
 }

@@ -68,6 +68,7 @@ pub async fn replica(store: &Arc<dyn Store>) -> Replica {
         store: store.clone(),
         intent: Arc::new(app.clone()),
         ca: ca.clone(),
+        clock: clock(),
     });
     let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
     let auth = Auth::new(store.clone());

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use types::*;
 
 use super::super::{Caller, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus};
+use crate::clock::Clock;
 use crate::pki::{Ca, Claim, Issued, KeyHash, TokenText};
 
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -162,6 +163,11 @@ impl World {
 
     /// A netmaster on this store and intent.
     pub async fn serve(store: Arc<dyn Store>, intent: Arc<FakeIntent>) -> Self {
+        Self::serve_at(store, intent, Clock::system()).await
+    }
+
+    /// The same at another time.
+    pub async fn serve_at(store: Arc<dyn Store>, intent: Arc<FakeIntent>, clock: Clock) -> Self {
         let ca = Arc::new(Ca::load_or_create(&*store, Timestamp::now()).await.unwrap());
         let feed = Feed::start(FeedConfig {
             store_id: store.store_id().clone(),
@@ -169,6 +175,7 @@ impl World {
             store: store.clone(),
             intent: intent.clone(),
             ca: ca.clone(),
+            clock,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -214,7 +221,7 @@ impl World {
         let token = self.token(node, Timestamp::now()).await;
         let (identity, key) = self.join_with(token.expose(), node, vtep).await.unwrap();
         let client = self.connect(Some(&identity)).await;
-        Agent { node: node_name(node), key, client, held: BTreeMap::new(), known: None }
+        Agent { node: node_name(node), key, identity, client, held: BTreeMap::new(), known: None }
     }
 
     /// Puts endpoint `number` of a tenant's `web` on a node; its revision.
@@ -263,6 +270,7 @@ pub fn csr(key: &KeyPair) -> String {
 pub struct Agent {
     pub node: NodeName,
     pub key: KeyPair,
+    pub identity: Identity,
     pub client: Client,
     pub held: BTreeMap<FragmentKey, Vec<u8>>,
     pub known: Option<Known>,

@@ -1,4 +1,6 @@
-use jiff::Timestamp;
+use std::sync::atomic::Ordering;
+
+use jiff::{SignedDuration, Timestamp};
 use node_api::client::{Client, Identity};
 use node_api::wire::node_client::NodeClient;
 use node_api::*;
@@ -59,6 +61,30 @@ async fn refusals_of_the_use_case_keep_their_code() {
     let a = world.join("node-a", 1).await;
     let request = AttachRequest { network: name("nowhere"), ..attach("c1.eth0") };
     assert_eq!(a.client.attach(request).await.unwrap_err().code, Some(ErrorCode::NotFound));
+}
+
+#[tokio::test]
+async fn session_and_calls_end_with_the_certificate_though_the_connection_stays() {
+    let world = World::start().await;
+    let mut a = world.join("node-a", 1).await;
+    let _first = a.synced(&world).await;
+    // A netmaster whose clock jumps, once the agent is connected, to three seconds before the certificate's end.
+    let ahead = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let clock = crate::clock::Clock::new({
+        let ahead = ahead.clone();
+        move || Timestamp::now() + SignedDuration::from_secs(ahead.load(Ordering::Relaxed))
+    });
+    let late = World::serve_at(world.store.clone(), world.intent.clone(), clock).await;
+    a.client = late.connect(Some(&a.identity)).await;
+    let midnight = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).start_of_day().unwrap().timestamp();
+    let end = midnight + SignedDuration::from_hours(24 * 90);
+    ahead.store(end.duration_since(Timestamp::now()).as_secs() - 3, Ordering::Relaxed);
+    let (_to, mut from) = a.session().await;
+    a.client.attach(attach("in-time.eth0")).await.unwrap();
+    let word = last_word(&mut from).await;
+    assert_eq!(word.code, Some(ErrorCode::CertificateRequired), "{word}");
+    let refused = a.client.attach(attach("late.eth0")).await.unwrap_err();
+    assert_eq!(refused.code, Some(ErrorCode::CertificateRequired), "{refused}");
 }
 
 #[tokio::test]
