@@ -77,6 +77,13 @@ impl Failpoints {
         Self(Some(format!("{name}=return")))
     }
 
+    /// One more.
+    #[must_use]
+    pub fn with(&self, name: &str) -> Self {
+        let before = self.0.as_deref().map(|s| format!("{s};")).unwrap_or_default();
+        Self(Some(format!("{before}{name}=return")))
+    }
+
     fn set(&self, command: &mut Command) {
         if let Some(spec) = &self.0 {
             command.env("FAILPOINTS", spec);

@@ -96,6 +96,8 @@ pub struct Suite {
     pub name: &'static str,
     /// What it has.
     pub scenarios: &'static [Scenario],
+    /// Scenarios that need programs with failpoints: they kill a process between two of its steps.
+    pub with_failpoints: &'static [Scenario],
     /// What must make it fail.
     pub sabotages: &'static [Sabotage],
 }
@@ -112,22 +114,31 @@ pub struct Run {
 }
 
 impl Suite {
-    /// Runs the scenarios (or one) and gives how many held.
+    /// Every scenario, with the build it needs.
+    fn all(&self) -> impl Iterator<Item = &Scenario> {
+        self.scenarios.iter().chain(self.with_failpoints)
+    }
+
+    /// Those of the chosen scenarios (all of them without a name) that run with these programs: as shipped, or with
+    /// failpoints.
+    ///
+    /// # Errors
+    /// When the suite has no scenario of that name.
+    pub fn chosen(&self, only: Option<&str>, failpoints: bool) -> Result<Vec<&'static Scenario>> {
+        if let Some(name) = only.filter(|o| !self.all().any(|s| s.name == *o)) {
+            bail!("suite {} has no scenario {name}; it has: {}", self.name, self.names());
+        }
+        let list = if failpoints { self.with_failpoints } else { self.scenarios };
+        Ok(list.iter().filter(|s| only.is_none_or(|o| o == s.name)).collect())
+    }
+
+    /// Runs these scenarios and gives how many held.
     ///
     /// # Errors
     /// Names every scenario that failed, after all have run.
-    pub fn run(&self, run: &Run, only: Option<&str>) -> Result<usize> {
-        let chosen: Vec<_> = self.scenarios.iter().filter(|s| only.is_none_or(|o| o == s.name)).collect();
-        if chosen.is_empty() {
-            bail!(
-                "suite {} has no scenario {}; it has: {}",
-                self.name,
-                only.unwrap_or("at all"),
-                self.names()
-            );
-        }
+    pub fn run(&self, run: &Run, chosen: &[&'static Scenario]) -> Result<usize> {
         let mut failed = Vec::new();
-        for scenario in &chosen {
+        for scenario in chosen {
             eprintln!("    {} on {:?}: {}", scenario.name, run.store, scenario.about);
             let start = Instant::now();
             let outcome = execute(scenario, run, Failpoints::default());
@@ -154,7 +165,7 @@ impl Suite {
         let known = || self.sabotages.iter().map(|s| s.defect).collect::<Vec<_>>().join(", ");
         let found = self.sabotages.iter().find(|s| s.defect == defect);
         let sabotage = found.with_context(|| format!("no defect {defect}; known: {}", known()))?;
-        let scenario = self.scenarios.iter().find(|s| s.name == sabotage.scenario);
+        let scenario = self.all().find(|s| s.name == sabotage.scenario);
         let scenario = scenario.with_context(|| format!("no scenario {}", sabotage.scenario))?;
         eprintln!("    {} with {defect}: must fail at {}", scenario.name, sabotage.claim);
         match execute(scenario, run, Failpoints::defect(defect)) {
@@ -170,7 +181,7 @@ impl Suite {
     }
 
     fn names(&self) -> String {
-        self.scenarios.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+        self.all().map(|s| s.name).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -11,7 +11,7 @@ const END: &str = "<!-- end -->\n";
 fn scenarios() -> String {
     let mut out = String::from("| suite | scenario | shows |\n|---|---|---|\n");
     for suite in suites::ALL {
-        for s in suite.scenarios {
+        for s in suite.scenarios.iter().chain(suite.with_failpoints) {
             writeln!(out, "| {} | {} | {} |", suite.name, s.name, s.about).unwrap();
         }
     }

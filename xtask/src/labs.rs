@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::lab::{Failpoints, Mark, Options, Purpose, StoreKind, namespaces, run as lab_run, sweep};
-use e2e::suite::{Context, Run, Suite};
+use e2e::suite::{Context, Run, Scenario, Suite};
 use e2e::{demo, grid, suites};
 
 use crate::programs::{self, Build};
@@ -117,23 +117,48 @@ pub fn suite(root: &Path, args: &SuiteArgs) -> Result<usize> {
         let names: Vec<_> = suites::ALL.iter().map(|s| s.name).collect();
         bail!("no suite of that name; there are: {}", names.join(", "));
     }
-    let build = if args.sabotage.is_some() { Build::Failpoints } else { Build::Plain };
-    let binaries = programs::build(root, build)?;
-    let how = |store| Run { checkout: root.to_owned(), binaries: binaries.clone(), store };
+    let only = args.only.as_deref();
     for suite in chosen {
         match args.sabotage.as_deref() {
             // The defects are in the switch programming and the use cases: one store is enough.
-            Some(defect) => count += sabotage(suite, &how(args.store.unwrap_or(StoreKind::Sqlite)), defect)?,
+            Some(defect) => {
+                let binaries = programs::build(root, Build::Failpoints)?;
+                let store = args.store.unwrap_or(StoreKind::Sqlite);
+                count += sabotage(suite, &Run { checkout: root.to_owned(), binaries, store }, defect)?;
+            }
             None => {
                 let stores = args.store.map_or(vec![StoreKind::Sqlite, StoreKind::Etcd], |s| vec![s]);
-                for store in stores {
-                    let name = format!("e2e {} on {store:?}", suite.name);
-                    let held = step(&name, || suite.run(&how(store), args.only.as_deref()))?;
-                    println!("{name}: {held} scenarios passed");
-                    count += held;
-                }
+                let shipped = suite.chosen(only, false)?;
+                count += scenarios(root, suite, &shipped, Build::Plain, &stores)?;
+                // They kill the agent between its steps, which has nothing to do with the store: once is enough.
+                let killed = suite.chosen(only, true)?;
+                let once: Vec<_> =
+                    stores.into_iter().filter(|s| *s == StoreKind::Sqlite || only.is_some()).collect();
+                count += scenarios(root, suite, &killed, Build::Failpoints, &once)?;
             }
         }
+    }
+    Ok(count)
+}
+
+fn scenarios(
+    root: &Path,
+    suite: &Suite,
+    chosen: &[&'static Scenario],
+    build: Build,
+    stores: &[StoreKind],
+) -> Result<usize> {
+    if chosen.is_empty() || stores.is_empty() {
+        return Ok(0);
+    }
+    let binaries = programs::build(root, build)?;
+    let mut count = 0;
+    for store in stores {
+        let name = format!("e2e {} on {store:?}", suite.name);
+        let run = Run { checkout: root.to_owned(), binaries: binaries.clone(), store: *store };
+        let held = step(&name, || suite.run(&run, chosen))?;
+        println!("{name}: {held} scenarios passed");
+        count += held;
     }
     Ok(count)
 }

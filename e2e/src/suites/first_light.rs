@@ -1,9 +1,13 @@
 //! First light: what must survive before anything is built on it (docs/testing.md).
 
 mod agent;
+mod cni;
 mod grid;
+mod join;
+mod kill_points;
 mod policy;
 mod restarts;
+mod runtime;
 mod traffic;
 mod verdicts;
 
@@ -43,6 +47,28 @@ pub const SUITE: Suite = Suite {
             about: "kill -9 of ovs-vswitchd: forwarding is back by itself, nothing foreign arrives meanwhile",
             run: restarts::vswitchd,
         },
+        Scenario {
+            name: "cni",
+            about: "the plugin by the specification's letter; deleting everything leaves nothing",
+            run: cni::run,
+        },
+        Scenario {
+            name: "join",
+            about: "used and made-up tokens, stolen names, self-made authorities: nobody acts as a node but itself",
+            run: join::run,
+        },
+    ],
+    with_failpoints: &[
+        Scenario {
+            name: "kill-points",
+            about: "netplugin dies between any two steps of ADD and DEL: nothing leaks, nothing is given out twice",
+            run: kill_points::run,
+        },
+        Scenario {
+            name: "expired-token",
+            about: "a join token that is too old admits nobody",
+            run: join::expired_token,
+        },
     ],
     sabotages: &[
         Sabotage { defect: "no-ingress-tables", scenario: "grid", claim: "grid-as-intended" },
@@ -53,6 +79,12 @@ pub const SUITE: Suite = Suite {
             defect: "stale-classes",
             scenario: "policy",
             claim: "moved-endpoint-has-its-new-groups-verdicts",
+        },
+        Sabotage { defect: "leak-address", scenario: "cni", claim: "freed-addresses-are-listed-as-cooling" },
+        Sabotage {
+            defect: "flows-after-link-up",
+            scenario: "kill-points",
+            claim: "link-is-down-until-its-flows-are-there",
         },
         Sabotage {
             defect: "no-read-back",

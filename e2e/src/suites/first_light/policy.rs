@@ -60,10 +60,10 @@ enum How {
 }
 
 pub(super) fn run(context: &mut Context) -> Result<()> {
-    under_traffic(context)?;
-    both_directions(context)?;
     membership(context)?;
-    refusals(context)
+    both_directions(context)?;
+    refusals(context)?;
+    under_traffic(context)
 }
 
 /// Add by netctl, change by apply, remove by netctl, each with its verdicts, while flows it does not concern go on.
