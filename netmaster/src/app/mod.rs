@@ -122,7 +122,7 @@ impl App {
     }
 
     /// Waits until this replica shows a revision it knows to exist.
-    async fn reach(&self, revision: Revision) -> Result<Arc<Snapshot>, AppError> {
+    pub(crate) async fn reach(&self, revision: Revision) -> Result<Arc<Snapshot>, AppError> {
         const PATIENCE: Duration = Duration::from_secs(5);
         match tokio::time::timeout(PATIENCE, self.inner.informer.reach(revision)).await {
             Ok(reached) => Ok(reached?),

@@ -23,4 +23,4 @@ mod token;
 pub use ca::{Ca, CaError, ServerIdentity};
 pub use file::{write_public, write_secret};
 pub use node::{CsrError, KeyHash, NodeCertificate, PeerError, PeerIdentity, ValidCsr};
-pub use token::{Claim, Issued, TokenError, TokenText, claim};
+pub use token::{Claim, Issued, TokenError, TokenText, claim, sweep};

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::envelope::{Codec, EnvelopeError};
 use store::keys::Entry;
-use store::{Compare, Key, Op, Store, StoreError};
+use store::{Compare, Key, KeyValue, Op, Outcome, Prefix, Store, StoreError, Txn, list_all};
 use subtle::ConstantTimeEq;
 use types::{Name, NodeName};
 
@@ -153,6 +153,21 @@ pub async fn claim(
         return Err(TokenError::OtherNode { id, node: stored.node });
     }
     Ok(Claim { id, compare: Compare::ModRevision(key.clone(), kv.modified), op: Op::Delete { key } })
+}
+
+/// Removes tokens that have expired, and how many. One that cannot be read is left, and admits nobody.
+///
+/// # Errors
+/// [`TokenError::Store`].
+pub async fn sweep(store: &dyn Store, now: Timestamp) -> Result<usize, TokenError> {
+    let (tokens, _) = list_all(store, &Prefix::join_tokens()).await?;
+    let expired = |kv: &KeyValue| CODEC.decode::<Stored>(&kv.value).is_ok_and(|t| now >= t.expires);
+    let mut swept = 0;
+    for kv in tokens.into_iter().filter(expired) {
+        let txn = Txn::new().when(Compare::ModRevision(kv.key.clone(), kv.modified)).delete(kv.key);
+        swept += usize::from(matches!(store.txn(txn).await?, Outcome::Committed { .. }));
+    }
+    Ok(swept)
 }
 
 fn key(id: &Name) -> Key {

@@ -1,5 +1,3 @@
-use store::{Outcome, Txn};
-
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -34,6 +32,19 @@ async fn token_admits_its_node_once() {
     assert!(matches!(use_claim(&*store, second).await, Outcome::Conflict { .. }));
     let third = claim(&*store, text.expose(), &node("node-a"), now()).await;
     assert!(matches!(third, Err(TokenError::Unknown(_))));
+}
+
+#[tokio::test]
+async fn expired_tokens_are_removed_and_no_others() {
+    let store = store::memory().unwrap();
+    let old = issue(&*store).await;
+    let later = now() + HOUR;
+    assert_eq!(sweep(&*store, now()).await.unwrap(), 0);
+    let fresh = Issued::new(node("node-b"), later, HOUR).unwrap();
+    let _ = store.txn(Txn::new().when(fresh.compare).then(fresh.op)).await.unwrap();
+    assert_eq!(sweep(&*store, later).await.unwrap(), 1);
+    assert!(store.get(&key(&old.id)).await.unwrap().is_none());
+    claim(&*store, fresh.text.expose(), &node("node-b"), later).await.unwrap();
 }
 
 #[tokio::test]

@@ -123,7 +123,8 @@ pub async fn confirm_absent(
     }
 }
 
-/// Frees what was given back before `before`, a transaction's worth at most; how many.
+/// Frees what was given back before `before`, a transaction's worth at most. The revision of that transaction; `None`
+/// when there is nothing to free.
 ///
 /// # Errors
 /// [`CommitError`]; a conflict means that somebody else reclaims too.
@@ -131,18 +132,18 @@ pub async fn reclaim(
     store: &dyn Store,
     snapshot: &Snapshot,
     before: &Timestamp,
-) -> Result<usize, CommitError> {
+) -> Result<Option<Revision>, CommitError> {
     const AT_ONCE: usize = 64;
     let due = snapshot.cooled().filter(|c| c.since < *before).take(AT_ONCE);
     let due: Vec<(Slot, Revision)> =
         due.filter_map(|c| Some((c.slot, snapshot.allocation(c.slot)?.modified))).collect();
     if due.is_empty() {
-        return Ok(0);
+        return Ok(None);
     }
     let txn = due.iter().fold(Txn::new(), |txn, (slot, modified)| alloc::reclaim(txn, *slot, *modified));
     match store.txn(txn).await? {
         Outcome::Conflict { revision, .. } => Err(CommitError::Conflict { revision, extra_only: false }),
-        Outcome::Committed { .. } | Outcome::Unchanged { .. } => Ok(due.len()),
+        Outcome::Committed { revision } | Outcome::Unchanged { revision } => Ok(Some(revision)),
     }
 }
 
