@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub mod odd;
+
 /// EtherTypes (IEEE 802 numbers).
 pub mod ethertype {
     /// IPv4.

@@ -1,6 +1,7 @@
 //! Raw frames: what an endpoint that does not play by the rules puts on its wire.
 
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
@@ -11,6 +12,9 @@ pub struct Args {
     /// The interface.
     #[arg(long, default_value = "eth0")]
     pub interface: String,
+    /// Microseconds between two frames: who reads the other end from a packet socket has a small buffer.
+    #[arg(long, default_value_t = 700)]
+    pub pace_us: u64,
 }
 
 /// Reads frames on standard input, one line of hexadecimal digits each, and sends them as they are.
@@ -25,8 +29,14 @@ pub fn run(args: &Args) -> Result<()> {
         let frame = hex::decode(line?.trim()).with_context(|| format!("line {}", number + 1))?;
         sendto(raw.as_raw_fd(), &frame, &link, MsgFlags::empty())
             .with_context(|| format!("line {}", number + 1))?;
+        pause(Duration::from_micros(args.pace_us));
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pace of the frames is what is being made here")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// The interface's link-layer address, which names its index: all that packet(7) wants of a destination.

@@ -3,10 +3,13 @@
 mod agent;
 mod cni;
 mod grid;
+mod intruder;
 mod join;
 mod kill_points;
 mod policy;
 mod restarts;
+mod sources;
+mod spoofing;
 mod runtime;
 mod traffic;
 mod verdicts;
@@ -69,11 +72,28 @@ pub const SUITE: Suite = Suite {
             about: "a join token that is too old admits nobody",
             run: join::expired_token,
         },
+        Scenario {
+            name: "spoofing",
+            about: "an endpoint that lies about who it is is not heard; what honest ones need goes on working",
+            run: spoofing::run,
+        },
+        Scenario {
+            name: "sources",
+            about: "out of the tunnel only from the network's nodes, from known endpoints, in networks that are here",
+            run: sources::run,
+        },
     ],
     sabotages: &[
         Sabotage { defect: "no-ingress-tables", scenario: "grid", claim: "grid-as-intended" },
         Sabotage { defect: "one-family-only", scenario: "grid", claim: "grid-as-intended" },
         Sabotage { defect: "shared-vrf", scenario: "grid", claim: "grid-as-intended" },
+        Sabotage { defect: "no-spoof-guard", scenario: "spoofing", claim: "spoofed-frames-arrive-nowhere" },
+        Sabotage {
+            defect: "any-tunnel-source",
+            scenario: "sources",
+            claim: "foreign-tunnel-sources-arrive-nowhere",
+        },
+        Sabotage { defect: "allow-on-unknown", scenario: "sources", claim: "unknown-sources-arrive-nowhere" },
         Sabotage { defect: "no-host-drop", scenario: "grid", claim: "host-never-answers" },
         Sabotage {
             defect: "stale-classes",
