@@ -3,7 +3,6 @@
 //! Every payload carries the mark of the sender's tenant, so that a capture anywhere tells whose a packet is.
 
 pub mod ask;
-pub mod datagrams;
 pub mod flow;
 pub mod frames;
 pub mod serve;

@@ -1,7 +1,7 @@
 //! `selvage-probe`: runs inside endpoints. See `e2e::probe`.
 
 use clap::Parser;
-use e2e::probe::{ask, datagrams, flow, frames, serve};
+use e2e::probe::{ask, flow, frames, serve};
 
 #[derive(Parser)]
 #[command(name = "selvage-probe", about = "Servers, probes and frames for lab endpoints")]
@@ -12,8 +12,6 @@ enum Command {
     Ask(ask::Args),
     /// Send a numbered flow and report its losses.
     Flow(flow::Args),
-    /// Send datagrams (hexadecimal lines on standard input).
-    Datagrams(datagrams::Args),
     /// Send raw frames (hexadecimal lines on standard input).
     Frames(frames::Args),
 }
@@ -23,7 +21,6 @@ fn main() -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Ask(args) => ask::run(&args),
         Command::Flow(args) => flow::run(&args),
-        Command::Datagrams(args) => datagrams::run(&args),
         Command::Frames(args) => frames::run(&args),
     }
 }

@@ -18,22 +18,19 @@ pub enum Purpose {
     Check,
     /// `./dev e2e`.
     Suite,
-    /// `./dev bench`.
-    Bench,
     /// The lab's own tests.
     Test,
 }
 
 impl Purpose {
     /// All of them, as `down` removes them.
-    pub const ALL: [Self; 5] = [Self::Up, Self::Check, Self::Suite, Self::Bench, Self::Test];
+    pub const ALL: [Self; 4] = [Self::Up, Self::Check, Self::Suite, Self::Test];
 
     const fn letter(self) -> char {
         match self {
             Self::Up => 'u',
             Self::Check => 'c',
             Self::Suite => 'e',
-            Self::Bench => 'b',
             Self::Test => 't',
         }
     }

@@ -111,7 +111,7 @@ mod tests {
     fn finds_processes_and_namespaces_by_mark_and_leaves_others_alone() {
         let dir = test_support::TempDir::new().unwrap();
         let mine = Mark::new(dir.path(), Purpose::Suite).unwrap();
-        let other = Mark::new(Path::new("/"), Purpose::Bench).unwrap();
+        let other = Mark::new(Path::new("/"), Purpose::Test).unwrap();
         let sleeper = |mark: &Mark| Command::new("sleep").arg("100").env(ENV, mark.as_str()).spawn().unwrap();
         let (mut child, mut bystander) = (sleeper(&mine), sleeper(&other));
         output(&mut words(&format!("ip netns add {}", mine.netns("x")))).unwrap();
