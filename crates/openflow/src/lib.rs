@@ -33,6 +33,7 @@ pub use port::{NotAPort, Port};
 pub use subfield::SubField;
 pub use text::ParseError;
 pub use version::Version;
+pub use wire::ct_flush::CtFlush;
 pub use wire::cursor::{DecodeError, EncodeError};
 pub use wire::error::{ErrorCode, ErrorMessage};
 pub use wire::flow_mod::{ALL_TABLES, FlowMod, FlowModCommand};

@@ -11,6 +11,7 @@
 
 pub(crate) mod action_decode;
 pub(crate) mod action_encode;
+pub(crate) mod ct_flush;
 pub(crate) mod cursor;
 pub(crate) mod error;
 pub(crate) mod flow_mod;

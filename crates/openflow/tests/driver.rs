@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use openflow::driver::{Backoff, BundleError, Config, Connection, Event, Events, reconnect};
 use openflow::{
-    Action, Bucket, Controller, Ct, ErrorCode, Field, Flow, FlowChange, FlowFilter, FlowFlags, FlowKey,
-    FlowMod, FlowUpdate, Group, GroupCommand, GroupMod, GroupType, Match, Message, Meter, MeterCommand,
-    MeterMod, MonitorFlags, MonitorRequest, PacketOut, Port, Version,
+    Action, Bucket, Controller, Ct, CtFlush, ErrorCode, Field, Flow, FlowChange, FlowFilter, FlowFlags,
+    FlowKey, FlowMod, FlowUpdate, Group, GroupCommand, GroupMod, GroupType, Match, Message, Meter,
+    MeterCommand, MeterMod, MonitorFlags, MonitorRequest, PacketOut, Port, Version,
 };
 use test_support::Ovs;
 
@@ -322,4 +322,46 @@ async fn ct_actions_of_every_form_survive_the_switch() {
     ]);
     install(&connection, [flow.clone()]).await.expect("install");
     assert_eq!(dump(&connection).await.into_values().collect::<Vec<_>>(), [flow]);
+}
+
+/// A datagram from 10.0.0.`from` to 10.0.0.`to`.
+fn udp(from: u8, to: u8) -> Vec<u8> {
+    let mut ip = [0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to];
+    let sum: u32 = ip.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = !((sum & 0xffff) + (sum >> 16)) as u16;
+    ip[10..12].copy_from_slice(&folded.to_be_bytes());
+    let ethernet = [2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 8, 0];
+    [&ethernet[..], &ip, &[0, 1, 0, 2, 0, 8, 0, 0]].concat()
+}
+
+#[tokio::test]
+async fn the_switch_forgets_the_connections_named_and_no_others() {
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
+    let commit = |zone| {
+        Action::Ct(Ct { commit: openflow::Commit::Yes, zone: openflow::Zone::Imm(zone), ..Ct::default() })
+    };
+    install(&connection, [Flow::new(0, 1, Match::ip()).actions([commit(5), commit(6)])])
+        .await
+        .expect("install");
+    for host in 1u8..=3 {
+        let packet: String = udp(host, host + 1).iter().map(|byte| format!("{byte:02x}")).collect();
+        let out = format!("in_port=LOCAL packet={packet} actions=table");
+        switch.ovs.ofctl(&["-O", "OpenFlow15", "packet-out", &switch.bridge, &out]).expect("sent");
+    }
+    let tracked = |zone: &str| {
+        let text = switch.ovs.appctl(&["dpctl/dump-conntrack", &format!("zone={zone}")]).expect("dump");
+        text.lines().count()
+    };
+    assert_eq!((tracked("5"), tracked("6")), (3, 3));
+    let two = Some("10.0.0.2".parse().expect("address"));
+    let from_two = CtFlush { zone: 5, source: two, destination: None };
+    let to_two = CtFlush { zone: 5, source: None, destination: two };
+    connection.apply(&[Message::CtFlush(from_two)]).await.expect("forgotten");
+    assert_eq!((tracked("5"), tracked("6")), (2, 3));
+    connection.apply(&[Message::CtFlush(to_two)]).await.expect("forgotten");
+    assert_eq!((tracked("5"), tracked("6")), (1, 3));
+    let all = CtFlush { zone: 6, source: None, destination: None };
+    connection.apply(&[Message::CtFlush(all)]).await.expect("forgotten");
+    assert_eq!((tracked("5"), tracked("6")), (1, 0));
 }

@@ -4,7 +4,8 @@
 mod common;
 
 use openflow::{
-    Flow, FlowMod, FrameSplitter, Match, Message, MultipartReply, MultipartRequest, Version, decode, encode,
+    CtFlush, Flow, FlowMod, FrameSplitter, Match, Message, MultipartReply, MultipartRequest, Version, decode,
+    encode,
 };
 use proptest::prelude::*;
 
@@ -268,8 +269,49 @@ fn conjunction_with_an_impossible_clause_stays_unknown() {
     let flow: Flow = "table=1,priority=100 actions=conjunction(7,1/2)".parse().unwrap();
     let mut frame = Vec::new();
     encode(Version::V1_5, 3, &Message::FlowMod(Box::new(FlowMod::add(flow))), &mut frame).unwrap();
-    let at = frame.windows(4).position(|w| w == [0, 34, 0, 2]).expect("the conjunction's subtype, clause, count");
+    let at =
+        frame.windows(4).position(|w| w == [0, 34, 0, 2]).expect("the conjunction's subtype, clause, count");
     frame[at + 2] = 255;
     frame[at + 3] = 248;
     decodes_soundly(&frame).unwrap();
+}
+
+#[test]
+fn connections_to_forget_are_said_in_the_bytes_of_ovs_ofctl() {
+    // Recorded: `ovs-ofctl -O OpenFlow15 ct-flush BRIDGE zone=5 [TUPLE]`.
+    let flush = |source: Option<&str>, destination: Option<&str>| {
+        let address = |a: Option<&str>| a.map(|a| a.parse().expect("address"));
+        Message::CtFlush(CtFlush { zone: 5, source: address(source), destination: address(destination) })
+    };
+    let head = |len: &str| format!("060400{len}00000002000023200000002000000000000000000");
+    for (message, recorded) in [
+        (flush(None, None), head("20") + "0020008 00050000"),
+        (
+            flush(Some("10.1.1.5"), None),
+            head("40") + "0000020 00000000 0000001400000000000000000000ffff0a010105000000000002000800050000",
+        ),
+        (
+            flush(None, Some("10.1.1.5")),
+            head("40") + "0000020 00000000 0001001400000000000000000000ffff0a010105000000000002000800050000",
+        ),
+        (
+            flush(Some("fd00:1::5"), None),
+            head("40") + "0000020 00000000 00000014fd000001000000000000000000000005000000000002000800050000",
+        ),
+    ] {
+        let recorded = recorded.replace(' ', "");
+        assert_eq!(hex(&encoded(Version::V1_5, 2, &message)), recorded, "{message:?}");
+        assert_eq!(decode(&bytes(&recorded)).expect("recorded").1, message);
+    }
+    // A reply tuple, a port, a protocol: kept whole, never read as a wider wish.
+    for narrower in [
+        head("40") + "0010020 00000000 0000001400000000000000000000ffff0a010105000000000002000800050000",
+        head("28") + "0000010 00000000 0002000600500000 0002000800050000",
+        "06040020000000020000232000000020 0600000000000000 0002000800050000".to_owned(),
+    ] {
+        let narrower = narrower.replace(' ', "");
+        let (_, message) = decode(&bytes(&narrower)).expect("well-formed");
+        assert!(matches!(message, Message::Unknown { .. }), "{message:?}");
+        assert_eq!(hex(&encoded(Version::V1_5, 2, &message)), narrower);
+    }
 }

@@ -1,5 +1,6 @@
 //! The messages of OpenFlow that have a name here (OpenFlow 1.5.1 section 7). Their bytes: [`message_codec`](super::message_codec).
 
+use super::ct_flush::CtFlush;
 use super::cursor::Reader;
 use super::error::ErrorMessage;
 use super::flow_mod::FlowMod;
@@ -66,6 +67,8 @@ pub enum Message {
     SetPacketInFormat(PacketInFormat),
     /// The id that `controller(id=...)` names this connection by.
     SetControllerId(u16),
+    /// Forget tracked connections.
+    CtFlush(CtFlush),
     /// A message this crate has no name for.
     Unknown {
         /// Its type.

@@ -4,6 +4,7 @@
 //! A message that is not known, or a known one that says more than this crate understands, decodes to
 //! [`Message::Unknown`] and encodes to the very same bytes.
 
+use super::ct_flush::CtFlush;
 use super::cursor::{DecodeError, EncodeError, Reader, Writer};
 use super::error::ErrorMessage;
 use super::flow_mod::FlowMod;
@@ -49,6 +50,7 @@ pub(crate) mod ofpt {
 const NXT_SET_PACKET_IN_FORMAT: u32 = 16;
 const NXT_SET_CONTROLLER_ID: u32 = 20;
 const NXT_PACKET_IN2: u32 = 30;
+const NXT_CT_FLUSH: u32 = 32;
 /// Bundles of OpenFlow 1.3 (ONF extension 230).
 const ONFT_BUNDLE_CONTROL: u32 = 2300;
 const ONFT_BUNDLE_ADD: u32 = 2301;
@@ -175,7 +177,8 @@ fn kind_of(message: &Message, version: Version) -> u8 {
         | Message::BundleAdd(_)
         | Message::PacketIn(_)
         | Message::SetPacketInFormat(_)
-        | Message::SetControllerId(_) => ofpt::EXPERIMENTER,
+        | Message::SetControllerId(_)
+        | Message::CtFlush(_) => ofpt::EXPERIMENTER,
         Message::Unknown { kind, .. } => *kind,
     }
 }
@@ -244,6 +247,10 @@ fn put_body(w: &mut Writer<'_>, message: &Message) -> Result<(), EncodeError> {
             put_nicira(w, NXT_SET_CONTROLLER_ID);
             w.zeros(6);
             w.u16(*id);
+        }
+        Message::CtFlush(flush) => {
+            put_nicira(w, NXT_CT_FLUSH);
+            flush.put(w)?;
         }
         Message::Unknown { body, .. } => w.bytes(body),
     }
@@ -374,6 +381,7 @@ fn read_experimenter(
             r.skip(6)?;
             Some(Message::SetControllerId(r.u16()?))
         }
+        (NICIRA, NXT_CT_FLUSH) => CtFlush::read(r)?.map(Message::CtFlush),
         (ONF, ONFT_BUNDLE_CONTROL) if version < Version::V1_4 => {
             Some(Message::BundleControl(read_bundle_control(&mut r)?))
         }
