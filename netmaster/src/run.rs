@@ -60,8 +60,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     };
     let identity = ca.server_identity(names.iter().copied(), clock.now())?;
     let (stop, stopped) = watch::channel(false);
-    let rest =
-        serve::serve(api_listener, tls::server_config(&identity)?, router(api), until(stopped.clone()));
+    let rest = serve::serve(
+        api_listener,
+        tls::server_config(&identity)?,
+        router(api),
+        serve::Bounds::default(),
+        until(stopped.clone()),
+    );
     let nodes = feed.serve(node_listener, names.iter().copied(), until(stopped));
     let reclaim = tokio::spawn(tasks::reclaim::run(app, config.cooling));
 

@@ -5,6 +5,7 @@
 //! | [`intent`] | what nodes may write, as a trait the use cases implement |
 //! | `snapshot` | compiles every new view, off the request path; keeps the latest only |
 //! | `peer` | certificate -> node, checked against the registered key |
+//! | `incoming` | connections, bounded in number |
 //! | `service` | the five calls |
 //! | `attach` | what an endpoint's interface needs, out of the view |
 //! | `ledger` | what one agent holds, and so what to send next (pure) |
@@ -25,6 +26,7 @@
 //! [`Snapshot::compiled`].
 
 mod attach;
+mod incoming;
 pub mod intent;
 mod ledger;
 mod peer;

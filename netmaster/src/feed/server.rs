@@ -8,10 +8,10 @@ use node_api::wire::node_server::NodeServer;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use types::StoreId;
 
+use super::incoming;
 use super::intent::NodeIntent;
 use super::registry::Registry;
 use super::service::Service;
@@ -24,6 +24,8 @@ use crate::pki::{Ca, CaError};
 const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Connections at once: several per node, of as many nodes as one replica feeds.
+const CONNECTIONS: usize = 8192;
 /// Calls at once on one connection: an agent has one session and a call per endpoint it plugs in.
 const STREAMS: u32 = 256;
 
@@ -126,7 +128,7 @@ impl Feed {
             .http2_keepalive_timeout(Some(PONG))
             .max_concurrent_streams(STREAMS)
             .add_service(NodeServer::new(service))
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown)
+            .serve_with_incoming_shutdown(incoming::bounded(listener, CONNECTIONS), shutdown)
             .await?;
         Ok(())
     }

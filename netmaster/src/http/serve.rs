@@ -1,6 +1,9 @@
 //! Serving the API over TLS.
 //!
-//! Handshakes run beside each other in tasks with a deadline, so that a slow or silent client delays nobody.
+//! Whoever reaches the port can open connections, so each of them costs a bounded amount for a bounded time, before a
+//! credential is seen: the number of connections, the handshake, the wait for a request's head, and the age of a
+//! connection have limits ([`Bounds`]). HTTP/1.1 only: HTTP/2 has no limit for the wait before its preface, and nothing here
+//! needs it. Handshakes run beside each other, so that a slow or silent client delays nobody.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,93 +11,150 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tower::Service;
 
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at once; more wait in the kernel's queue.
-const HANDSHAKES: usize = 128;
+/// What clients can make us hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For the head of a request, from the end of the one before.
+    pub head: Duration,
+    /// Of a connection; a client that goes on opens another.
+    pub age: Duration,
+    /// For what is on its way when a connection is to end.
+    pub grace: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(15),
+            age: Duration::from_secs(300),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Serves until `shutdown`; requests that have begun are finished.
 ///
 /// # Errors
-/// The listener's address cannot be read.
+/// None after the listener was made.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    bounds: Bounds,
+    shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let local = listener.local_addr()?;
-    let (ready, incoming) = mpsc::channel(HANDSHAKES);
-    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(tls), ready));
-    let listener = Handshaken { local, incoming, accepting };
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+    let (stop, stopped) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            (place, stream, peer) = accept(&listener, &places) => {
+                let server = Server { tls: TlsAcceptor::from(tls.clone()), router: router.clone(), bounds };
+                let stopped = stopped.clone();
+                connections.spawn(async move {
+                    let _place = place;
+                    server.connection(stream, peer, stopped).await;
+                });
+            }
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    while connections.join_next().await.is_some() {}
+    Ok(())
 }
 
+/// A connection, once there is a place for it. Cancel-safe.
 async fn accept(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
-) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
-    // The semaphore is never closed, so the loop ends with its task only.
-    while let Ok(place) = places.clone().acquire_owned().await {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+    // `None` only if the semaphore were closed, which nobody does.
+    let place = places.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (place, stream, peer),
             Err(error) => {
                 // Out of file descriptors, mostly: the next attempt may do; the pause keeps the log readable.
                 tracing::warn!(%error, "cannot accept a connection");
-                let pause = tokio::time::Instant::now() + Duration::from_millis(100);
-                tokio::time::sleep_until(pause).await;
-                continue;
+                sleep_until(Instant::now() + Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// What a connection needs.
+struct Server {
+    tls: TlsAcceptor,
+    router: Router,
+    bounds: Bounds,
+}
+
+impl Server {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
+        let handshake = tokio::select! {
+            handshake = timeout(self.bounds.handshake, self.tls.accept(stream)) => handshake,
+            _ = stopped.wait_for(|stop| *stop) => return,
         };
-        let (tls, ready) = (tls.clone(), ready.clone());
-        tokio::spawn(async move {
-            let _place = place;
-            match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => drop(ready.send((stream, peer)).await),
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake failed"),
-                Err(_) => tracing::debug!(%peer, "tls handshake took too long"),
-            }
-        });
-    }
-}
-
-/// Connections after their handshake.
-struct Handshaken {
-    local: SocketAddr,
-    incoming: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    accepting: JoinHandle<()>,
-}
-
-impl Drop for Handshaken {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-impl Listener for Handshaken {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.incoming.recv().await {
-            Some(accepted) => accepted,
-            None => std::future::pending().await,
+        match handshake {
+            Ok(Ok(stream)) => self.requests(stream, peer, stopped).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake failed"),
+            Err(_) => tracing::debug!(%peer, "tls handshake took too long"),
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
+    async fn requests(
+        self,
+        stream: TlsStream<TcpStream>,
+        peer: SocketAddr,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let router = self.router;
+        let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+            router.clone().call(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.bounds.head)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection failed");
+                }
+                return;
+            }
+            _ = stopped.wait_for(|stop| *stop) => {}
+            () = sleep_until(Instant::now() + self.bounds.age) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        if timeout(self.bounds.grace, connection).await.is_err() {
+            tracing::debug!(%peer, "connection cut off");
+        }
     }
 }
 
@@ -102,8 +162,6 @@ impl Listener for Handshaken {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-impl Connected<IncomingStream<'_, Handshaken>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Handshaken>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
