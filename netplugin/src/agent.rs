@@ -190,10 +190,17 @@ impl Agent {
             SwitchEvent::Up(switch) => {
                 tracing::info!("switch connected");
                 self.switch = Some(switch);
+                // Defect: believe that the switch holds what it held before it went away.
+                if crate::sabotaged!("trust-after-reconnect") && self.enforcement.flows > 0 {
+                    return;
+                }
             }
             SwitchEvent::Down(reason) => {
                 tracing::warn!(reason, "switch disconnected");
                 self.switch = None;
+                if crate::sabotaged!("trust-after-reconnect") {
+                    return;
+                }
             }
             SwitchEvent::Edited(count) => {
                 tracing::warn!(count, "flows changed by somebody else, comparing anew");

@@ -8,9 +8,9 @@ mod join;
 mod kill_points;
 mod policy;
 mod restarts;
+mod runtime;
 mod sources;
 mod spoofing;
-mod runtime;
 mod traffic;
 mod verdicts;
 
@@ -60,6 +60,16 @@ pub const SUITE: Suite = Suite {
             about: "used and made-up tokens, stolen names, self-made authorities: nobody acts as a node but itself",
             run: join::run,
         },
+        Scenario {
+            name: "spoofing",
+            about: "an endpoint that lies about who it is is not heard; what honest ones need goes on working",
+            run: spoofing::run,
+        },
+        Scenario {
+            name: "sources",
+            about: "out of the tunnel only from the network's nodes, from known endpoints, in networks that are here",
+            run: sources::run,
+        },
     ],
     with_failpoints: &[
         Scenario {
@@ -71,16 +81,6 @@ pub const SUITE: Suite = Suite {
             name: "expired-token",
             about: "a join token that is too old admits nobody",
             run: join::expired_token,
-        },
-        Scenario {
-            name: "spoofing",
-            about: "an endpoint that lies about who it is is not heard; what honest ones need goes on working",
-            run: spoofing::run,
-        },
-        Scenario {
-            name: "sources",
-            about: "out of the tunnel only from the network's nodes, from known endpoints, in networks that are here",
-            run: sources::run,
         },
     ],
     sabotages: &[
@@ -94,6 +94,18 @@ pub const SUITE: Suite = Suite {
             claim: "foreign-tunnel-sources-arrive-nowhere",
         },
         Sabotage { defect: "allow-on-unknown", scenario: "sources", claim: "unknown-sources-arrive-nowhere" },
+        Sabotage { defect: "hidden-fragments", scenario: "spoofing", claim: "spoofed-frames-arrive-nowhere" },
+        Sabotage {
+            defect: "any-node-speaks",
+            scenario: "sources",
+            claim: "nodes-speak-for-their-own-endpoints-only",
+        },
+        Sabotage {
+            defect: "errors-from-anyone",
+            scenario: "sources",
+            claim: "errors-from-unknown-sources-arrive-nowhere",
+        },
+        Sabotage { defect: "no-host-drop", scenario: "spoofing", claim: "host-takes-nothing" },
         Sabotage { defect: "no-host-drop", scenario: "grid", claim: "host-never-answers" },
         Sabotage {
             defect: "stale-classes",
@@ -105,6 +117,21 @@ pub const SUITE: Suite = Suite {
             defect: "flows-after-link-up",
             scenario: "kill-points",
             claim: "link-is-down-until-its-flows-are-there",
+        },
+        Sabotage {
+            defect: "forget-detach",
+            scenario: "restart-netmaster",
+            claim: "deletion-without-netmaster-reaches-it-later",
+        },
+        Sabotage {
+            defect: "trust-after-reconnect",
+            scenario: "restart-vswitchd",
+            claim: "forwarding-is-back-by-itself-after-vswitchd-kill",
+        },
+        Sabotage {
+            defect: "any-node-name",
+            scenario: "join",
+            claim: "session-under-a-stolen-name-is-refused",
         },
         Sabotage {
             defect: "no-read-back",

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::agent::wait_until_current;
 use super::runtime::{Attachment, check_result, list, traces, wait_for_traces};
 use crate::lab::run;
 use crate::suite::{Context, claim, claim_none};
@@ -41,7 +42,28 @@ pub(super) fn run(context: &mut Context) -> Result<()> {
     claim("nothing-is-left-after-del", wait_for_traces(lab, &before))?;
     let unknown = Attachment::of(lab, &lab.nodes[0], "never-seen", "no-such-namespace".into());
     claim("cni-del-of-unknown-succeeds", unknown.call("DEL", None)?.silent())?;
-    claim("nothing-is-left-after-refused-and-unknown-requests", wait_for_traces(lab, &before))
+    claim("nothing-is-left-after-refused-and-unknown-requests", wait_for_traces(lab, &before))?;
+    agent_away(context)?;
+    claim("nothing-is-left-after-del-without-agent", wait_for_traces(&context.lab, &before))
+}
+
+/// While the agent is away a container can be let go of, and none can be attached.
+fn agent_away(context: &mut Context) -> Result<()> {
+    let lab = &mut context.lab;
+    let leaving = Attachment::new(lab, &lab.nodes[0], "container-c")?;
+    claim("cni-status-succeeds", leaving.call("STATUS", None)?.silent())?;
+    let result = attached(&leaving, "1.1.0")?;
+    let (binaries, failpoints) = (lab.binaries().clone(), lab.failpoints().clone());
+    lab.nodes[0].kill_netplugin();
+    claim("cni-status-without-agent-is-error-50", leaving.call("STATUS", None)?.error("1.1.0", 50))?;
+    claim("cni-del-works-without-agent", leaving.call("DEL", Some(&result))?.silent())?;
+    claim("cni-del-twice-works-without-agent", leaving.call("DEL", Some(&result))?.silent())?;
+    let gone = leaving.interface().map_or(Ok(()), |link| Err(link.to_string()));
+    claim("interface-is-gone-after-del-without-agent", gone)?;
+    claim("cni-add-without-agent-is-error-11", leaving.call("ADD", None)?.error("1.1.0", 11))?;
+    leaving.remove_namespace()?;
+    lab.nodes[0].start_netplugin(&failpoints)?;
+    wait_until_current(&binaries, &mut lab.nodes[0]).map(drop)
 }
 
 fn version(attachment: &Attachment) -> Result<()> {

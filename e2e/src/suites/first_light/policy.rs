@@ -131,10 +131,9 @@ fn refusals(context: &mut Context) -> Result<()> {
     claim("refused-policy-is-not-stored", same)?;
     claim_none("refused-policy-changes-no-verdict", &wrong(context, &ASKED, &KINDS)?)?;
     let policy = refused(context, "policy rm -t blue db-access", "", 1)?;
-    names_users("policy-in-use-stays-and-names-its-users", &policy, &["used by group blue/db"])?;
+    names_users("policy-in-use-stays-and-names-its-users", &policy, &["group blue/db"])?;
     let group = refused(context, "group rm -t blue web", "", 1)?;
-    let users =
-        ["used by policy blue/db-access", "used by endpoint blue/web-1", "used by endpoint blue/web-2"];
+    let users = ["policy blue/db-access", "endpoint blue/web-1", "endpoint blue/web-2"];
     names_users("group-in-use-stays-and-names-its-users", &group, &users)?;
     claim_none("refused-deletion-changes-no-verdict", &wrong(context, &ASKED, &KINDS)?)
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use test_support::wait_for_blocking;
 
 use super::agent::{FlowMonitor, wait_until_current};
+use super::runtime::list;
 use super::traffic::{Flow, STREAMS, claim_no_loss};
 use super::verdicts::{foreign, wait_until, wrong};
 use crate::capture::{Capture, Way};
@@ -153,9 +154,9 @@ fn restart_netmaster(context: &mut Context) -> Result<()> {
     lab.master.wait_until_serving()?;
     claim("agents-resume", wait_for_agents(lab).map_err(|e| e.to_string()))?;
     let gone = wait_for_blocking("netmaster to hear of the deletion", Duration::from_secs(10), || {
-        let list =
-            lab.netctl(&["endpoint", "ls", "-t", "blue", "-o", "json"]).map_err(|e| format!("{e:#}"))?;
-        if list.contains("\"visitor\"") { Err(list) } else { Ok(()) }
+        let all = list(lab, "endpoint", "blue").map_err(|e| format!("{e:#}"))?;
+        let names: Vec<_> = all.iter().map(|e| e["name"].to_string()).collect();
+        if all.iter().any(|e| e["name"] == "visitor") { Err(names.join(", ")) } else { Ok(()) }
     });
     claim("deletion-without-netmaster-reaches-it-later", gone.map_err(|e| e.to_string()))?;
     change_takes_effect(context)
