@@ -3,40 +3,69 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What programs decide on. A code never changes its meaning; which HTTP status it has is the server's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
+/// Declares the codes once: meaning (the doc comment), variant, text, and what to do about it.
+macro_rules! codes {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal, $remedy:literal;)*) => {
+        /// What programs decide on. A code never changes its meaning; which HTTP status it has is the server's table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $($(#[doc = $meaning])+ $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii()),* }
+            }
+
+            /// What to do about it.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy),* }
+            }
+        }
+    };
+}
+
+codes! {
     /// The request is no JSON, or not this JSON.
-    Malformed,
+    Malformed = "malformed", "Correct the request; `errors` has the field's path, line and column.";
     /// The request is understood and refused; `errors` says every reason.
-    Invalid,
+    Invalid = "invalid", "Correct every field in `errors`; nothing was written.";
     /// There is no such object, or no such path.
-    NotFound,
+    NotFound = "not_found", "Check the names in the path.";
     /// The path exists, but not with this method.
-    MethodNotAllowed,
+    MethodNotAllowed = "method_not_allowed", "See the OpenAPI document for the methods of the path.";
     /// POST of an object that exists.
-    AlreadyExists,
+    AlreadyExists = "already_exists", "Use PUT to replace it.";
     /// The object is not at the version given.
-    ResourceVersionMismatch,
+    ResourceVersionMismatch = "resource_version_mismatch", "Read the object again, apply the change to what it is now, and send its new version.";
     /// DELETE of an object that others need; `users` names them.
-    InUse,
+    InUse = "in_use", "Delete or change what `users` names first.";
     /// No or wrong credentials.
-    Unauthorized,
+    Unauthorized = "unauthorized", "Send `Authorization: Bearer` with an administrator's token; the first one lies in netmaster's data folder.";
     /// The credentials do not allow this.
-    Forbidden,
+    Forbidden = "forbidden", "Use credentials that allow it.";
     /// The request body is too long.
-    BodyTooLarge,
+    BodyTooLarge = "body_too_large", "Split the request.";
     /// The request is larger than one transaction can be.
-    ApplyTooLarge,
+    ApplyTooLarge = "apply_too_large", "Split the documents over several requests, or raise netmaster's and etcd's transaction limits.";
     /// Too many others change the same things; try again.
-    AllocationBusy,
+    AllocationBusy = "allocation_busy", "Send the same request again.";
     /// The store does not answer; nothing was written.
-    StoreUnavailable,
+    StoreUnavailable = "store_unavailable", "Send the same request again; look at the store when it lasts.";
     /// The store did not answer in time: the change may have happened. Read before trying again.
-    StoreIndeterminate,
+    StoreIndeterminate = "store_indeterminate", "Read the object, and send the request again if it is not as wanted.";
     /// A defect of the server.
-    Internal,
+    Internal = "internal", "Look for the `requestId` in netmaster's log, and report the defect.";
 }
 
 /// One wrong field.

@@ -4,13 +4,13 @@
 
 use tonic::{Code, Status};
 
-/// Declares the codes once: variant, text, gRPC status.
+/// Declares the codes once: meaning (the doc comment), variant, text, gRPC status, what to do about it.
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal => $status:ident,)*) => {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal => $status:ident, $remedy:literal;)*) => {
         /// Why a call failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ErrorCode {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $meaning])+ $variant,)*
         }
 
         impl ErrorCode {
@@ -22,6 +22,16 @@ macro_rules! codes {
                 match self { $(Self::$variant => $text),* }
             }
 
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii()),* }
+            }
+
+            /// What to do about it.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy),* }
+            }
+
             /// The gRPC status it travels with.
             pub const fn status(self) -> Code {
                 match self { $(Self::$variant => Code::$status),* }
@@ -31,38 +41,38 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The call needs a client certificate of our CA.
-    CertificateRequired = "certificate_required" => Unauthenticated,
+    /// The call needs a client certificate of our CA that has not ended.
+    CertificateRequired = "certificate_required" => Unauthenticated, "Renew the certificate, or join again with a new token.";
     /// The join token is unknown, used, expired or for another node. One code for all: it must not tell which.
-    TokenInvalid = "token_invalid" => PermissionDenied,
+    TokenInvalid = "token_invalid" => PermissionDenied, "Make a new join token for this node.";
     /// The certificate names another node than the call.
-    NotYourNode = "not_your_node" => PermissionDenied,
+    NotYourNode = "not_your_node" => PermissionDenied, "Start the agent under the name it joined with; an endpoint of another node is removed there, or by an administrator.";
     /// The certificate's node was removed, or joined again with another key.
-    NodeUnknown = "node_unknown" => PermissionDenied,
+    NodeUnknown = "node_unknown" => PermissionDenied, "Join again with a new token.";
     /// The message cannot be read.
-    Malformed = "malformed" => InvalidArgument,
+    Malformed = "malformed" => InvalidArgument, "The two releases do not fit together; report the defect if they should.";
     /// The two sides share no protocol version.
-    ProtocolUnsupported = "protocol_unsupported" => FailedPrecondition,
+    ProtocolUnsupported = "protocol_unsupported" => FailedPrecondition, "Upgrade the older side.";
     /// This replica has not seen everything the agent has; another, or later, will do.
-    Behind = "behind" => Unavailable,
+    Behind = "behind" => Unavailable, "The agent tries again by itself.";
     /// The node opened a newer session.
-    Superseded = "superseded" => Aborted,
+    Superseded = "superseded" => Aborted, "Look for a second agent with the same certificate if it keeps happening.";
     /// netmaster is shutting down.
-    ShuttingDown = "shutting_down" => Unavailable,
+    ShuttingDown = "shutting_down" => Unavailable, "The agent tries again by itself.";
     /// A named object does not exist.
-    NotFound = "not_found" => NotFound,
+    NotFound = "not_found" => NotFound, "Check tenant, network and group in the CNI configuration.";
     /// What was asked for breaks a rule of the model.
-    Invalid = "invalid" => InvalidArgument,
-    /// Something else exists under that name or with that address.
-    Conflict = "conflict" => AlreadyExists,
+    Invalid = "invalid" => InvalidArgument, "Correct the CNI configuration; the text names field, value and reason.";
+    /// Something else exists under that name or with that address, or the endpoint exists otherwise than asked for.
+    Conflict = "conflict" => AlreadyExists, "Remove the endpoint that is in the way, or ask for what it says.";
     /// No address is left.
-    Exhausted = "exhausted" => ResourceExhausted,
+    Exhausted = "exhausted" => ResourceExhausted, "Wait until freed addresses have cooled down, or add a network.";
     /// Too many allocations at once.
-    AllocationBusy = "allocation_busy" => Unavailable,
+    AllocationBusy = "allocation_busy" => Unavailable, "Try again.";
     /// The store does not answer.
-    StoreUnavailable = "store_unavailable" => Unavailable,
+    StoreUnavailable = "store_unavailable" => Unavailable, "The agent tries again by itself; look at the store when it lasts.";
     /// A defect or a failure nobody foresaw; netmaster's log says more.
-    Internal = "internal" => Internal,
+    Internal = "internal" => Internal, "See netmaster's log, and report the defect.";
 }
 
 impl ErrorCode {

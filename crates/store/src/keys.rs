@@ -470,6 +470,8 @@ impl Entry {
     }
 }
 
+#[cfg(test)]
+mod page;
 mod parse;
 #[cfg(test)]
 mod tests;

@@ -7,5 +7,6 @@ mod nouns;
 mod problems;
 mod process;
 mod races;
+mod reference;
 mod stale;
 mod status;
