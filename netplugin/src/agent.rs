@@ -37,6 +37,7 @@ use crate::report::{Conditions, Enforcement, IntentStatus, Status};
 use crate::state_dir::StateDir;
 use crate::switch::{Switch, SwitchEvent};
 
+mod connections;
 mod handle;
 mod reconcile;
 mod waiters;
@@ -96,6 +97,7 @@ pub struct Agent {
     switch: Option<Arc<dyn Switch>>,
     /// What the switch holds; `None`: has to be read back.
     installed: Option<FlowSet>,
+    connections: connections::Connections,
     enforcement: Enforcement,
     dirty: bool,
     not_before: Instant,
@@ -124,6 +126,7 @@ impl Agent {
             }),
         };
         let next = dir.read(OFPORT_FILE)?.and_then(|b| String::from_utf8(b).ok()?.trim().parse().ok());
+        let connections = connections::Connections::open(dir.clone())?;
         Ok(Self {
             local,
             dir,
@@ -136,6 +139,7 @@ impl Agent {
             ofports: OfPorts::new(next.unwrap_or(1)),
             switch: None,
             installed: None,
+            connections,
             enforcement: Enforcement::default(),
             dirty: true,
             not_before: Instant::now(),
@@ -159,7 +163,10 @@ impl Agent {
                     None => return,
                 },
                 Ok(()) = ports.changed() => self.see_ports(ports.borrow_and_update().clone()),
-                _ = retry.tick() => self.remind_reclaims(),
+                _ = retry.tick() => {
+                    self.save().await;
+                    self.remind_reclaims();
+                }
             }
             // What has piled up meanwhile goes into one pass.
             while let Ok(event) = events.try_recv() {
@@ -244,20 +251,14 @@ impl Agent {
         }
     }
 
-    /// Written before anything acts on it.
+    /// Written before anything acts on it; again every second when that failed.
     async fn save(&mut self) {
         if !self.unsaved {
             return;
         }
-        let (dir, file) = (self.dir.clone(), self.holding.encode());
-        let written = tokio::task::spawn_blocking(move || dir.write(holding::FILE, &file)).await;
-        let failure = match written {
-            Ok(Ok(())) => None,
-            Ok(Err(e)) => Some(e.to_string()),
-            Err(e) => Some(e.to_string()),
-        };
-        self.unsaved = failure.is_some();
-        self.note("state_not_saved", failure);
+        let written = self.dir.write_later(holding::FILE, self.holding.encode()).await;
+        self.unsaved = written.is_err();
+        self.note("state_not_saved", written.err().map(|e| e.to_string()));
     }
 
     fn note(&mut self, code: &'static str, failure: Option<String>) {

@@ -92,6 +92,16 @@ impl StateDir {
         self.write_atomically(name, bytes).map_err(|cause| self.error(name, cause))
     }
 
+    /// The same from an asynchronous task: the disk's time is not the runtime's.
+    ///
+    /// # Errors
+    /// [`StateError`]; the old content is then still there.
+    pub async fn write_later(&self, name: &'static str, bytes: Vec<u8>) -> Result<(), StateError> {
+        let this = self.clone();
+        let written = tokio::task::spawn_blocking(move || this.write(name, &bytes)).await;
+        written.map_err(|e| self.error(name, io::Error::other(e)))?
+    }
+
     /// Removes a file; succeeds when it is not there.
     ///
     /// # Errors

@@ -3,10 +3,11 @@
 //! A [`Switch`] is one connection. When it breaks, a new one is announced with [`SwitchEvent::Up`], and the agent reads
 //! back and compares: a restarted switch and a restarted agent are the same case.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pipeline::{FlowPlan, Installed};
+use pipeline::{FlowPlan, Installed, StaleConnections};
 
 pub mod ovs;
 
@@ -17,6 +18,8 @@ pub trait Switch: Send + Sync {
     async fn dump(&self) -> Result<Installed, SwitchError>;
     /// Carries a plan out, all or nothing; returns when the switch has confirmed it with a barrier.
     async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError>;
+    /// Has it forget tracked connections; returns when it has.
+    async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError>;
 }
 
 /// What happens to the connection.

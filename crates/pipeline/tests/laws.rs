@@ -4,7 +4,7 @@
 mod support;
 
 use node_state::{Fragment, NodeState};
-use pipeline::{Cookie, FlowSet, Installed, Object, Table, diff, render};
+use pipeline::{Cookie, FlowSet, Installed, Object, Owners, StaleConnections, Table, diff, render};
 use proptest::prelude::*;
 use support::fragments::{base, endpoint, policy, rendered, rule};
 use support::world::{World, world};
@@ -94,4 +94,55 @@ fn a_changed_cookie_is_an_addition() {
     let plan = diff(&old, &ours);
     assert_eq!((plan.add.len(), plan.modify.len()), (1, 0));
     assert_eq!(plan.add[0].0, key);
+}
+
+/// What must be forgotten when `after` follows `before`: VRF and address, as text.
+fn stale(before: &[Fragment], after: &[Fragment]) -> Vec<String> {
+    let owners = |fragments: &[Fragment]| Owners::of(&rendered(fragments).flows);
+    let state: NodeState = after.iter().cloned().collect();
+    let vrfs = state.networks().map(|n| (n.vni, n.vrf)).collect();
+    let stale = owners(after).stale_since(&owners(before), &vrfs);
+    let text = |s: &StaleConnections| match s.address {
+        Some(address) => format!("{} {address}", s.vrf),
+        None => format!("{} all", s.vrf),
+    };
+    stale.iter().map(text).collect()
+}
+
+/// Endpoint `uid` with the addresses of endpoint `host`.
+fn endpoint_at(uid: u64, host: u32) -> Fragment {
+    let Fragment::Endpoint(e) = endpoint(host, None) else { panic!("no endpoint") };
+    Fragment::Endpoint(node_state::Endpoint { uid: types::EndpointUid::new(uid).unwrap(), ..e })
+}
+
+#[test]
+fn connections_of_an_address_are_stale_when_it_gets_another_owner_and_only_then() {
+    let _defects = support::sabotage();
+    let with = |more: &[Fragment]| [base(&[]), more.to_vec()].concat();
+    let (two, three) = (endpoint(2, None), endpoint(3, None));
+    let before = with(&[two.clone(), three.clone()]);
+    assert!(stale(&before, &before).is_empty());
+    assert!(
+        stale(&before, &with(&[endpoint(2, Some(1)), three.clone()])).is_empty(),
+        "a new group, the same owner"
+    );
+    assert!(stale(&before, &with(std::slice::from_ref(&two))).is_empty(), "nobody's packets reach it");
+    let both = ["1 10.1.1.3", "1 fd00:1::3"];
+    assert_eq!(stale(&with(std::slice::from_ref(&two)), &before), both, "from nobody's to somebody's");
+    assert_eq!(stale(&before, &with(&[two, endpoint_at(77, 3)])), both, "from one to another");
+}
+
+#[test]
+fn nothing_tracked_survives_in_a_vrf_that_had_no_owner() {
+    let _defects = support::sabotage();
+    assert_eq!(stale(&base(&[]), &[base(&[]), vec![endpoint(2, None)]].concat()), ["1 all"]);
+}
+
+#[test]
+fn owners_are_read_back_from_a_switch() {
+    let _defects = support::sabotage();
+    let flows = rendered(&[base(&[]), vec![endpoint(2, None), endpoint(3, None)]].concat()).flows;
+    let dumped = Installed::from_dump(flows.to_flows()).flows;
+    assert_eq!(Owners::of(&dumped), Owners::of(&flows));
+    assert_ne!(Owners::of(&flows), Owners::default());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use node_state::NodeState;
 use pipeline::{FlowPlan, FlowSet, Ports, diff, render};
 use tokio::time::Instant;
-use types::{EndpointUid, OfPort};
+use types::{EndpointUid, OfPort, Vni, VrfId};
 
 use super::Agent;
 use crate::report::Enforcement;
@@ -25,7 +25,8 @@ impl Agent {
         let ports = self.ports_to_render(state);
         let rendered = render(state, &self.local, &ports);
         let revision = state.revision;
-        match self.bring_to(&switch, &rendered.flows, &ports).await {
+        let vrfs = state.networks().map(|n| (n.vni, n.vrf)).collect();
+        match self.bring_to(&switch, &rendered.flows, &ports, &vrfs).await {
             Ok(changed) => {
                 if changed > 0 {
                     let flows = rendered.flows.len();
@@ -70,16 +71,22 @@ impl Agent {
         switch: &Arc<dyn Switch>,
         desired: &FlowSet,
         ports: &Ports,
+        vrfs: &BTreeMap<Vni, VrfId>,
     ) -> Result<usize, SwitchError> {
         let installed = match self.installed.take() {
             Some(flows) => flows,
             None => self.read_back(switch).await?,
         };
         let plan = diff(&installed, desired);
+        if !plan.is_empty() || self.connections.is_damaged() {
+            let expected = self.connections.expect(&installed, desired, vrfs).await;
+            self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
+        }
         if !plan.is_empty() {
             self.ofports.flows_may_be(ports.endpoints.values().copied());
             self.send(switch, &plan).await?;
         }
+        self.connections.forget(switch).await?;
         self.ofports.flows_are(ports.endpoints.values().copied());
         Ok(plan.len())
     }

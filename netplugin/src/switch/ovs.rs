@@ -1,5 +1,6 @@
 //! [`Switch`] on a bridge's management socket: one bundle and a barrier for a plan, a flow monitor for foreign edits.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 use openflow::driver::{
     Backoff, BundleError, Config, Connection, Event as OfEvent, Events, RequestError, reconnect,
 };
-use openflow::{FlowFilter, FlowMod, FlowUpdate, MonitorFlags, MonitorRequest};
-use pipeline::{FlowPlan, Installed};
+use openflow::{CtFlush, FlowFilter, FlowMod, FlowUpdate, Message, MonitorFlags, MonitorRequest};
+use pipeline::{FlowPlan, Installed, StaleConnections};
 
 use super::{Switch, SwitchError, SwitchEvent};
 use crate::agent::{AgentHandle, Event, WaitError};
@@ -29,6 +30,20 @@ impl Switch for OvsSwitch {
         let mods: Vec<FlowMod> = plan.flow_mods().collect();
         self.0.bundle(&mods).await.map_err(bundle_error)?;
         self.0.barrier().await.map_err(request_error)
+    }
+
+    async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError> {
+        let messages: Vec<Message> = stale.iter().flat_map(flushes).map(Message::CtFlush).collect();
+        self.0.apply(&messages).await.map_err(request_error)
+    }
+}
+
+/// A zone, or what goes to and what comes from an address of it: two wishes, as one asks for both at once.
+fn flushes(stale: &StaleConnections) -> Vec<CtFlush> {
+    let all = CtFlush { zone: stale.vrf.get(), source: None, destination: None };
+    match stale.address {
+        None => vec![all],
+        address => vec![CtFlush { source: address, ..all }, CtFlush { destination: address, ..all }],
     }
 }
 

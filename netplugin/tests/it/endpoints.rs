@@ -264,3 +264,29 @@ fn ports_asked_for_together_go_into_few_transactions() {
     let eighth = &view.endpoints[&types::EndpointUid::new(8).unwrap()];
     assert!(eighth.ofport.is_err() && eighth.labels.is_ok(), "{eighth:?}");
 }
+
+/// A peer that keeps an entry of the connection tracker alive must not reach the address's next owner by it.
+#[test]
+fn an_address_comes_to_its_next_owner_without_connections() {
+    let node = Arc::new(Node::new());
+    let [one, two, three] = [(), (), ()].map(|()| Arc::new(Namespace::new()));
+    let (n, place) = (node.clone(), node.place());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        agent.add("blue", "web", &one).await;
+        let before = agent.add("blue", "db", &two).await;
+        let address = before.ips[0].address.addr().to_string();
+        let tracked = || {
+            let text = n.ovs.appctl(&["dpctl/dump-conntrack", "zone=1"]).unwrap();
+            text.lines().filter(|line| line.contains(&format!("={address},"))).count()
+        };
+        let (from, to) = (one.clone(), address.clone());
+        tokio::task::spawn_blocking(move || reaches(&from, &to)).await.unwrap();
+        assert!(tracked() > 0, "the control: it is tracked");
+        agent.del("blue", "db", &two).await;
+        let after = agent.add("blue", "cache", &three).await;
+        assert_eq!(after.ips[0].address.addr().to_string(), address, "the same address");
+        assert_eq!(tracked(), 0);
+    });
+}

@@ -16,7 +16,7 @@ use netplugin::report::Status;
 use netplugin::state_dir::StateDir;
 use netplugin::switch::{Switch, SwitchError, SwitchEvent};
 use node_api::{AgentMessage, Realized};
-use pipeline::{FlowPlan, FlowSet, Installed, Local};
+use pipeline::{FlowPlan, FlowSet, Installed, Local, StaleConnections};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use types::{EndpointUid, OfPort};
@@ -43,6 +43,10 @@ pub struct FakeSwitch {
     pub flows: Arc<Mutex<FlowSet>>,
     /// Every bundle is refused while set.
     pub refuse: Arc<Mutex<bool>>,
+    /// Connections are not forgotten while set.
+    pub remember: Arc<Mutex<bool>>,
+    /// What was forgotten.
+    pub forgotten: Arc<Mutex<Vec<StaleConnections>>>,
     log: Log,
 }
 
@@ -66,6 +70,15 @@ impl Switch for FakeSwitch {
         }
         plan.apply(&mut self.flows.lock().unwrap());
         self.log.say(format!("bundle {}", if plan.add.is_empty() { "deletes" } else { "adds" }));
+        Ok(())
+    }
+
+    async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError> {
+        if *self.remember.lock().unwrap() {
+            return Err(SwitchError::Lost("died after the bundle".into()));
+        }
+        self.forgotten.lock().unwrap().extend(stale);
+        self.log.say("connections forgotten");
         Ok(())
     }
 }

@@ -27,8 +27,15 @@ async fn add_goes_interface_port_flows_link_and_del_goes_back() {
     assert_eq!(result.interfaces[0].mtu, Some(1450), "the uplink's minus the encapsulation");
     assert_eq!(
         world.log.take(),
-        ["bundle adds", "interface created", "port plugged", "bundle adds", "link up"],
-        "the first bundle is that of the endpoint's addresses"
+        [
+            "bundle adds",
+            "connections forgotten",
+            "interface created",
+            "port plugged",
+            "bundle adds",
+            "link up"
+        ],
+        "the first bundle is that of the endpoint's addresses, and nothing tracked about them outlives it"
     );
     agent.del("web-1").await;
     agent.status().await;
@@ -337,4 +344,45 @@ async fn an_endpoint_intent_places_on_another_node_gets_no_flows_here() {
     world.ports.view.send_modify(|v| v.endpoints = BTreeMap::from([(uid(0xdead), stray)]));
     agent.status().await;
     assert!(!world.switch.names(types::OfPort::new(77).unwrap()));
+}
+
+#[tokio::test]
+async fn connections_of_an_address_end_with_its_owner_even_if_the_agent_dies_in_between() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let forgotten = || -> Vec<String> {
+        let taken = std::mem::take(&mut *world.switch.forgotten.lock().unwrap());
+        taken.iter().map(|s| s.address.map_or("all".into(), |a| a.to_string())).collect()
+    };
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    assert_eq!(forgotten(), ["all"], "blue had nobody here");
+    agent.add("web-2").await;
+    assert_eq!(forgotten(), ["10.1.1.11", "fd00:1::b"]);
+    agent.add("web-2").await;
+    assert!(forgotten().is_empty(), "the same owner keeps its connections");
+    agent.del("web-2").await;
+    agent.status().await;
+    *world.switch.remember.lock().unwrap() = true;
+    let add = agent.server.answer(request(Verb::Add, "web-3"));
+    let bundle = || async {
+        let there = world.switch.flows.lock().unwrap().to_string().contains("arp_tpa=10.1.1.11");
+        if there { Ok(()) } else { Err("not there yet") }
+    };
+    tokio::select! {
+        reply = add => panic!("attached although an old connection may reach it: {reply:?}"),
+        there = test_support::wait_for("the bundle", std::time::Duration::from_secs(20), bundle) => there.unwrap(),
+    }
+    drop(agent);
+    *world.switch.remember.lock().unwrap() = false;
+    let agent = world.start(dir.path()).await;
+    agent.status().await;
+    assert_eq!(forgotten(), ["10.1.1.11", "fd00:1::b"]);
+    assert!(!dir.path().join("stale-connections").exists());
+    drop(agent);
+    std::fs::write(dir.path().join("stale-connections"), "[[1,").unwrap();
+    let agent = world.start(dir.path()).await;
+    agent.status().await;
+    assert_eq!(forgotten(), ["all"], "a list that cannot be read may have named anything");
+    assert_eq!(agent.status().await.flow_mods, 0);
 }

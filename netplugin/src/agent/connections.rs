@@ -1,0 +1,102 @@
+//! Tracked connections that must end because an address has another owner ([`pipeline::Owners`] says why).
+//!
+//! They are forgotten *after* the bundle that brings the new owner: earlier, a peer could open one anew. What is to be
+//! forgotten is written down before the bundle, so that a process that dies between the two does it when it is back.
+//! An endpoint's own link is up only after both ([`super::Condition::Enforced`]).
+//!
+//! # Failure
+//! A pass whose connections could not be forgotten has failed: nothing counts as enforced, and it is repeated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pipeline::{FlowSet, Owners, StaleConnections};
+use types::{Vni, VrfId};
+
+use crate::state_dir::{StateDir, StateError};
+use crate::switch::{Switch, SwitchError};
+
+const FILE: &str = "stale-connections";
+
+/// A line of the file.
+type Entry = (VrfId, Option<IpAddr>);
+
+/// Who has which address, and what is still to be forgotten.
+pub(super) struct Connections {
+    dir: StateDir,
+    /// By the last bundle; `None`: to be read from the switch's flows.
+    owners: Option<Owners>,
+    stale: BTreeSet<StaleConnections>,
+    /// The list of an earlier process cannot be read: it may have named anything.
+    damaged: bool,
+}
+
+impl Connections {
+    /// Reads what an earlier process left undone.
+    pub(super) fn open(dir: StateDir) -> Result<Self, StateError> {
+        let mut this = Self { owners: None, stale: BTreeSet::new(), damaged: false, dir };
+        if let Some(bytes) = this.dir.read(FILE)? {
+            match serde_json::from_slice::<Vec<Entry>>(&bytes) {
+                Ok(entries) => {
+                    let stale = entries.into_iter().map(|(vrf, address)| StaleConnections { vrf, address });
+                    this.stale = stale.collect();
+                }
+                Err(e) => {
+                    tracing::error!(file = FILE, error = %e, "list is damaged, all tracked connections are forgotten");
+                    this.damaged = true;
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// Whether [`Connections::expect`] must be asked although no flow changes.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// Before a bundle that leads from `installed` to `desired`: finds and writes down what must be forgotten after it.
+    ///
+    /// A list that cannot be written is still kept by this process.
+    pub(super) async fn expect(
+        &mut self,
+        installed: &FlowSet,
+        desired: &FlowSet,
+        vrfs: &BTreeMap<Vni, VrfId>,
+    ) -> Result<(), StateError> {
+        let before = match self.owners.take() {
+            _ if std::mem::take(&mut self.damaged) => Owners::default(),
+            Some(owners) => owners,
+            None => Owners::of(installed),
+        };
+        let now = Owners::of(desired);
+        let stale = now.stale_since(&before, vrfs);
+        self.owners = Some(now);
+        if stale.is_empty() {
+            return Ok(());
+        }
+        self.stale.extend(stale);
+        self.write().await
+    }
+
+    /// After the bundle.
+    pub(super) async fn forget(&mut self, switch: &Arc<dyn Switch>) -> Result<(), SwitchError> {
+        if self.stale.is_empty() {
+            return Ok(());
+        }
+        switch.forget(&self.stale).await?;
+        tracing::info!(count = self.stale.len(), "connections of addresses with a new owner forgotten");
+        self.stale.clear();
+        if let Err(e) = self.dir.remove(FILE) {
+            // The next process forgets a few connections too many.
+            tracing::warn!(error = %e, "list of connections to forget not removed");
+        }
+        Ok(())
+    }
+
+    async fn write(&self) -> Result<(), StateError> {
+        let entries: Vec<Entry> = self.stale.iter().map(|s| (s.vrf, s.address)).collect();
+        self.dir.write_later(FILE, serde_json::to_vec(&entries).unwrap_or_default()).await
+    }
+}
