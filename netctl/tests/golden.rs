@@ -30,7 +30,7 @@ impl Master {
         let config = Config {
             data_dir: dir.path().join("data"),
             store: StoreConfig::Memory,
-            limits: store::Limits::default(),
+            limits: None,
             listen: any,
             node_listen: any,
             names: vec!["127.0.0.1".to_owned()],

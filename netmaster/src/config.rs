@@ -30,8 +30,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where intent is kept.
     pub store: StoreConfig,
-    /// The most one transaction may do, and so one request; etcd must grant it.
-    pub limits: Limits,
+    /// The most one transaction may do, and so one request; etcd must grant it. `None`: as much as etcd grants when asked
+    /// at start, and stock etcd's limits elsewhere, so that what SQLite holds fits into any etcd.
+    pub limits: Option<Limits>,
     /// Where the REST API listens (HTTPS).
     pub listen: SocketAddr,
     /// Where the node API listens.

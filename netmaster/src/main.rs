@@ -28,12 +28,12 @@ struct Args {
     /// Name of this cluster's folder in etcd, so that several clusters can share one
     #[arg(long, default_value = "selvage")]
     etcd_prefix: Name,
-    /// Operations of one transaction at most; raise it here and in etcd (--max-txn-ops) for large applies
-    #[arg(long, default_value_t = Limits::default().max_ops)]
-    max_txn_ops: usize,
-    /// Bytes of one transaction at most; raise it here and in etcd (--max-request-bytes) for large policies
-    #[arg(long, default_value_t = Limits::default().max_bytes)]
-    max_request_bytes: usize,
+    /// Operations of one transaction at most; by default what etcd grants (--max-txn-ops), 128 with SQLite
+    #[arg(long)]
+    max_txn_ops: Option<usize>,
+    /// Bytes of one transaction at most; by default what etcd grants (--max-request-bytes), 1572864 with SQLite
+    #[arg(long)]
+    max_request_bytes: Option<usize>,
     /// Where the REST API listens
     #[arg(long, default_value = "127.0.0.1:9999")]
     listen: SocketAddr,
@@ -62,7 +62,12 @@ impl From<Args> for Config {
         };
         let Args { data_dir, listen, node_listen, names, .. } = args;
         let cooling = Duration::from_secs(args.cooling);
-        let limits = Limits { max_ops: args.max_txn_ops, max_bytes: args.max_request_bytes };
+        let stock = Limits::default();
+        let stated = args.max_txn_ops.is_some() || args.max_request_bytes.is_some();
+        let limits = stated.then(|| Limits {
+            max_ops: args.max_txn_ops.unwrap_or(stock.max_ops),
+            max_bytes: args.max_request_bytes.unwrap_or(stock.max_bytes),
+        });
         Self { data_dir, store, limits, listen, node_listen, names, cooling }
     }
 }
@@ -85,7 +90,8 @@ async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
-    // Named defects and kill points, only where compiled in (FAILPOINTS in the environment).
+    // Named defects and kill points (FAILPOINTS in the environment); a release knows nothing of them.
+    #[cfg(feature = "failpoints")]
     let _failpoints = fail::FailScenario::setup();
     match run(Args::parse().into(), terminated()).await {
         Ok(()) => ExitCode::SUCCESS,

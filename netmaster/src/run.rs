@@ -71,7 +71,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let reclaim = tokio::spawn(tasks::reclaim::run(app, config.cooling));
 
     publish(&config.data_dir, api_address, node_address)?;
-    tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), "serving");
+    let limits = store.limits();
+    tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), ?limits, "serving");
     let serving = async {
         tokio::try_join!(async { rest.await.context("rest api") }, async { nodes.await.context("node api") })
     };
@@ -136,13 +137,13 @@ fn make_dir(dir: &Path) -> anyhow::Result<()> {
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, store::StoreError> {
+    let limits = config.limits.unwrap_or_default();
     match &config.store {
-        StoreConfig::Sqlite => store::sqlite_with(&config.data_dir.join("netmaster.db"), config.limits).await,
-        StoreConfig::Memory => store::memory_with(config.limits),
+        StoreConfig::Sqlite => store::sqlite_with(&config.data_dir.join("netmaster.db"), limits).await,
+        StoreConfig::Memory => store::memory_with(limits),
         StoreConfig::Etcd { endpoints, prefix } => {
-            let config =
-                EtcdConfig { limits: config.limits, ..EtcdConfig::new(endpoints.clone(), prefix.clone()) };
-            store::etcd(config).await
+            let etcd = EtcdConfig { limits, ..EtcdConfig::new(endpoints.clone(), prefix.clone()) };
+            if config.limits.is_some() { store::etcd(etcd).await } else { store::etcd_probed(etcd).await }
         }
     }
 }
@@ -180,7 +181,7 @@ mod tests {
         let config = |names: &[&str]| Config {
             data_dir: "/nonexistent".into(),
             store: StoreConfig::Memory,
-            limits: store::Limits::default(),
+            limits: None,
             listen: ([127, 0, 0, 1], 0).into(),
             node_listen: ([0, 0, 0, 0], 0).into(),
             names: names.iter().map(|n| (*n).to_owned()).collect(),

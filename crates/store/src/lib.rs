@@ -187,6 +187,24 @@ pub async fn sqlite_with(path: &Path, limits: Limits) -> Result<Arc<dyn Store>, 
     Ok(Arc::new(sqlite::SqliteStore::open(path, limits).await?))
 }
 
+/// The store in an etcd cluster, with the largest limits it grants: operations and bytes each as [`Limits::RAISED`], or
+/// else stock etcd's. `config.limits` is not looked at.
+///
+/// # Errors
+/// As [`etcd`].
+pub async fn etcd_probed(config: EtcdConfig) -> Result<Arc<dyn Store>, StoreError> {
+    let (most, stock) = (Limits::RAISED, Limits::default());
+    for limits in
+        [most, Limits { max_bytes: stock.max_bytes, ..most }, Limits { max_ops: stock.max_ops, ..most }]
+    {
+        match etcd(EtcdConfig { limits, ..config.clone() }).await {
+            Err(StoreError::LimitsRefused { .. }) => {}
+            done => return done,
+        }
+    }
+    etcd(EtcdConfig { limits: stock, ..config }).await
+}
+
 /// The store in an etcd cluster.
 ///
 /// # Errors

@@ -178,6 +178,11 @@ pub struct Limits {
     pub max_bytes: usize,
 }
 
+impl Limits {
+    /// What an etcd for Selvage is started with: `--max-txn-ops=8192 --max-request-bytes=8388608`.
+    pub const RAISED: Self = Self { max_ops: 8192, max_bytes: 8_388_608 };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { max_ops: 128, max_bytes: 1_572_864 }

@@ -76,9 +76,12 @@ pub async fn replica(store: &Arc<dyn Store>) -> Replica {
     Replica { app, router: router(api) }
 }
 
+fn config(url: &str, prefix: &str) -> store::EtcdConfig {
+    store::EtcdConfig::new([url], types::Name::new(prefix).expect("name"))
+}
+
 async fn connect(url: &str, prefix: &str) -> Arc<dyn Store> {
-    let prefix = types::Name::new(prefix).expect("name");
-    store::etcd(store::EtcdConfig::new([url], prefix)).await.expect("etcd store")
+    store::etcd(config(url, prefix)).await.expect("etcd store")
 }
 
 impl Bench {
@@ -105,9 +108,14 @@ impl Bench {
         }
     }
 
+    /// How to reach the bench's etcd.
+    pub fn etcd_config(&self, prefix: &str) -> store::EtcdConfig {
+        config(self.etcd.as_ref().expect("a bench on etcd").url(), prefix)
+    }
+
     /// Another cluster's store on the same etcd.
     pub async fn neighbour(&self) -> Arc<dyn Store> {
-        connect(self.etcd.as_ref().expect("a bench on etcd").url(), "neighbour").await
+        store::etcd(self.etcd_config("neighbour")).await.expect("etcd store")
     }
 
     /// Tenants blue and green, networks, a group with a policy, a node, an endpoint.

@@ -16,7 +16,7 @@ fn config(dir: &Path) -> Config {
     Config {
         data_dir: dir.to_owned(),
         store: StoreConfig::Sqlite,
-        limits: store::Limits::default(),
+        limits: None,
         listen: ([127, 0, 0, 1], 0).into(),
         node_listen: ([127, 0, 0, 1], 0).into(),
         names: vec!["m.example".into()],

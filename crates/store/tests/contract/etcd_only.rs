@@ -83,6 +83,20 @@ async fn many_keys_come_in_pages_of_one_revision() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probed_limits_are_the_most_the_server_grants() {
+    let (most, stock) = (Limits::RAISED, Limits::default());
+    for (args, granted) in [
+        (&[][..], stock),
+        (&["--max-txn-ops=8192"], Limits { max_ops: most.max_ops, ..stock }),
+        (&["--max-request-bytes=8388608"], Limits { max_bytes: most.max_bytes, ..stock }),
+        (&["--max-txn-ops=8192", "--max-request-bytes=8388608"], most),
+    ] {
+        let server = EtcdServer::start(args).await;
+        assert_eq!(store::etcd_probed(server.config("probed")).await.unwrap().limits(), granted, "{args:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn configured_limits_must_be_granted_by_the_server() {
     let large = Limits { max_ops: 512, max_bytes: 4 << 20 };
     let stock = EtcdServer::start(&[]).await;
