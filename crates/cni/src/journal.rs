@@ -36,6 +36,26 @@ pub fn record(dir: &Path, request: &Request) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Before an ADD: the deletion of the same endpoint by the same attachment is carried out by it, and must not hit the new
+/// endpoint later. A deletion of another endpoint stays.
+///
+/// # Errors
+/// What the file system returned: then ADD fails, and the runtime asks again.
+pub fn supersede(dir: &Path, request: &Request) -> io::Result<()> {
+    let Some(attachment) = &request.attachment else { return Ok(()) };
+    let path = dir.join(file_name(attachment));
+    let recorded = match fs::File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => crate::read_message::<Request>(&mut other?),
+    };
+    match recorded {
+        Ok(del) if (&del.tenant, &del.endpoint) == (&request.tenant, &request.endpoint) => {
+            fs::remove_file(&path)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The recorded deletions. A file that cannot be read as one is an entry of its own: it is reported, not hidden.
 ///
 /// # Errors

@@ -117,6 +117,20 @@ fn the_journal_keeps_one_entry_per_attachment_and_reports_damage() {
 }
 
 #[test]
+fn an_add_takes_back_the_journalled_deletion_of_its_own_endpoint_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (del, _) = ask("DEL", CONF, &[]);
+    let (add, _) = ask("ADD", CONF, &[]);
+    let (renamed, _) = ask("ADD", CONF, &[("CNI_ARGS", "SELVAGE_ENDPOINT=another")]);
+    journal::supersede(&dir.path().join("none"), &add).unwrap();
+    journal::record(dir.path(), &del).unwrap();
+    journal::supersede(dir.path(), &renamed).unwrap();
+    assert_eq!(journal::pending(dir.path()).unwrap().len(), 1, "the old endpoint is still to be deleted");
+    journal::supersede(dir.path(), &add).unwrap();
+    assert!(journal::pending(dir.path()).unwrap().is_empty());
+}
+
+#[test]
 fn the_socket_carries_one_request_and_one_reply() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("cni.sock");

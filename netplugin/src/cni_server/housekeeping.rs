@@ -48,6 +48,10 @@ impl Housekeeping {
             }
         };
         for (path, request) in pending {
+            // Taken back by an ADD while others were carried out.
+            if !path.exists() {
+                continue;
+            }
             let done = match request {
                 Ok(request) => self.server.answer(request).await == Reply::Done,
                 Err(e) => {
