@@ -197,14 +197,15 @@ impl Agent {
             SwitchEvent::Up(switch) => {
                 tracing::info!("switch connected");
                 self.switch = Some(switch);
+                self.note("switch_disconnected", None);
                 // Defect: believe that the switch holds what it held before it went away.
                 if crate::sabotaged!("trust-after-reconnect") && self.enforcement.flows > 0 {
                     return;
                 }
             }
             SwitchEvent::Down(reason) => {
-                tracing::warn!(reason, "switch disconnected");
                 self.switch = None;
+                self.note("switch_disconnected", Some(reason));
                 if crate::sabotaged!("trust-after-reconnect") {
                     return;
                 }
@@ -264,6 +265,7 @@ impl Agent {
     fn note(&mut self, code: &'static str, failure: Option<String>) {
         match failure {
             None => drop(self.conditions.failures.remove(code)),
+            Some(text) if self.conditions.failures.get(code) == Some(&text) => {}
             Some(text) => {
                 tracing::error!(code, error = text, "agent condition");
                 self.conditions.failures.insert(code, text);
@@ -273,6 +275,8 @@ impl Agent {
 
     /// A view of a database that is away says nothing new.
     fn see_ports(&mut self, view: PortsView) {
+        let away = || "what is plugged may have changed unseen".to_owned();
+        self.note("ports_unknown", (!view.synced).then(away));
         if !view.synced || self.view == view {
             return;
         }

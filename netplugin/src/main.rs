@@ -48,6 +48,8 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    // Sockets and files are private from the moment they exist, whatever the shell that started us had.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     match execute(Cli::parse().command) {

@@ -264,9 +264,11 @@ fn port_spec(what: &What) -> Option<PortSpec> {
 }
 
 fn read_view(client: &Client, bridge: &DeviceName) -> PortsView {
-    let database = client.cache();
-    match view_of(&database, bridge) {
-        Ok(view) => PortsView { synced: client.status().is_synced(), ..view },
+    // In this order: what is read after the replica followed the server is no older than that. The other way round a
+    // replica from before the first dump, empty, could pass for a living one.
+    let synced = client.status().is_synced();
+    match view_of(&client.cache(), bridge) {
+        Ok(view) => PortsView { synced, ..view },
         Err(e) => {
             tracing::error!(error = %e, "cannot read the switch's configuration");
             PortsView::default()

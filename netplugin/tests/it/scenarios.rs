@@ -74,7 +74,8 @@ async fn a_switch_that_lost_its_flows_gets_them_back_when_it_connects() {
     agent.add("web-1").await;
     let before = std::mem::take(&mut *world.switch.flows.lock().unwrap());
     agent.handle.tell(Event::Switch(SwitchEvent::Down("gone".into()))).await.unwrap();
-    assert!(!agent.status().await.switch_connected);
+    let status = agent.status().await;
+    assert!(!status.switch_connected && status.warnings == ["switch_disconnected: gone"], "{status:?}");
     agent.connect(&world.switch).await;
     agent.status().await;
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
@@ -138,6 +139,11 @@ async fn not_knowing_the_ports_it_touches_no_flow() {
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
     world.ports.view.send_replace(view);
     agent.reported("ready", |r| r.endpoints.values().any(|e| e.state == EndpointState::Ready)).await;
+    let status = agent.status().await;
+    assert!(status.flow_mods == 0 && status.warnings.is_empty(), "{status:?}");
+    // The database goes away: what is known stays in force, and a person is told.
+    world.ports.view.send_modify(|v| v.synced = false);
+    agent.reported("away", |r| r.warnings.iter().any(|w| w.code.as_str() == "ports_unknown")).await;
     assert_eq!(agent.status().await.flow_mods, 0);
 }
 
