@@ -36,10 +36,10 @@ pub enum SwitchEvent {
 /// Why flows could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchError {
-    /// The connection broke.
+    /// The connection broke; whether a plan was carried out is not known.
     #[error("connection to the switch lost: {0}")]
     Lost(String),
-    /// The switch refused; it still holds what it held.
+    /// The switch refused. It still holds what it held; after an answer that never came, read it back to know.
     #[error("switch refused the flows: {0}")]
     Refused(String),
 }

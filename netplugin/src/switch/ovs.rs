@@ -56,7 +56,9 @@ fn request_error(e: RequestError) -> SwitchError {
 
 fn bundle_error(e: BundleError) -> SwitchError {
     match e {
-        BundleError::Closed(reason) => SwitchError::Lost(reason.to_string()),
+        BundleError::Closed(reason) | BundleError::Unknown(RequestError::Closed(reason)) => {
+            SwitchError::Lost(reason.to_string())
+        }
         other => SwitchError::Refused(other.to_string()),
     }
 }
