@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::demo;
 use crate::expect::Intent;
@@ -157,14 +157,19 @@ impl Suite {
         Ok(chosen.len())
     }
 
-    /// Runs the scenario that must catch this defect, with the defect switched on.
+    /// Runs each scenario that must catch this defect, with the defect switched on.
     ///
     /// # Errors
-    /// When it passes, or fails anywhere else than at the expected claim.
+    /// When one passes, or fails anywhere else than at the expected claim.
     pub fn sabotage(&self, run: &Run, defect: &str) -> Result<()> {
         let known = || self.sabotages.iter().map(|s| s.defect).collect::<Vec<_>>().join(", ");
-        let found = self.sabotages.iter().find(|s| s.defect == defect);
-        let sabotage = found.with_context(|| format!("no defect {defect}; known: {}", known()))?;
+        let found: Vec<_> = self.sabotages.iter().filter(|s| s.defect == defect).collect();
+        ensure!(!found.is_empty(), "no defect {defect}; known: {}", known());
+        found.into_iter().try_for_each(|sabotage| self.must_fail(run, sabotage))
+    }
+
+    fn must_fail(&self, run: &Run, sabotage: &Sabotage) -> Result<()> {
+        let defect = sabotage.defect;
         let scenario = self.all().find(|s| s.name == sabotage.scenario);
         let scenario = scenario.with_context(|| format!("no scenario {}", sabotage.scenario))?;
         eprintln!("    {} with {defect}: must fail at {}", scenario.name, sabotage.claim);

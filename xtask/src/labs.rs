@@ -1,5 +1,6 @@
 //! Commands that make labs: `up`, `down`, `shell`, `e2e`, `bench`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -164,8 +165,9 @@ fn scenarios(
 }
 
 fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<usize> {
+    // Several scenarios may catch one defect.
     let known = suite.sabotages.iter().map(|s| s.defect);
-    let defects: Vec<_> = if defect == "all" { known.collect() } else { vec![defect] };
+    let defects: BTreeSet<_> = if defect == "all" { known.collect() } else { BTreeSet::from([defect]) };
     for defect in &defects {
         step(&format!("e2e {} with {defect} must fail", suite.name), || suite.sabotage(run, defect))?;
     }

@@ -52,6 +52,8 @@ pub(crate) fn flows(view: &View<'_>, classes: &Classes, flows: &mut Flows) {
 /// From where an endpoint's packets come; from one that has no port yet, none do.
 fn from_place(matches: Match, place: Place) -> Option<Match> {
     match place {
+        // Defect: a source need only be known, wherever it speaks from.
+        _ if sabotaged!("any-node-speaks") => Some(matches),
         Place::Local(port) => Some(matches.bits(fields::SOURCE_PORT, port.get())),
         // Defect: whoever can reach the VTEP may inject packets.
         Place::Remote(_) if sabotaged!("any-tunnel-source") => Some(from_kind(matches, SourceKind::Tunnel)),

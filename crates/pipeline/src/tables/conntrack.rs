@@ -15,6 +15,7 @@ use types::{Family, MacAddr};
 use super::{FAMILIES, Flows, any_of, go, in_network, in_vrf, ip_dst, load};
 use crate::cookie::Object;
 use crate::fields;
+use crate::sabotage::sabotaged;
 use crate::table::Table;
 use crate::view::View;
 
@@ -97,7 +98,9 @@ fn decide(flows: &mut Flows) {
     // ICMP errors about a connection that was allowed (RFC 1122 section 3.2.2, RFC 4443 section 2.4) pass without
     // policy, but only known endpoints send any.
     for icmp in [Match::icmp(), Match::icmp6()] {
-        let actions = vec![load(fields::RELATED, 1u8), go(Table::SrcClass)];
+        // Defect: anybody may send an error.
+        let next = if sabotaged!("errors-from-anyone") { Table::L3Forward } else { Table::SrcClass };
+        let actions = vec![load(fields::RELATED, 1u8), go(next)];
         flows.add(Table::Decide, 150, Object::Pipeline, state(icmp, RELATED, NEW), actions);
     }
     let mut add = |priority, matches, next: Option<Table>| {

@@ -333,19 +333,21 @@ fn tunnels(cast: &Cast, batch: &mut Batch) {
             odd::packet(from, to, protocol::GRE, &[&[0, 0, 8, 0][..], &inside(m)].concat())
         });
     }
-    // VXLAN to either node, by every MAC that could take it there, with the frame of another network inside.
+    vxlan_to_nodes(cast, batch, "by the MAC of the gateway", GATEWAY_MAC);
+    vxlan_to_nodes(cast, batch, "by the MAC of its node's underlay", cast.vtep.mac);
+    vxlan_to_nodes(cast, batch, "by the MAC of the other node's underlay", cast.far_vtep.mac);
+}
+
+/// VXLAN to either node's tunnel address, with the frame of another network inside, as itself and as a node.
+fn vxlan_to_nodes(cast: &Cast, batch: &mut Batch, how: &str, mac: Mac) {
     for vni in 1..=4 {
         for (where_to, vtep) in [("its node", cast.vtep), ("the other node", cast.far_vtep)] {
-            let macs =
-                [("the gateway", GATEWAY_MAC), ("the node", cast.host_mac), ("the underlay", vtep.mac)];
-            for (by, mac) in macs {
-                for (who, source) in [("itself", me.v4), ("the other node", Ipv4Addr::new(192, 0, 2, 2))] {
-                    batch.one(format!("VXLAN {vni} to {where_to} by the MAC of {by} as {who}"), |m| {
-                        let inner = udp(cast.foreign.four(), cast.local.four(), m);
-                        let from = at(me.mac, source.into());
-                        crate::frame::udp(from, at(mac, vtep.ip), 4789, &vxlan(vni, &inner))
-                    });
-                }
+            for (who, source) in [("itself", cast.me.four().ip), ("the other node", cast.far_vtep.ip)] {
+                batch.one(format!("VXLAN {vni} to {where_to} {how} as {who}"), |m| {
+                    let inner = udp(cast.foreign.four(), cast.local.four(), m);
+                    let from = at(cast.me.mac, source);
+                    crate::frame::udp(from, at(mac, vtep.ip), 4789, &vxlan(vni, &inner))
+                });
             }
         }
     }
@@ -388,6 +390,7 @@ pub(super) fn to_the_host(cast: &Cast, first: usize) -> Batch {
             });
         }
     }
+    vxlan_to_nodes(cast, &mut batch, "by the node's MAC", cast.host_mac);
     batch.one("IPv6 to all routers by the node's MAC", |m| {
         let routers = at(cast.host_mac, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2).into());
         udp(me.six(), routers, m)
