@@ -56,6 +56,8 @@ pub struct Context {
     pub interfaces: Arc<dyn Interfaces>,
     /// Endpoints netmaster does not know to be gone.
     pub detach_log: DetachLog,
+    /// Where the plugin journals deletions while the agent is away.
+    pub journal_dir: PathBuf,
     /// MTU of endpoints, unless intent says a smaller one.
     pub mtu: Mtu,
 }

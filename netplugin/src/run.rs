@@ -90,7 +90,9 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     let (session, netmaster) =
         Session::new(config.node.clone(), dir.clone(), identity, agent.clone(), reports);
     tasks.spawn(done(session.run()));
+    let journal = config.cni_journal_dir.unwrap_or_else(|| cni::journal::default_dir(&config.cni_socket));
     let context = Context {
+        journal_dir: journal,
         agent,
         intent: Arc::new(netmaster),
         ports: Arc::new(ports),
@@ -101,8 +103,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     };
     let server = Arc::new(CniServer::new(context));
     tasks.spawn(done(reclaim(Arc::clone(&server), reclaimed)));
-    let journal = config.cni_journal_dir.unwrap_or_else(|| cni::journal::default_dir(&config.cni_socket));
-    tasks.spawn(done(Housekeeping::new(Arc::clone(&server), journal).run()));
+    tasks.spawn(done(Housekeeping::new(Arc::clone(&server)).run()));
     let socket = config.cni_socket;
     tasks.spawn(async move {
         let at = socket.display().to_string();

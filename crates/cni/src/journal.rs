@@ -36,8 +36,8 @@ pub fn record(dir: &Path, request: &Request) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Before an ADD: the deletion of the same endpoint by the same attachment is carried out by it, and must not hit the new
-/// endpoint later. A deletion of another endpoint stays.
+/// For the agent, when an ADD has the endpoint at netmaster: the deletion of the same endpoint by the same attachment has
+/// been overtaken, and must not hit the new one. A deletion of another endpoint stays.
 ///
 /// # Errors
 /// What the file system returned: then ADD fails, and the runtime asks again.

@@ -66,13 +66,6 @@ fn read_stdin() -> Result<Vec<u8>, CniError> {
 }
 
 fn ask(request: &Request, parameters: &Parameters) -> Result<Vec<u8>, CniError> {
-    if request.verb == Verb::Add {
-        let superseded = journal::supersede(&parameters.journal_dir, request);
-        superseded.map_err(|e| {
-            let details = format!("{}: {e}", parameters.journal_dir.display());
-            CniError::new(Code::TryAgainLater, "cannot take back a journalled deletion", details)
-        })?;
-    }
     match cni::call(&parameters.socket, request, DEADLINE) {
         Ok(Reply::Added(result)) => encode(&result.for_version(&request.cni_version)),
         Ok(Reply::Done) => Ok(Vec::new()),

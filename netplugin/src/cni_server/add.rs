@@ -18,10 +18,12 @@ impl CniServer {
         let attached = self.context.intent.attach(attach).await;
         let attached = attached.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
         crate::kill_point!("cni-add-attach");
+        // The journal's turn for this endpoint comes after ours.
+        let overtaken = cni::journal::supersede(&self.context.journal_dir, request);
         let uid = attached.uid;
-        let done = match self.interface_spec(target, request, &attached).await {
-            Ok((spec, labels)) => self.plug(target, &spec, labels).await.map(|()| spec),
-            Err(e) => Err(e),
+        let done = match overtaken {
+            Ok(()) => self.make(target, request, &attached).await,
+            Err(e) => Err(node_failed("journal not written", e)),
         };
         match done {
             Ok(spec) => {
@@ -46,6 +48,16 @@ impl CniServer {
             removed.map_err(|e| node_failed("detach log not written", e))?;
         }
         Ok(())
+    }
+
+    async fn make(
+        &self,
+        target: &Target,
+        request: &Request,
+        attached: &AttachReply,
+    ) -> Result<InterfaceSpec, CniError> {
+        let (spec, labels) = self.interface_spec(target, request, attached).await?;
+        self.plug(target, &spec, labels).await.map(|()| spec)
     }
 
     async fn interface_spec(

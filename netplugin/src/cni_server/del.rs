@@ -1,6 +1,7 @@
 //! DEL and GC: flows, port, interface, then the endpoint itself; told later when netmaster is away.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use cni::{Attachment, CniError, Request};
 use node_api::{DetachRequest, ErrorCode};
@@ -12,6 +13,18 @@ use crate::ports::PortLabels;
 impl CniServer {
     pub(super) async fn del(&self, target: &Target) -> Result<(), CniError> {
         let _turn = self.turn(&target.named).await;
+        self.del_in_turn(target).await
+    }
+
+    /// A journalled deletion, unless an ADD has overtaken it; whether it may be struck off.
+    pub(super) async fn del_journalled(&self, entry: &Path, request: &Request) -> Result<(), CniError> {
+        request.check()?;
+        let target = Target::of(request)?;
+        let _turn = self.turn(&target.named).await;
+        if entry.exists() { self.del_in_turn(&target).await } else { Ok(()) }
+    }
+
+    async fn del_in_turn(&self, target: &Target) -> Result<(), CniError> {
         let (ours, others) = self.ports_named(target);
         if !others.is_empty() && ours.is_empty() {
             // A late DEL of a container whose endpoint name belongs to another one by now.

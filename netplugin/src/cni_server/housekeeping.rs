@@ -1,11 +1,11 @@
 //! What was promised and could not be done at once: deletions journalled by the plugin, and deletions netmaster has not
 //! heard of.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cni::{Reply, journal};
+use cni::journal;
 use node_api::{DetachRequest, ErrorCode};
 
 use super::CniServer;
@@ -16,13 +16,12 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The task.
 pub struct Housekeeping {
     server: Arc<CniServer>,
-    journal_dir: PathBuf,
 }
 
 impl Housekeeping {
-    /// Looks into this journal.
-    pub fn new(server: Arc<CniServer>, journal_dir: PathBuf) -> Self {
-        Self { server, journal_dir }
+    /// Carries out what this server owes.
+    pub fn new(server: Arc<CniServer>) -> Self {
+        Self { server }
     }
 
     /// Runs until dropped.
@@ -41,29 +40,26 @@ impl Housekeeping {
     }
 
     async fn carry_out_journal(&self) {
-        let pending = match journal::pending(&self.journal_dir) {
+        let dir = &self.server.context.journal_dir;
+        let pending = match journal::pending(dir) {
             Ok(pending) => pending,
             Err(e) => {
-                return tracing::warn!(dir = %self.journal_dir.display(), error = %e, "journal not readable");
+                return tracing::warn!(dir = %dir.display(), error = %e, "journal not readable");
             }
         };
         for (path, request) in pending {
-            // Taken back by an ADD while others were carried out.
-            if !path.exists() {
-                continue;
-            }
-            let done = match request {
-                Ok(request) => self.server.answer(request).await == Reply::Done,
+            let failed = match request {
+                Ok(request) => match self.server.del_journalled(&path, &request).await {
+                    Ok(()) => remove(&path),
+                    Err(e) => Err(e.to_string()),
+                },
                 Err(e) => {
                     tracing::error!(path = %path.display(), error = %e, "journalled deletion is unreadable, set aside");
-                    if let Err(e) = std::fs::rename(&path, path.with_extension("bad")) {
-                        tracing::warn!(path = %path.display(), error = %e, "journal entry not set aside");
-                    }
-                    continue;
+                    std::fs::rename(&path, path.with_extension("bad")).map_err(|e| e.to_string())
                 }
             };
-            if done && let Err(e) = std::fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), error = %e, "journal entry not removed");
+            if let Err(error) = failed {
+                tracing::warn!(path = %path.display(), error, "journalled deletion still pending");
             }
         }
     }
@@ -92,5 +88,12 @@ impl Housekeeping {
                 }
             }
         }
+    }
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.to_string()),
+        _ => Ok(()),
     }
 }

@@ -221,6 +221,7 @@ impl World {
             view,
             interfaces: Arc::new(self.interfaces.clone()),
             detach_log: DetachLog::open(dir).unwrap(),
+            journal_dir: state.join("journal"),
             mtu: Mtu::OfUplink(VTEP.parse().unwrap()),
         }));
         let reclaimer = Arc::clone(&server);
@@ -229,7 +230,7 @@ impl World {
                 reclaimer.reclaim(uid).await;
             }
         });
-        let housekeeping = Housekeeping::new(Arc::clone(&server), state.join("journal"));
+        let housekeeping = Housekeeping::new(Arc::clone(&server));
         FakeAgent { handle, server, housekeeping, netmaster, answers, reports, _tasks: tasks }
     }
 }

@@ -65,10 +65,11 @@ pub async fn start(place: &Place) -> RunningAgent {
         view: view.clone(),
         interfaces: Arc::new(Veths::new(true).unwrap()),
         detach_log: DetachLog::open(dir).unwrap(),
+        journal_dir: place.state_dir.join("journal"),
         mtu: Mtu::Fixed(1450),
     };
     let server = Arc::new(CniServer::new(context));
-    tasks.spawn(Housekeeping::new(Arc::clone(&server), place.state_dir.join("journal")).run());
+    tasks.spawn(Housekeeping::new(Arc::clone(&server)).run());
     let reclaimer = Arc::clone(&server);
     tasks.spawn(async move {
         while let Some(uid) = reclaimed.recv().await {

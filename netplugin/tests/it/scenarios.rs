@@ -392,3 +392,19 @@ async fn connections_of_an_address_end_with_its_owner_even_if_the_agent_dies_in_
     assert_eq!(forgotten(), ["all"], "a list that cannot be read may have named anything");
     assert_eq!(agent.status().await.flow_mods, 0);
 }
+
+#[tokio::test]
+async fn a_journalled_deletion_is_overtaken_by_an_add_that_works_and_by_no_other() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let entry = journal::record(&dir.path().join("journal"), &request(Verb::Del, "web-1")).unwrap();
+    agent.netmaster.go_away(true);
+    assert!(matches!(agent.ask(Verb::Add, "web-1").await, Reply::Failed(_)));
+    assert!(entry.exists(), "the deletion is still owed");
+    agent.netmaster.go_away(false);
+    agent.add("web-1").await;
+    agent.housekeeping.once().await;
+    assert_eq!(agent.ask(Verb::Check, "web-1").await, Reply::Done);
+}
