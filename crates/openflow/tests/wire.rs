@@ -306,7 +306,7 @@ fn connections_to_forget_are_said_in_the_bytes_of_ovs_ofctl() {
     // A reply tuple, a port, a protocol: kept whole, never read as a wider wish.
     for narrower in [
         head("40") + "0010020 00000000 0000001400000000000000000000ffff0a010105000000000002000800050000",
-        head("28") + "0000010 00000000 0002000600500000 0002000800050000",
+        head("30") + "0000010 00000000 0002000600500000 0002000800050000",
         "06040020000000020000232000000020 0600000000000000 0002000800050000".to_owned(),
     ] {
         let narrower = narrower.replace(' ', "");
