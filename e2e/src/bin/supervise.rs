@@ -18,5 +18,5 @@ fn main() -> anyhow::Result<()> {
 
 #[expect(clippy::disallowed_methods, reason = "back-off: a program that cannot start must not spin")]
 fn pause() {
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(20));
 }

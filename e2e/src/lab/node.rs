@@ -110,13 +110,17 @@ impl Node {
         output(Command::new("ovsdb-tool").arg("create").arg(&conf).arg(SCHEMA))?;
         let (dir, sock) = (self.dir.display().to_string(), self.dir.join("db.sock"));
         let mut ovsdb = self.supervised_command("ovsdb-server");
+        // The database connects to the switch, not the other way round: a userspace switch forwards nothing while it
+        // is without its database, and one that connects itself first backs off for a second (docs/testing.md).
+        let switch_sock = self.dir.join("vswitchd.db");
         ovsdb.arg(&conf).arg(format!("--remote=punix:{}", sock.display()));
+        ovsdb.arg(format!("--remote=unix:{}", switch_sock.display()));
         ovsdb.args(["--unixctl", &format!("{dir}/ovsdb.ctl"), &format!("--pidfile={dir}/ovsdb-server.pid")]);
         ovsdb.args(["-vconsole:off", "--no-chdir", &format!("--log-file={dir}/ovsdb-server.log")]);
         self.supervise("ovsdb-server", &ovsdb)?;
         wait_for_blocking("ovsdb-server", Duration::from_secs(20), || self.vsctl(&["--no-wait", "init"]))?;
         let mut vswitchd = self.supervised_command("ovs-vswitchd");
-        vswitchd.arg(format!("unix:{}", sock.display())).args([
+        vswitchd.arg(format!("punix:{}", switch_sock.display())).args([
             "--monitor",
             "--disable-system",
             "--no-chdir",

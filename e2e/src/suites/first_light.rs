@@ -42,7 +42,7 @@ pub const SUITE: Suite = Suite {
         },
         Scenario {
             name: "restart-ovsdb",
-            about: "kill -9 of ovsdb-server: no flow changed, nothing lost but the userspace switch's own pause",
+            about: "kill -9 of ovsdb-server: no packet lost, no flow changed, endpoints can be added afterwards",
             run: restarts::ovsdb,
         },
         Scenario {
