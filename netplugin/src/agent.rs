@@ -60,6 +60,8 @@ pub enum Event {
     ColdPeers(BTreeSet<IpAddr>),
     /// Endpoints whose checksum offload is wrongly on.
     OffloadOn(BTreeSet<EndpointUid>),
+    /// The switch is not a tested one, for this reason.
+    UntestedSwitch(String),
 }
 
 /// The session with netmaster.
@@ -189,6 +191,7 @@ impl Agent {
             Event::Request(request) => self.handle_request(request),
             Event::ColdPeers(peers) => self.conditions.cold_peers = peers,
             Event::OffloadOn(endpoints) => self.conditions.offload_on = endpoints,
+            Event::UntestedSwitch(reason) => self.note("switch_untested", Some(reason)),
         }
     }
 

@@ -52,6 +52,10 @@ pub struct Config {
     /// The datapath.
     #[arg(long, value_enum, default_value_t = Datapath::Auto)]
     pub datapath: Datapath,
+    /// Start on an Open vSwitch older than 3.1 or of unknown version. It may refuse flows, so that endpoints stay without
+    /// network, and may be unable to forget connections (new in 3.1), so that addresses do not get another owner.
+    #[arg(long)]
+    pub allow_untested_ovs: bool,
     /// Join file of `netctl node join-token`; used only while the node has no certificate.
     #[arg(long, value_name = "FILE")]
     pub join: Option<PathBuf>,

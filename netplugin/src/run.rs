@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use types::EndpointUid;
 
-use crate::agent::{Agent, AgentHandle, Published};
+use crate::agent::{Agent, AgentHandle, Event, Published};
 use crate::cni_server::{self, CniServer, Context, Housekeeping, Mtu};
 use crate::config::{Config, Datapath};
 use crate::intent::detach_log::DetachLog;
@@ -32,6 +32,7 @@ use crate::ports::ovs::{OvsPorts, connect};
 use crate::probes::{Endpoints, TunnelNeighbors};
 use crate::state_dir::StateDir;
 use crate::switch;
+use crate::switch::probe::{self, OtherVersions, Verdict};
 
 /// Events that wait for the owner; whoever sends more waits.
 const EVENTS: usize = 256;
@@ -43,7 +44,8 @@ pub const STATUS_SOCKET: &str = "status.sock";
 /// Runs the agent until `shutdown` completes. Flows, ports and interfaces stay: endpoints keep working.
 ///
 /// # Errors
-/// What makes running pointless: no directory, no certificate and no way to get one, a bridge of somebody else.
+/// What makes running pointless: no directory, no certificate and no way to get one, a switch that is refused
+/// ([`probe`]), a bridge of somebody else.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     tokio::select! {
@@ -67,8 +69,15 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
 
     let client = connect(&config.switch.ovs_run_dir.join("db.sock"));
     wait_for_database(&client).await;
+    let others = if config.allow_untested_ovs { OtherVersions::Allow } else { OtherVersions::RefuseOlder };
+    let facts = probe::ask(&client, &config.switch.ovs_run_dir, others).await;
     let userspace = is_userspace(&client, config.datapath);
     let datapath = if userspace { DatapathType::Netdev } else { DatapathType::System };
+    match probe::judge(&facts, datapath, others) {
+        Verdict::Supported => {}
+        Verdict::Untested(warning) => agent.tell(Event::UntestedSwitch(warning)).await?,
+        Verdict::Refused(refusal) => return Err(refusal.into()),
+    }
     let ports = OvsPorts::start(client, &config.switch.bridge, datapath).await?;
     let view = ports.watch();
     tasks.spawn(done(owner.run(queue, view.clone())));

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use pipeline::{FlowPlan, Installed, StaleConnections};
 
 pub mod ovs;
+pub mod probe;
 
 /// One connection to the switch.
 #[async_trait]
