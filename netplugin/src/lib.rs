@@ -17,6 +17,7 @@ pub mod config;
 pub mod intent;
 pub mod netlink;
 pub mod ports;
+pub mod prepare_host;
 pub mod probes;
 pub mod report;
 pub mod run;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use netplugin::config::{Config, SwitchArgs};
 use netplugin::run::STATUS_SOCKET;
-use netplugin::{cleanup, run};
+use netplugin::{cleanup, prepare_host, run};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -21,6 +21,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   netplugin run --node node-1 --vtep 192.0.2.1 --join /root/node-1.join     first start
   netplugin run --node node-1 --vtep 192.0.2.1                              every other start
+  netplugin prepare-host --uplink eth0 --dry-run     what it would do, on the userspace datapath
   netplugin status
   netplugin cleanup";
 
@@ -28,6 +29,9 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Run the agent.
     Run(Config),
+    /// Move the addresses of an uplink to a bridge that holds it, as the userspace datapath needs.
+    #[command(after_help = prepare_host::HELP)]
+    PrepareHost(prepare_host::Args),
     /// Show what the agent on this node knows and enforces.
     Status {
         /// The agent's state directory.
@@ -70,6 +74,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
         match command {
             Command::Run(config) => run::run(config, terminated()).await,
             Command::Cleanup { switch, state_dir } => cleanup::cleanup(&switch, &state_dir).await,
+            Command::PrepareHost(args) => prepare_host::prepare(&args, &mut std::io::stdout()).await,
             Command::Status { .. } => Ok(()),
         }
     })

@@ -25,6 +25,7 @@ mod host_drop;
 mod netns;
 mod offload;
 pub mod raw;
+pub mod uplink;
 mod veth;
 
 pub use host_drop::remove_all as remove_host_drops;

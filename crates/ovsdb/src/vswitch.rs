@@ -19,6 +19,7 @@ mod flow_table;
 mod names;
 mod ports;
 mod rows;
+mod uplink;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub use ports::{
     realized_ports,
 };
 pub use rows::{Bridge, FlowTable, Interface, LinkState, OpenVSwitch, Port, RowError, Vswitch};
+pub use uplink::{UplinkBridge, UplinkState};
 
 #[cfg(doc)]
 use crate::operation::Transaction;

@@ -14,27 +14,54 @@ use super::NetlinkError;
 /// Our own table: nothing else writes there, and nothing of ours lies elsewhere.
 const TABLE: &str = "selvage";
 
+/// The table of uplinks, apart from [`TABLE`]: `netplugin cleanup` leaves a prepared host prepared.
+const UPLINKS: &str = "selvage-uplink";
+
 /// Adds the chain. The device must exist; it should still be down.
 pub(super) async fn install(device: &str) -> Result<(), NetlinkError> {
+    install_in(TABLE, device).await
+}
+
+/// The same for an uplink: a frame reaches the node's stack through the bridge, and must not do so a second time.
+pub(super) async fn install_uplink(device: &str) -> Result<(), NetlinkError> {
+    install_in(UPLINKS, device).await
+}
+
+async fn install_in(table: &str, device: &str) -> Result<(), NetlinkError> {
     // A chain of an earlier life is removed first: newer kernels keep it, without its device.
     let script = format!(
-        "{}add chain netdev {TABLE} {device} {{ type filter hook ingress device \"{device}\" priority -500; policy drop; }}\n",
-        forget(device)
+        "{}add chain netdev {table} {device} {{ type filter hook ingress device \"{device}\" priority -500; policy drop; }}\n",
+        forget(table, device)
     );
     nft(device, &script).await.map(drop)
 }
 
 /// Removes the chain; succeeds when it is not there.
 pub(super) async fn remove(device: &str) -> Result<(), NetlinkError> {
-    nft(device, &forget(device)).await.map(drop)
+    nft(device, &forget(TABLE, device)).await.map(drop)
+}
+
+/// The same for an uplink.
+pub(super) async fn remove_uplink(device: &str) -> Result<(), NetlinkError> {
+    nft(device, &forget(UPLINKS, device)).await.map(drop)
 }
 
 /// The devices that have their chain.
 pub(super) async fn present() -> Result<BTreeSet<String>, NetlinkError> {
-    let every = "every endpoint";
-    let listed = nft(every, &format!("add table netdev {TABLE}\nlist table netdev {TABLE}\n")).await?;
-    let chain = |line: &str| Some(line.trim().strip_prefix("chain ")?.strip_suffix(" {")?.to_owned());
+    let listed =
+        nft("every endpoint", &format!("add table netdev {TABLE}\nlist table netdev {TABLE}\n")).await?;
     Ok(listed.lines().filter_map(chain).collect())
+}
+
+/// Whether the uplink has its chain. Changes nothing.
+pub(super) async fn uplink_present(device: &str) -> Result<bool, NetlinkError> {
+    let listed = nft(device, "list ruleset netdev\n").await?;
+    let mut lines = listed.lines().skip_while(|line| *line != format!("table netdev {UPLINKS} {{"));
+    Ok(lines.by_ref().take_while(|line| *line != "}").filter_map(chain).any(|name| name == device))
+}
+
+fn chain(line: &str) -> Option<String> {
+    Some(line.trim().strip_prefix("chain ")?.strip_suffix(" {")?.to_owned())
 }
 
 /// Removes our table with every chain in it.
@@ -46,9 +73,9 @@ pub async fn remove_all() -> Result<(), NetlinkError> {
 }
 
 /// `add` of what exists is no error, so this deletes the chain whether it exists or not, also on nft before `destroy`.
-fn forget(device: &str) -> String {
+fn forget(table: &str, device: &str) -> String {
     format!(
-        "add table netdev {TABLE}\nadd chain netdev {TABLE} {device}\ndelete chain netdev {TABLE} {device}\n"
+        "add table netdev {table}\nadd chain netdev {table} {device}\ndelete chain netdev {table} {device}\n"
     )
 }
 

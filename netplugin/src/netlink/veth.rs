@@ -237,12 +237,12 @@ impl Interfaces for Veths {
     }
 }
 
-async fn set_link_up(handle: &Handle, name: &str) -> Result<(), NetlinkError> {
+pub(super) async fn set_link_up(handle: &Handle, name: &str) -> Result<(), NetlinkError> {
     let message = LinkUnspec::new_with_name(name).up().build();
     handle.link().change(message).execute().await.map_err(NetlinkError::kernel("set up", name))
 }
 
-async fn link(handle: &Handle, name: &str) -> Result<LinkMessage, NetlinkError> {
+pub(super) async fn link(handle: &Handle, name: &str) -> Result<LinkMessage, NetlinkError> {
     let mut links = handle.link().get().match_name(name).execute();
     let found = links.try_next().await.map_err(NetlinkError::kernel("find", name))?;
     found.ok_or_else(|| NetlinkError::unexpected(name, "does not exist"))
@@ -319,6 +319,6 @@ async fn settle(handle: &Handle, spec: &InterfaceSpec) -> Result<(), NetlinkErro
     tokio::time::timeout(SETTLE, settled).await.map_err(late)?
 }
 
-fn is_errno(error: &rtnetlink::Error, errno: Errno) -> bool {
+pub(super) fn is_errno(error: &rtnetlink::Error, errno: Errno) -> bool {
     matches!(error, rtnetlink::Error::NetlinkError(m) if m.raw_code() == -(errno as i32))
 }

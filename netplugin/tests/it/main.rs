@@ -9,6 +9,7 @@ mod namespace;
 mod netmaster;
 mod node;
 mod plugin;
+mod prepare_host;
 mod scenarios;
 
 /// Switches on what the variable `FAILPOINTS` names, so that a defect can be shown to be noticed:
