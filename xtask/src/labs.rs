@@ -155,7 +155,8 @@ fn scenarios(
     let binaries = programs::build(root, build)?;
     let mut count = 0;
     for store in stores {
-        let name = format!("e2e {} on {store:?}", suite.name);
+        let what = if build == Build::Failpoints { " with failpoints" } else { "" };
+        let name = format!("e2e {} on {store:?}{what}", suite.name);
         let run = Run { checkout: root.to_owned(), binaries: binaries.clone(), store: *store };
         let held = step(&name, || suite.run(&run, chosen))?;
         println!("{name}: {held} scenarios passed");
