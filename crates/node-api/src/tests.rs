@@ -1,3 +1,5 @@
+//! Every message survives the wire; what is missing or unknown there is an error.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_state::{FragmentHash, FragmentKey};

@@ -1,3 +1,5 @@
+//! What a node is sent, acknowledges and refuses is accounted for.
+
 use node_api::Known;
 use proptest::prelude::*;
 use types::{EndpointUid, NodeName};

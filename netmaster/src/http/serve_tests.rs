@@ -1,3 +1,5 @@
+//! The listener bounds what a client can hold before it shows a credential.
+
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};

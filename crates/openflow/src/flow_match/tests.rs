@@ -1,3 +1,5 @@
+//! Matches are canonical: equal meaning is equal value, and prerequisites are checked.
+
 use super::*;
 
 #[test]

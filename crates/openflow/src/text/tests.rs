@@ -1,3 +1,5 @@
+//! What is printed parses to the same flow, and malformed text is refused.
+
 use proptest::prelude::*;
 
 use crate::{Action, Ct, Field, Flow, Match, SubField, Zone};

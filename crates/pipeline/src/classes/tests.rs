@@ -1,3 +1,5 @@
+//! Every address has the class of its sets; colliding ids are re-salted, never shared.
+
 use super::*;
 use crate::render::{Local, Ports};
 use crate::view::Refused;

@@ -1,3 +1,5 @@
+//! The lowest free number is chosen, and what cools is not given out.
+
 use proptest::prelude::*;
 use types::{Family, VrfId};
 

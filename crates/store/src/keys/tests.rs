@@ -1,3 +1,5 @@
+//! Every key parses to what it was made of, and no range holds keys of another kind.
+
 use proptest::prelude::*;
 
 use super::*;
