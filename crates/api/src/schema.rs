@@ -3,7 +3,7 @@
 //! These never hold a value. They stand in for foreign types (`#[schema(value_type = ...)]`), so that the document shows
 //! `Name` with its pattern and not just a string.
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -38,10 +38,24 @@ text_schema! {
     Address: "An IPv4 or IPv6 address", None, None, "10.1.1.1";
     Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
     Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6) or an IP protocol number", None, None, "tcp";
-    PortRange: "A port 1 to 65535, or FIRST-LAST", Some(PORTS), None, "8000-8080";
     Revision: "A position in the store's history, as decimal text", Some("^[0-9]{1,20}$"), None, "42";
     Uid: "An endpoint's number: 48 bits in hexadecimal", Some("^[0-9a-f]{12}$"), Some(12), "5f3759df0001";
 }
+
+/// A port 1 to 65535, as text or as a number, or FIRST-LAST.
+pub(crate) struct PortRange;
+
+impl PartialSchema for PortRange {
+    fn schema() -> RefOr<Schema> {
+        let range = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Integer]));
+        // The pattern speaks of text only, the bounds of numbers only (JSON Schema 2020-12 validation, section 6).
+        let range = range.pattern(Some(PORTS)).minimum(Some(1)).maximum(Some(65535));
+        let text = "A port 1 to 65535, as text or as a number, or FIRST-LAST; answers have text";
+        RefOr::T(range.description(Some(text)).examples([serde_json::json!("8000-8080")]).into())
+    }
+}
+
+impl ToSchema for PortRange {}
 
 macro_rules! int_schema {
     ($($name:ident($min:expr, $max:expr): $doc:literal;)*) => {$(

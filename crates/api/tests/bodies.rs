@@ -48,6 +48,24 @@ fn values_are_checked_where_they_stand() {
 }
 
 #[test]
+fn port_is_a_number_or_text() {
+    let port = |written: serde_json::Value| {
+        let rule =
+            json!({"name": "r", "direction": "in", "protocol": "tcp", "port": written, "action": "allow"});
+        let body = serde_json::from_value::<PolicyBody>(json!({"rules": [rule]}));
+        body.map(|b| b.rules[0].port.map(|p| p.to_string())).map_err(|e| e.to_string())
+    };
+    assert_eq!(port(json!(443)), Ok(Some("443".to_owned())));
+    assert_eq!(port(json!("443")), Ok(Some("443".to_owned())));
+    assert_eq!(port(json!("8000-8080")), Ok(Some("8000-8080".to_owned())));
+    assert_eq!(port(json!(null)), Ok(None));
+    for bad in [json!(0), json!(65536), json!(-1), json!(4.5), json!(true), json!([443]), json!("")] {
+        let refused = port(bad.clone()).unwrap_err();
+        assert!(refused.contains("port"), "{bad}: {refused}");
+    }
+}
+
+#[test]
 fn apply_names_the_document_and_field() {
     let body = r#"{"documents": [
         {"kind": "tenant", "name": "blue"},

@@ -1,8 +1,8 @@
 //! Policies on the wire.
 
 use model::{Kind, PolicySpec, RuleSpec, Spec};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, Revision, RulePriority, Verdict};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
@@ -147,7 +147,7 @@ pub struct Rule {
     pub protocol: Option<IpProtocol>,
     /// Destination port or ports; needs a protocol that has ports. Absent = every port.
     #[schema(value_type = Option<schema::PortRange>)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_number")]
     pub port: Option<PortRange>,
     /// The decision.
     #[schema(value_type = schema::Verdict)]
@@ -156,6 +156,22 @@ pub struct Rule {
 
 fn lowest_priority() -> RulePriority {
     RulePriority::MIN
+}
+
+/// A port as people write it: YAML makes a number of `port: 443`.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PortRange>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "must be a port 1 to 65535, or FIRST-LAST")]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+    let text = match Option::<Written>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(Written::Number(number)) => number.to_string(),
+        Some(Written::Text(text)) => text,
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// The other end of a rule's connections: `"any"`, `{"group": NAME}`, `{"network": NAME}` or `{"cidr": PREFIX}`.
