@@ -40,6 +40,12 @@ pub(crate) mod icmp6 {
     pub(crate) const MLD_REPORT_V2: u8 = 143;
 }
 
+/// ICMPv4 types that only routers send (RFC 792, RFC 1256 section 3).
+pub(crate) mod icmp4 {
+    pub(crate) const REDIRECT: u8 = 5;
+    pub(crate) const ROUTER_ADVERTISEMENT: u8 = 9;
+}
+
 /// Flows being collected.
 #[derive(Debug, Default)]
 pub(crate) struct Flows(FlowSet);

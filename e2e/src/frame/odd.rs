@@ -117,13 +117,17 @@ pub fn echo_request(from: End, to: End, payload: &[u8]) -> (u8, Vec<u8>) {
 
 /// An ICMP error "port unreachable" about a packet, of the packet's family.
 pub fn unreachable(from: End, to: End, about: &[u8]) -> Vec<u8> {
-    let (number, head) = match from.ip {
-        IpAddr::V4(_) => (protocol::ICMP, [3, 3, 0, 0, 0, 0, 0, 0]),
-        IpAddr::V6(_) => (ICMPV6, [1, 4, 0, 0, 0, 0, 0, 0]),
+    let head = if from.ip.is_ipv4() { [3, 3, 0, 0, 0, 0, 0, 0] } else { [1, 4, 0, 0, 0, 0, 0, 0] };
+    icmp(from, to, head, about)
+}
+
+/// An ICMP message of the family of its ends: the first eight bytes (its checksum is put in) and what follows.
+pub fn icmp(from: End, to: End, head: [u8; 8], rest: &[u8]) -> Vec<u8> {
+    let mut message = [&head[..], rest].concat();
+    let (number, pseudo) = match from.ip {
+        IpAddr::V4(_) => (protocol::ICMP, Vec::new()),
+        IpAddr::V6(_) => (ICMPV6, pseudo_header(from.ip, to.ip, ICMPV6, message.len())),
     };
-    let mut message = [&head[..], about].concat();
-    let pseudo =
-        if number == ICMPV6 { pseudo_header(from.ip, to.ip, ICMPV6, message.len()) } else { Vec::new() };
     let sum = checksum(&[&pseudo, &message]);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     packet(from, to, number, &message)

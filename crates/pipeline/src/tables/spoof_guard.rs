@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use openflow::{Field, Match};
 use types::{EndpointUid, MacAddr, OfPort};
 
-use super::{Flows, go, icmp6, ip_src};
+use super::{Flows, go, icmp4, icmp6, ip_src};
 use crate::cookie::Object;
 use crate::sabotage::sabotaged;
 use crate::table::Table;
@@ -23,7 +23,8 @@ use crate::view::View;
 
 /// What an endpoint may send.
 const OWN: u16 = 100;
-/// Neighbour and router discovery that is not listed at [`DISCOVERY`] drops, own source or not.
+/// Neighbour and router discovery that is not listed at [`DISCOVERY`] drops, own source or not; so do the words of
+/// IPv4 routers, of which an endpoint needs none. A redirect about a connection there is counts as related to it.
 const DISCOVERY_OTHER: u16 = 140;
 /// Discovery messages an endpoint may send.
 const DISCOVERY: u16 = 150;
@@ -44,6 +45,10 @@ pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
         icmp6::REDIRECT,
     ] {
         let matches = Match::icmp6().with(Field::Icmpv6Type, kind);
+        flows.add(Table::SpoofGuard, DISCOVERY_OTHER, Object::Pipeline, matches, Vec::new());
+    }
+    for kind in [icmp4::REDIRECT, icmp4::ROUTER_ADVERTISEMENT] {
+        let matches = Match::icmp().with(Field::Icmpv4Type, kind);
         flows.add(Table::SpoofGuard, DISCOVERY_OTHER, Object::Pipeline, matches, Vec::new());
     }
     // Defect: a sender may hide what it sends.

@@ -9,7 +9,7 @@
 //! SOURCE       [tunnel VTEP vni N | port P] NAME[(CHANGE, ...)]    CHANGE: src ADDR, mac MAC, sha MAC, sll MAC,
 //!                                                                  dst-mac MAC, vlan N, frag first|later
 //! DESTINATION  NAME, gateway, or an address
-//! SERVICE      tcp/PORT udp/PORT sctp/PORT icmp proto/NUMBER
+//! SERVICE      tcp/PORT udp/PORT sctp/PORT icmp icmp/TYPE proto/NUMBER
 //! ```
 //! Without `over` a line holds for every family that both ends have. `at` lists who gets a group packet.
 
@@ -307,18 +307,19 @@ fn l3(src: IpAddr, dst: IpAddr, service: &str, tcp_flags: u16, icmp_error: bool)
     let addresses =
         if v4 { format!("nw_src={src},nw_dst={dst}") } else { format!("ipv6_src={src},ipv6_dst={dst}") };
     let six = if v4 { "" } else { "6" };
-    let echo = match (v4, icmp_error) {
-        (true, false) => 8,
-        (true, true) => 3,
-        (false, false) => 128,
-        (false, true) => 1,
+    let icmp_type = match (v4, icmp_error) {
+        (true, false) => "8",
+        (true, true) => "3",
+        (false, false) => "128",
+        (false, true) => "1",
     };
+    let icmp_type = if number.is_empty() { icmp_type } else { number };
     let l4 = match kind {
         "tcp" => format!("tcp{six},tcp_src=40000,tcp_dst={number},tcp_flags={tcp_flags:#x}"),
         "udp" => format!("udp{six},udp_src=40000,udp_dst={number}"),
         "sctp" => format!("sctp{six},sctp_src=40000,sctp_dst={number}"),
-        "icmp" if v4 => format!("icmp,icmp_type={echo},icmp_code=0"),
-        "icmp" => format!("icmp6,icmpv6_type={echo},icmpv6_code=0"),
+        "icmp" if v4 => format!("icmp,icmp_type={icmp_type},icmp_code=0"),
+        "icmp" => format!("icmp6,icmpv6_type={icmp_type},icmpv6_code=0"),
         "proto" if v4 => format!("ip,nw_proto={number}"),
         "proto" => format!("ipv6,nw_proto={number}"),
         other => panic!("unknown service {other}"),

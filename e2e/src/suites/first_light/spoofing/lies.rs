@@ -9,6 +9,8 @@ use super::cast::{ALL_NODES, Cast, STRANGER, multicast, of};
 use crate::frame::odd::{self, Arp, Extension, protocol};
 use crate::frame::{BROADCAST, End, Mac, ethernet, ethertype, vxlan};
 
+/// From where UDP of [`udp`] comes.
+const HONEST_PORT: u16 = 40_000;
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// All of them.
@@ -18,6 +20,7 @@ pub(super) fn all(cast: &Cast) -> Batch {
     kinds_of_packets(cast, &mut batch);
     arp(cast, &mut batch);
     super::discovery::lies(cast, &mut batch);
+    routers(cast, &mut batch);
     tags(cast, &mut batch);
     fragments(cast, &mut batch);
     extensions(cast, &mut batch);
@@ -137,6 +140,32 @@ fn arp(cast: &Cast, batch: &mut Batch) {
         batch.one(format!("ARP behind LLC and SNAP as {who}"), |m| {
             odd::llc(me.mac, BROADCAST, &odd::snap(ethertype::ARP), &reply.bytes(m))
         });
+    }
+}
+
+/// What only routers say in IPv4: "go there by me" (RFC 792), "I am a router" (RFC 1256). Redirects are about packets
+/// of a connection there is (the honest frames around the lies make it), so conntrack calls them related.
+fn routers(cast: &Cast, batch: &mut Batch) {
+    let me = &cast.me;
+    let by_me = me.v4.octets();
+    let redirect = |code: u8| [5, code, 0, 0, by_me[0], by_me[1], by_me[2], by_me[3]];
+    let sender = [("itself", me.four()), ("the gateway", at(me.mac, cast.gateway.0.into()))];
+    for (who, from) in sender {
+        for code in 0..4 {
+            batch.one(format!("redirect of code {code} from {who}"), |m| {
+                let about = odd::udp_packet(cast.local.four(), me.four(), PORT, HONEST_PORT, m);
+                odd::icmp(from, cast.local.four(), redirect(code), &about)
+            });
+        }
+        let hosts = at([1, 0, 0x5e, 0, 0, 1], Ipv4Addr::new(224, 0, 0, 1).into());
+        let all = at(BROADCAST, Ipv4Addr::BROADCAST.into());
+        for (to_whom, to) in [("all hosts", hosts), ("everyone", all), ("a neighbour", cast.local.four())] {
+            // One address of two words, good for half an hour, the most preferred.
+            let entry = [&by_me[..], &[0x7f, 0xff, 0xff, 0xff]].concat();
+            batch.one(format!("router advertisement from {who} to {to_whom}"), |m| {
+                odd::icmp(from, to, [9, 0, 0, 0, 1, 2, 7, 8], &[&entry[..], m].concat())
+            });
+        }
     }
 }
 
