@@ -23,6 +23,10 @@ pub struct Conditions {
 
 impl Conditions {
     fn warnings(&self) -> Vec<Warning> {
+        // Defect: what is wrong is known here and told to nobody.
+        if crate::sabotaged!("silent-warnings") {
+            return Vec::new();
+        }
         let cold = self.cold_peers.iter().map(|vtep| {
             let text = format!("the switch has not resolved the way to tunnel endpoint {vtep}");
             ("tunnel_neighbor_cold", text)

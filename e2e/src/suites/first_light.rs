@@ -11,6 +11,7 @@ mod restarts;
 mod runtime;
 mod sources;
 mod spoofing;
+mod status;
 mod traffic;
 mod verdicts;
 
@@ -70,6 +71,11 @@ pub const SUITE: Suite = Suite {
             about: "out of the tunnel only from the network's nodes, from known endpoints, in networks that are here",
             run: sources::run,
         },
+        Scenario {
+            name: "status",
+            about: "a cold tunnel and a wrong offload are named in words while they last",
+            run: status::run,
+        },
     ],
     with_failpoints: &[
         Scenario {
@@ -104,6 +110,11 @@ pub const SUITE: Suite = Suite {
             defect: "errors-from-anyone",
             scenario: "sources",
             claim: "errors-from-unknown-sources-arrive-nowhere",
+        },
+        Sabotage {
+            defect: "silent-warnings",
+            scenario: "status",
+            claim: "status-names-cold-tunnel-and-wrong-offload",
         },
         Sabotage { defect: "no-host-drop", scenario: "spoofing", claim: "host-takes-nothing" },
         Sabotage { defect: "no-host-drop", scenario: "grid", claim: "host-never-answers" },
