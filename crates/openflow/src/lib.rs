@@ -49,5 +49,6 @@ pub use wire::monitor::{FlowChange, FlowUpdate, MonitorCommand, MonitorFlags, Mo
 pub use wire::multipart::{
     Counters, FlowFilter, FlowStats, MultipartReply, MultipartRequest, Reassembly, TableStats,
 };
+pub use wire::packed::{PackedActions, PackedKey};
 pub use wire::packet::{PacketIn, PacketOut};
 pub use wire::port::{PortDesc, PortReason, PortStatus};

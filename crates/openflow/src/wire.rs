@@ -24,6 +24,7 @@ pub(crate) mod meter;
 pub(crate) mod monitor;
 pub(crate) mod multipart;
 pub(crate) mod oxm;
+pub(crate) mod packed;
 pub(crate) mod packet;
 pub(crate) mod port;
 
