@@ -25,17 +25,39 @@ pub struct SuiteArgs {
     /// Switch a named defect on: the suite must fail, at the claim that is there to catch it. `all` runs each once.
     #[arg(long, value_name = "DEFECT")]
     sabotage: Option<String>,
+    #[arg(skip)]
+    part: Part,
+}
+
+/// Which scenarios of a suite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    All,
+    /// Those with the programs we ship.
+    Shipped,
+    /// Those that need failpoints.
+    Failpoints,
 }
 
 impl SuiteArgs {
-    /// A whole suite on one store.
-    pub fn whole(name: &str, store: StoreKind) -> Self {
-        Self { name: Some(name.to_owned()), store: Some(store), only: None, sabotage: None }
+    fn of(name: &str, store: Option<StoreKind>, part: Part) -> Self {
+        Self { name: Some(name.to_owned()), store, only: None, sabotage: None, part }
+    }
+
+    /// A suite on one store, with the programs we ship.
+    pub fn shipped(name: &str, store: StoreKind) -> Self {
+        Self::of(name, Some(store), Part::Shipped)
+    }
+
+    /// The scenarios of a suite that need failpoints.
+    pub fn failpoints(name: &str) -> Self {
+        Self::of(name, None, Part::Failpoints)
     }
 
     /// A suite with each of its defects.
     pub fn sabotages(name: &str) -> Self {
-        Self { name: Some(name.to_owned()), store: None, only: None, sabotage: Some("all".to_owned()) }
+        Self { sabotage: Some("all".to_owned()), ..Self::of(name, None, Part::All) }
     }
 }
 
@@ -129,10 +151,14 @@ pub fn suite(root: &Path, args: &SuiteArgs) -> Result<usize> {
             }
             None => {
                 let stores = args.store.map_or(vec![StoreKind::Sqlite, StoreKind::Etcd], |s| vec![s]);
-                let shipped = suite.chosen(only, false)?;
+                let of = |part: Part, failpoints: bool| {
+                    let wanted = args.part == Part::All || args.part == part;
+                    if wanted { suite.chosen(only, failpoints) } else { Ok(Vec::new()) }
+                };
+                let shipped = of(Part::Shipped, false)?;
                 count += scenarios(root, suite, &shipped, Build::Plain, &stores)?;
                 // They kill the agent between its steps, which has nothing to do with the store: once is enough.
-                let killed = suite.chosen(only, true)?;
+                let killed = of(Part::Failpoints, true)?;
                 let once: Vec<_> =
                     stores.into_iter().filter(|s| *s == StoreKind::Sqlite || only.is_some()).collect();
                 count += scenarios(root, suite, &killed, Build::Failpoints, &once)?;

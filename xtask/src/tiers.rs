@@ -45,10 +45,14 @@ pub fn run_all(root: &Path) -> Result<()> {
         for store in [StoreKind::Sqlite, StoreKind::Etcd] {
             let name = format!("e2e {} on {store:?}", suite.name);
             tier(&name, 5 * MINUTE, &mut || {
-                scenarios += labs::suite(root, &SuiteArgs::whole(suite.name, store))?;
+                scenarios += labs::suite(root, &SuiteArgs::shipped(suite.name, store))?;
                 Ok(())
             })?;
         }
+        tier(&format!("e2e {} with failpoints", suite.name), 5 * MINUTE, &mut || {
+            scenarios += labs::suite(root, &SuiteArgs::failpoints(suite.name))?;
+            Ok(())
+        })?;
         let name = format!("e2e {} with each defect", suite.name);
         let each = u32::try_from(suite.sabotages.len())?;
         tier(&name, each * MINUTE, &mut || {
