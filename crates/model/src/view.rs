@@ -1,28 +1,27 @@
 //! All intent at one revision, with the look-ups that checks and compile need.
 
-use std::collections::BTreeMap;
-
 use types::{EndpointName, Name, NodeName, Revision};
 
-use crate::{Endpoint, Group, Kind, Network, Node, Object, ObjectRef, Policy, Tenant};
+use crate::{Endpoint, Group, Kind, Map, Network, Node, Object, ObjectRef, Policy, Tenant};
 
-/// Intent at one revision. Cheap to read, ordered, no interior mutability.
+/// Intent at one revision. Ordered, no interior mutability; a copy costs nothing, and a change costs the logarithm of
+/// what there is, whether or not somebody holds a copy ([`Map`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntentView {
     /// The revision this view has reached.
     pub revision: Revision,
     /// Tenants by name.
-    pub tenants: BTreeMap<Name, Tenant>,
+    pub tenants: Map<Name, Tenant>,
     /// Networks by tenant and name.
-    pub networks: BTreeMap<(Name, Name), Network>,
+    pub networks: Map<(Name, Name), Network>,
     /// Groups by tenant and name.
-    pub groups: BTreeMap<(Name, Name), Group>,
+    pub groups: Map<(Name, Name), Group>,
     /// Policies by tenant and name.
-    pub policies: BTreeMap<(Name, Name), Policy>,
+    pub policies: Map<(Name, Name), Policy>,
     /// Endpoints by tenant and name.
-    pub endpoints: BTreeMap<(Name, EndpointName), Endpoint>,
+    pub endpoints: Map<(Name, EndpointName), Endpoint>,
     /// Nodes by name.
-    pub nodes: BTreeMap<NodeName, Node>,
+    pub nodes: Map<NodeName, Node>,
 }
 
 /// One change to intent, as a watch delivers it.
@@ -39,20 +38,18 @@ impl IntentView {
     pub fn apply(&mut self, event: ViewEvent) {
         match event {
             ViewEvent::Put(object) => self.put(*object),
-            ViewEvent::Delete(object) => self.delete(&object),
+            ViewEvent::Delete(object) => drop(self.delete(&object)),
         }
     }
 
     fn put(&mut self, object: Object) {
         match object {
-            Object::Node(o) => drop(self.nodes.insert(o.spec.name.clone(), o)),
-            Object::Tenant(o) => drop(self.tenants.insert(o.spec.name.clone(), o)),
-            Object::Network(o) => drop(self.networks.insert((o.spec.tenant.clone(), o.spec.name.clone()), o)),
-            Object::Policy(o) => drop(self.policies.insert((o.spec.tenant.clone(), o.spec.name.clone()), o)),
-            Object::Group(o) => drop(self.groups.insert((o.spec.tenant.clone(), o.spec.name.clone()), o)),
-            Object::Endpoint(o) => {
-                drop(self.endpoints.insert((o.spec.tenant.clone(), o.spec.name.clone()), o))
-            }
+            Object::Node(o) => self.nodes.insert(o.spec.name.clone(), o),
+            Object::Tenant(o) => self.tenants.insert(o.spec.name.clone(), o),
+            Object::Network(o) => self.networks.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
+            Object::Policy(o) => self.policies.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
+            Object::Group(o) => self.groups.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
+            Object::Endpoint(o) => self.endpoints.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
         }
     }
 
@@ -92,15 +89,20 @@ impl IntentView {
         nodes.chain(tenants).chain(networks).chain(policies).chain(groups).chain(endpoints)
     }
 
-    fn delete(&mut self, object: &ObjectRef) {
-        let is = |tenant: &Name, name: &str| object.tenant.as_ref() == Some(tenant) && object.name == name;
-        match object.kind {
-            Kind::Node => self.nodes.retain(|n, _| n.as_str() != object.name),
-            Kind::Tenant => self.tenants.retain(|n, _| n.as_str() != object.name),
-            Kind::Network => self.networks.retain(|(t, n), _| !is(t, n.as_str())),
-            Kind::Policy => self.policies.retain(|(t, n), _| !is(t, n.as_str())),
-            Kind::Group => self.groups.retain(|(t, n), _| !is(t, n.as_str())),
-            Kind::Endpoint => self.endpoints.retain(|(t, n), _| !is(t, n.as_str())),
-        }
+    /// A name its kind cannot have is nobody's: there is nothing to delete then.
+    fn delete(&mut self, object: &ObjectRef) -> Option<bool> {
+        let name = || Name::new(object.name.as_str()).ok();
+        let key = || Some((object.tenant.clone()?, name()?));
+        Some(match object.kind {
+            Kind::Node => self.nodes.remove(&NodeName::new(object.name.as_str()).ok()?),
+            Kind::Tenant => self.tenants.remove(&name()?),
+            Kind::Network => self.networks.remove(&key()?),
+            Kind::Policy => self.policies.remove(&key()?),
+            Kind::Group => self.groups.remove(&key()?),
+            Kind::Endpoint => {
+                let name = EndpointName::new(object.name.as_str()).ok()?;
+                self.endpoints.remove(&(object.tenant.clone()?, name))
+            }
+        })
     }
 }

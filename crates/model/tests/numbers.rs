@@ -188,7 +188,7 @@ proptest! {
                     store(&mut view, &plan);
                 }
             } else {
-                view.endpoints.retain(|(_, e), _| e.as_str() != name);
+                view.endpoints.remove(&("blue".parse().unwrap(), name.parse().unwrap()));
             }
             let addresses: Vec<_> = view.endpoints.values().flat_map(|e| e.addresses.clone()).collect();
             let distinct: std::collections::BTreeSet<_> = addresses.iter().collect();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `codec` | an object and its stored form |
 //! | [`Snapshot`] | all intent at one revision, with versions and allocations |
-//! | [`Informer`] | a snapshot that keeps itself up to date by watching |
+//! | [`Informer`] | a snapshot that keeps itself up to date by watching; [`Deltas`] say what changed |
 //! | `write` | a checked [`model::Plan`] or [`model::Removal`] as one transaction |
 //!
 //! # Invariants
@@ -25,6 +25,6 @@ mod write;
 mod tests;
 
 pub use codec::object_key;
-pub use informer::{Informer, InformerError, start};
+pub use informer::{Delta, Deltas, Informer, InformerError, start};
 pub use snapshot::{Cooled, Snapshot};
 pub use write::{Author, CommitError, Committed, Extra, commit, confirm_absent, reclaim, remove};

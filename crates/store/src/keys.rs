@@ -30,6 +30,8 @@ use types::{EndpointName, EndpointUid, Family, GroupId, Invalid, Name, NodeName,
 
 use crate::change::ChangeId;
 
+pub use prefix::Prefix;
+
 /// Name of one stored thing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
@@ -85,113 +87,6 @@ impl From<Entry> for Key {
 }
 
 const GENERATIONS: &str = "gen/";
-
-/// A range of keys: everything below one folder. Ends with `/`, or is empty for the whole store.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Prefix {
-    text: String,
-    guarded: bool,
-}
-
-impl Prefix {
-    fn open(text: impl Into<String>) -> Self {
-        Self { text: text.into(), guarded: false }
-    }
-
-    fn guarded(text: impl Into<String>) -> Self {
-        Self { text: text.into(), guarded: true }
-    }
-
-    /// The whole store: for backup, migration and the one watch that feeds the intent view.
-    pub fn everything() -> Self {
-        Self::open("")
-    }
-
-    /// All tenants.
-    pub fn tenants() -> Self {
-        Self::guarded("tenants/")
-    }
-
-    /// All nodes.
-    pub fn nodes() -> Self {
-        Self::guarded("nodes/")
-    }
-
-    /// All objects of a kind, of every tenant. Not guarded: guard the tenants' own ranges.
-    pub fn all(kind: TenantObject) -> Self {
-        Self::open(format!("{}/", kind.folder()))
-    }
-
-    /// The objects of a kind in one tenant.
-    pub fn within(kind: TenantObject, tenant: &Name) -> Self {
-        Self::guarded(format!("{}/{tenant}/", kind.folder()))
-    }
-
-    /// Who uses an object.
-    pub fn references_to(object: &ObjectKey) -> Self {
-        Self::guarded(format!("refs/{}/", object.reference()))
-    }
-
-    /// What is in use or cooling in one number or address space.
-    pub fn allocations(space: Space) -> Self {
-        Self::open(space.folder())
-    }
-
-    /// All change records, oldest first.
-    pub fn changes() -> Self {
-        Self::open("changes/")
-    }
-
-    /// All join tokens.
-    pub fn join_tokens() -> Self {
-        Self::open("tokens/join/")
-    }
-
-    /// All administrators' tokens.
-    pub fn admin_tokens() -> Self {
-        Self::open("tokens/admin/")
-    }
-
-    /// The certificate authority's secrets.
-    pub fn ca_secrets() -> Self {
-        Self::open("secrets/ca/")
-    }
-
-    /// The text, ending with `/` or empty.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether the key lies below this prefix.
-    pub fn contains(&self, key: &Key) -> bool {
-        key.0.starts_with(&self.text)
-    }
-
-    /// Whether [`crate::Compare::RangeUnchanged`] may name this range.
-    pub fn is_guarded(&self) -> bool {
-        self.guarded
-    }
-
-    /// Start (inclusive) and end (exclusive) in byte order. Every key is ASCII below 0x7f and a prefix ends with `/`,
-    /// so the end is the same text with `0`, the character after `/`.
-    pub(crate) fn bounds(&self) -> (String, String) {
-        match self.text.strip_suffix('/') {
-            Some(stem) => (self.text.clone(), format!("{stem}0")),
-            None => (self.text.clone(), "\u{7f}".to_owned()),
-        }
-    }
-
-    /// The key whose mod-revision tells when this range last changed; `None` when nobody bumps one.
-    pub(crate) fn generation(&self) -> Option<Key> {
-        self.guarded.then(|| Key(format!("{GENERATIONS}{}", self.text.trim_end_matches('/'))))
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.text.is_empty() { "(everything)" } else { &self.text })
-    }
-}
 
 /// Kinds of objects that live in a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -473,5 +368,6 @@ impl Entry {
 #[cfg(test)]
 mod page;
 mod parse;
+mod prefix;
 #[cfg(test)]
 mod tests;

@@ -171,11 +171,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// Builds a page of items that were read with `limit`; hides generations.
-    pub(crate) fn new(mut items: Vec<KeyValue>, limit: usize, revision: Revision) -> Self {
+    /// Builds a page of items of one span that were read with `limit`; hides generations. `then` is where the range
+    /// goes on after the span.
+    pub(crate) fn new(mut items: Vec<KeyValue>, limit: usize, revision: Revision, then: Option<Key>) -> Self {
         let full = items.len() >= limit;
-        let next =
-            items.last().filter(|_| full).map(|kv| Cursor { at: Some(revision), last: kv.key.clone() });
+        let last = items.last().filter(|_| full).map(|kv| kv.key.clone());
+        let next = last.or(then).map(|last| Cursor { at: Some(revision), last });
         items.retain(|kv| !kv.key.is_generation());
         Self { items, revision, next }
     }

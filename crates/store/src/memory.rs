@@ -86,7 +86,7 @@ impl State {
         if at > self.revision {
             return Err(StoreError::FutureRevision { requested: at });
         }
-        let last = page.last();
+        let span = prefix.span(page.last());
         let limit = page.effective_limit();
         let at_revision = |versions: &BTreeMap<_, Option<KeyValue>>| {
             versions.range(..=at).next_back().and_then(|(_, version)| version.clone())
@@ -94,11 +94,11 @@ impl State {
         let items = self
             .keys
             .iter()
-            .filter(|(key, _)| prefix.contains(key) && last.is_none_or(|last| *key > last))
+            .filter(|(key, _)| span.holds(key))
             .filter_map(|(_, versions)| at_revision(versions))
             .take(limit)
             .collect();
-        Ok(Page::new(items, limit, at))
+        Ok(Page::new(items, limit, at, span.then))
     }
 
     fn compact(&mut self, up_to: Revision) -> Result<(), StoreError> {
@@ -188,7 +188,7 @@ impl History for MemoryStore {
         {
             through = *revision;
             let events: Vec<Event> = events.iter().filter(seen).cloned().collect();
-            if !events.is_empty() {
+            if !events.is_empty() || prefix.has_hole() {
                 batches.push((*revision, events));
             }
         }

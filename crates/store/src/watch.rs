@@ -32,7 +32,7 @@ pub enum WatchItem {
     Events {
         /// The revision.
         revision: Revision,
-        /// In key order, each key once.
+        /// In key order, each key once. Empty only where the range has a hole and the revision touched just that.
         events: Vec<Event>,
     },
     /// Events were lost to compaction: this is everything in the range now.

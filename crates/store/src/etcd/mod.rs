@@ -222,14 +222,14 @@ impl Store for EtcdStore {
     }
 
     async fn list(&self, prefix: &Prefix, page: PageRequest) -> Result<Page, StoreError> {
-        let (start, end) = prefix.bounds();
+        let span = prefix.span(page.last());
         let limit = page.effective_limit();
         let mut options = GetOptions::new()
-            .with_range(self.path(&end))
+            .with_range(self.path(&span.end))
             .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut first = self.path(&start);
-        if let Some(last) = page.last() {
-            first = self.path(&format!("{last}\0"));
+        let mut first = self.path(&span.start);
+        if span.beyond {
+            first.push('\0');
         }
         if let Some(at) = page.at() {
             options = options.with_revision(number(at)?);
@@ -238,7 +238,7 @@ impl Store for EtcdStore {
         let answer = answer.map_err(|e| error::list_failed(e, page.at()))?;
         let items = answer.kvs().iter().map(|kv| self.key_value(kv)).collect::<Result<Vec<_>, _>>()?;
         let at = page.at().map_or_else(|| header_revision(answer.header()), Ok)?;
-        Ok(Page::new(items, limit, at))
+        Ok(Page::new(items, limit, at, span.then))
     }
 
     async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {

@@ -121,10 +121,15 @@ impl Watch {
     fn flush(&mut self) {
         let mut by_revision: BTreeMap<Revision, Vec<Event>> = BTreeMap::new();
         for (revision, event) in self.partial.drain(..) {
-            if revision > self.at && !event.key().is_generation() {
-                by_revision.entry(revision).or_default().push(event);
+            if revision <= self.at {
+                continue;
+            }
+            let events = by_revision.entry(revision).or_default();
+            if self.prefix.contains(event.key()) && !event.key().is_generation() {
+                events.push(event);
             }
         }
+        by_revision.retain(|_, events| !events.is_empty() || self.prefix.has_hole());
         for (revision, mut events) in by_revision {
             events.sort_by(|a, b| a.key().cmp(b.key()));
             self.ready.push_back(WatchItem::Events { revision, events });

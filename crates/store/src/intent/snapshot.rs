@@ -1,9 +1,9 @@
 //! All intent at one revision, with what writers need besides: versions of objects, and who holds which number.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Cooling, IntentView, ObjectRef, ViewEvent};
+use model::{Cooling, IntentView, Map, ObjectRef, ViewEvent};
 use types::Revision;
 
 use super::codec;
@@ -13,12 +13,14 @@ use crate::change::Timestamp;
 use crate::keys::{Entry, Key, Slot};
 use crate::kv::{Event, KeyValue};
 
-/// Intent at one revision. Sharing it is cheap; changing it copies what is shared.
+/// Intent at one revision. Copies share everything, and a change costs the same whether there are copies or not.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     view: Arc<IntentView>,
-    versions: BTreeMap<ObjectRef, Revision>,
-    allocations: BTreeMap<Slot, Known>,
+    versions: Map<ObjectRef, Revision>,
+    allocations: Map<Slot, Known>,
+    /// Those of `allocations` that are cooling: every new object asks for them.
+    cooling: Map<Slot, Timestamp>,
 }
 
 /// A number or address that was given back.
@@ -34,13 +36,16 @@ impl Snapshot {
     /// Reads a whole store.
     pub(super) fn new(items: &[KeyValue], revision: Revision) -> Result<Self, StoreError> {
         let mut snapshot = Self::default();
-        items.iter().try_for_each(|kv| snapshot.put(kv))?;
+        for kv in items {
+            snapshot.put(kv)?;
+        }
         snapshot.reached(revision);
         Ok(snapshot)
     }
 
-    /// Takes one change in. The caller says [`Self::reached`] when a revision is complete.
-    pub(super) fn apply(&mut self, event: &Event) -> Result<(), StoreError> {
+    /// Takes one change in, and says which object it is about, if any. The caller says [`Self::reached`] when a revision
+    /// is complete.
+    pub(super) fn apply(&mut self, event: &Event) -> Result<Option<ObjectRef>, StoreError> {
         match event {
             Event::Put { current, .. } => self.put(current),
             Event::Delete { key, .. } => self.delete(key),
@@ -51,33 +56,52 @@ impl Snapshot {
         Arc::make_mut(&mut self.view).revision = revision;
     }
 
-    fn put(&mut self, kv: &KeyValue) -> Result<(), StoreError> {
+    fn put(&mut self, kv: &KeyValue) -> Result<Option<ObjectRef>, StoreError> {
         match parse(&kv.key)? {
             Entry::Object(key) => {
                 let object = codec::decode(&key, &kv.value)?;
-                self.versions.insert(codec::object_ref(&key), kv.modified);
+                let reference = codec::object_ref(&key);
+                self.versions.insert(reference.clone(), kv.modified);
                 Arc::make_mut(&mut self.view).apply(ViewEvent::Put(Box::new(object)));
+                return Ok(Some(reference));
             }
             Entry::Allocation(slot) => {
                 let known = Known { allocation: alloc::decode(kv)?, modified: kv.modified };
+                match &known.allocation {
+                    Allocation::Cooling { since } => self.cooling.insert(slot, since.clone()),
+                    Allocation::Held { .. } => drop(self.cooling.remove(&slot)),
+                }
                 self.allocations.insert(slot, known);
             }
             _ => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn delete(&mut self, key: &Key) -> Result<(), StoreError> {
+    fn delete(&mut self, key: &Key) -> Result<Option<ObjectRef>, StoreError> {
         match parse(key)? {
             Entry::Object(key) => {
                 let object = codec::object_ref(&key);
                 self.versions.remove(&object);
-                Arc::make_mut(&mut self.view).apply(ViewEvent::Delete(object));
+                Arc::make_mut(&mut self.view).apply(ViewEvent::Delete(object.clone()));
+                return Ok(Some(object));
             }
-            Entry::Allocation(slot) => drop(self.allocations.remove(&slot)),
+            Entry::Allocation(slot) => {
+                self.cooling.remove(&slot);
+                self.allocations.remove(&slot);
+            }
             _ => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Objects that are not in both as they are in the other.
+    pub(super) fn difference(&self, other: &Self) -> BTreeSet<ObjectRef> {
+        let differs = |a: &Self, b: &Self| -> Vec<ObjectRef> {
+            let changed = a.versions.iter().filter(|(o, version)| b.versions.get(o) != Some(version));
+            changed.map(|(o, _)| o.clone()).collect()
+        };
+        differs(self, other).into_iter().chain(differs(other, self)).collect()
     }
 
     /// The revision it shows.
@@ -102,10 +126,7 @@ impl Snapshot {
 
     /// Numbers and addresses that are cooling down.
     pub fn cooled(&self) -> impl Iterator<Item = Cooled> {
-        self.allocations.iter().filter_map(|(slot, known)| match &known.allocation {
-            Allocation::Cooling { since } => Some(Cooled { slot: *slot, since: since.clone() }),
-            Allocation::Held { .. } => None,
-        })
+        self.cooling.iter().map(|(slot, since)| Cooled { slot: *slot, since: since.clone() })
     }
 
     /// The same, as checks want it.

@@ -13,12 +13,12 @@ use crate::change::{ChangeRecord, Timestamp};
 use crate::keys::Slot;
 use crate::{Prefix, Store, list_all};
 
-struct Bench {
-    store: Arc<dyn Store>,
-    informer: Informer,
+pub(super) struct Bench {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) informer: Informer,
 }
 
-async fn bench() -> Bench {
+pub(super) async fn bench() -> Bench {
     let store = crate::memory().unwrap();
     let (informer, follow) = start(store.clone()).await.unwrap();
     tokio::spawn(follow);
@@ -30,7 +30,7 @@ fn author() -> Author {
     Author { who: "admin".into(), from: "test".into(), request_id: "r".into(), at }
 }
 
-fn object(kind: &str, name: &str) -> ObjectRef {
+pub(super) fn object(kind: &str, name: &str) -> ObjectRef {
     let json = match name.split_once('/') {
         Some((tenant, name)) => json!({"kind": kind, "tenant": tenant, "name": name}),
         None => json!({"kind": kind, "name": name}),
@@ -46,7 +46,7 @@ fn plan_on(snapshot: &Snapshot, documents: Value) -> model::Plan {
 }
 
 impl Bench {
-    async fn apply(&self, documents: Value) -> Revision {
+    pub(super) async fn apply(&self, documents: Value) -> Revision {
         let snapshot = self.informer.snapshot();
         let plan = plan_on(&snapshot, documents);
         let done = commit(self.store.as_ref(), &snapshot, &plan, author(), Extra::default()).await.unwrap();
@@ -54,7 +54,7 @@ impl Bench {
         done.revision
     }
 
-    async fn join(&self, name: &str) {
+    pub(super) async fn join(&self, name: &str) {
         let snapshot = self.informer.snapshot();
         let spec = serde_json::from_value(json!({"name": name, "vtep": "198.18.0.1"})).unwrap();
         let mut uid = || EndpointUid::MAX;
@@ -64,7 +64,7 @@ impl Bench {
         self.informer.reach(done.revision).await.unwrap();
     }
 
-    async fn remove(&self, object: &ObjectRef) -> Result<Committed, CommitError> {
+    pub(super) async fn remove(&self, object: &ObjectRef) -> Result<Committed, CommitError> {
         let snapshot = self.informer.snapshot();
         let removal = plan_delete(snapshot.view(), object).unwrap();
         let done = remove(self.store.as_ref(), &snapshot, &removal, author()).await?;
@@ -73,7 +73,7 @@ impl Bench {
     }
 }
 
-fn web() -> Value {
+pub(super) fn web() -> Value {
     json!([
         {"kind": "tenant", "name": "blue"},
         {"kind": "network", "tenant": "blue", "name": "web", "ipv4": {"subnet": "10.1.1.0/24"}, "ipv6": {"subnet": "fd00::/64"}},

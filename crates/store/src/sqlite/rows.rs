@@ -118,8 +118,9 @@ pub(super) async fn list(pool: &SqlitePool, prefix: &Prefix, page: &PageRequest)
     if at > revision {
         return Err(StoreError::FutureRevision { requested: at });
     }
-    let (start, end) = prefix.bounds();
-    let after = page.last().map_or("", Key::as_str);
+    let span = prefix.span(page.last());
+    // No key is empty, so "behind nothing" is no condition.
+    let after = if span.beyond { span.start.as_str() } else { "" };
     let limit = page.effective_limit();
     let statement = if at == revision {
         "SELECT key, value, created, modified, lease FROM kv
@@ -130,14 +131,14 @@ pub(super) async fn list(pool: &SqlitePool, prefix: &Prefix, page: &PageRequest)
            AND rev = (SELECT max(rev) FROM log AS m WHERE m.key = l.key AND m.rev <= ?5)
          ORDER BY key LIMIT ?4"
     };
-    let mut query = sqlx::query(statement).bind(bytes(&start)).bind(bytes(&end)).bind(bytes(after));
+    let mut query = sqlx::query(statement).bind(bytes(&span.start)).bind(bytes(&span.end)).bind(bytes(after));
     query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
     if at != revision {
         query = query.bind(number(at)?);
     }
     let rows = query.fetch_all(&mut *tx).await.map_err(failed("list"))?;
     let items = rows.iter().map(key_value).collect::<Result<Vec<_>, _>>()?;
-    Ok(Page::new(items, limit, at))
+    Ok(Page::new(items, limit, at, span.then))
 }
 
 /// Events of the next revisions after `after`.
@@ -171,15 +172,16 @@ pub(super) async fn past(
     let mut batches: Vec<(Revision, Vec<Event>)> = Vec::new();
     for row in &rows {
         let event = event(row)?;
-        if event.key().is_generation() {
-            continue;
-        }
         let at = revision(row, "modified")?;
-        match batches.last_mut() {
-            Some((last, events)) if *last == at => events.push(event),
-            _ => batches.push((at, vec![event])),
+        if batches.last().is_none_or(|(last, _)| *last != at) {
+            batches.push((at, Vec::new()));
+        }
+        let seen = prefix.contains(event.key()) && !event.key().is_generation();
+        if let Some((_, events)) = batches.last_mut().filter(|_| seen) {
+            events.push(event);
         }
     }
+    batches.retain(|(_, events)| !events.is_empty() || prefix.has_hole());
     Ok(Past::Events { batches, through })
 }
 

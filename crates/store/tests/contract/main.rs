@@ -82,6 +82,7 @@ contract! {
         lists_hold_their_prefix_only,
         pages_of_a_compacted_revision_say_so,
         compaction_keeps_what_is,
+        the_present_is_listed_and_watched_without_its_records,
         identity_is_made_once_and_shared;
     watch:
         watch_gives_each_revision_whole_and_in_order,

@@ -51,7 +51,7 @@ async fn removed_objects_are_removed() {
     let mut a = world.join("node-a", 1).await;
     world.plug("blue", 2, "node-a");
     let (to, mut from) = a.synced(&world).await;
-    world.intent.change(|v| v.endpoints.clear());
+    world.intent.change(|v| v.endpoints = Default::default());
     a.sync(&world, &to, &mut from).await;
     assert_eq!(a.held.keys().map(ToString::to_string).collect::<Vec<_>>(), ["node/node-a"]);
 }
@@ -115,8 +115,10 @@ async fn nack_is_shown_and_the_fragment_not_repeated_until_it_changes() {
 
     // New content of the refused one is tried again, and the status clears.
     world.intent.change(|v| {
-        let e = v.endpoints.values_mut().find(|e| FragmentKey::Endpoint(e.uid) == key).unwrap();
-        e.addresses = vec!["10.1.1.77".parse().unwrap()];
+        let e = v.endpoints.values().find(|e| FragmentKey::Endpoint(e.uid) == key).unwrap();
+        let addresses = vec!["10.1.1.77".parse().unwrap()];
+        let e = model::Endpoint { addresses, ..e.clone() };
+        v.apply(model::ViewEvent::Put(Box::new(model::Object::Endpoint(e))));
     });
     let update = next_update(&mut from).await;
     assert_eq!(update.upserts.keys().collect::<Vec<_>>(), [&key]);
@@ -193,7 +195,7 @@ async fn removal_of_a_node_ends_its_session_and_its_status() {
     let world = World::start().await;
     let mut a = world.join("node-a", 1).await;
     let (_to, mut from) = a.synced(&world).await;
-    world.intent.change(|v| v.nodes.clear());
+    world.intent.change(|v| v.nodes = Default::default());
     assert_eq!(last_word(&mut from).await.code, Some(ErrorCode::NodeUnknown));
     let mut status = world.feed.status();
     status.wait_for(|s| s.nodes.is_empty()).await.unwrap();
@@ -239,7 +241,7 @@ async fn removal_is_noticed_though_the_agent_does_not_read() {
             s.session.as_ref().is_some_and(|s| s.sending == Some(revision))
         })
         .await;
-    world.intent.change(|v| v.nodes.clear());
+    world.intent.change(|v| v.nodes = Default::default());
     world.feed.status().wait_for(|s| s.nodes.is_empty()).await.unwrap();
     assert_eq!(last_word(&mut from).await.code, Some(ErrorCode::NodeUnknown));
 }

@@ -83,3 +83,37 @@ pub async fn identity_is_made_once_and_shared(f: &Fixture) {
     put(&*f.other, &store::keys::Entry::StoreId.key(), &"0".repeat(32)).await;
     assert!(matches!(f.store.health().await, Err(StoreError::IdentityChanged { .. })));
 }
+
+pub async fn the_present_is_listed_and_watched_without_its_records(f: &Fixture) {
+    let record = |n| {
+        let id = store::change::ChangeId::new(&store::change::Timestamp::epoch(), n);
+        store::keys::Entry::Change(id).key()
+    };
+    let present = Prefix::present();
+    let before = all(&*f.store, &present).await.len();
+    for n in 0..30 {
+        commit(&*f.store, Txn::new().put(vni(n + 1), "x").put(record(n.into()), "r")).await;
+    }
+    put(&*f.store, &tenant("a"), "x").await;
+    // Pages end anywhere: before the records, at them and behind them.
+    for limit in [1, 7, 29, 30, 31, 500] {
+        let mut request = PageRequest::first(limit);
+        let mut seen = Vec::new();
+        loop {
+            let page = f.store.list(&present, request).await.unwrap();
+            seen.extend(page.items);
+            let Some(cursor) = page.next else { break };
+            request = PageRequest::after(limit, cursor);
+        }
+        assert_eq!(seen.len(), before + 31, "{limit} at a time");
+        assert!(seen.iter().all(|kv| present.contains(&kv.key)));
+    }
+    let at = head(&*f.store).await;
+    let mut watch = f.other.watch(present, at);
+    let both = commit(&*f.store, Txn::new().put(tenant("b"), "x").delete(record(1))).await;
+    let records = commit(&*f.store, Txn::new().delete(record(2))).await;
+    let store::WatchItem::Events { revision, events } = next(&mut watch).await else { panic!("resync") };
+    assert_eq!((revision, events.len(), events[0].key()), (both, 1, &tenant("b")));
+    let store::WatchItem::Events { revision, events } = next(&mut watch).await else { panic!("resync") };
+    assert_eq!((revision, events), (records, Vec::new()));
+}
