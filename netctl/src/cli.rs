@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cmd::{apply, endpoint, group, network, node, policy, status, tenant};
+use crate::cmd::{apply, completion, endpoint, get, group, help, network, node, policy, status, tenant};
 use crate::setting::Connection;
 
 /// Declares what a multi-tenant Open vSwitch fabric should be, and shows what it is.
@@ -13,7 +13,7 @@ use crate::setting::Connection;
   netctl network ls --tenant blue
   netctl status
 
-Exit status: 0 done, 1 refused by the server, 2 wrong use, 3 server not reachable.")]
+netctl help exit-codes lists the exit statuses.")]
 pub struct Cli {
     /// Where to connect.
     #[command(flatten)]
@@ -50,13 +50,15 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Versions of netctl and of the server.
     Version(status::VersionArgs),
-    /// A completion script for a shell.
-    #[command(after_help = "Examples:
-  netctl completion bash > /etc/bash_completion.d/netctl")]
-    Completion {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
+    /// Show objects of a kind, or one of them.
+    Get(get::Args),
+    /// A script that lets a shell complete commands, options and names of objects.
+    Completion(completion::Args),
+    /// What such a script asks.
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Question),
+    /// Help on a command, or on what every command shares.
+    Help(help::Args),
 }
 
 #[cfg(test)]
@@ -78,7 +80,7 @@ mod tests {
     fn every_command_has_examples_that_name_it() {
         let mut all = Vec::new();
         leaves(&Cli::command(), "", &mut all);
-        for (path, command) in all {
+        for (path, command) in all.into_iter().filter(|(_, c)| !c.is_hide_set()) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(&format!("Examples:\n {path}")), "{path}: {help:?}");
         }

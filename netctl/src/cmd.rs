@@ -1,15 +1,18 @@
 //! The commands, one file per noun, and the verbs they share.
 
 pub mod apply;
+pub mod completion;
 pub mod endpoint;
+pub mod get;
 pub mod group;
+pub mod help;
 pub mod network;
 pub mod node;
 pub mod policy;
 pub mod status;
 pub mod tenant;
 
-use clap::CommandFactory;
+use api::v1::List;
 use client::{Address, Client, Noun, Tenants};
 use types::Name;
 
@@ -31,17 +34,19 @@ pub async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
         Command::Apply(args) => apply::run(args, connection, terminal).await,
         Command::Status(args) => status::run(&args, &connection.client()?, terminal).await,
         Command::Version(args) => status::version(&args, connection, terminal).await,
-        Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "netctl", &mut terminal.stdout);
-            Ok(())
-        }
+        Command::Get(args) => get::run(args, &connection.client()?, terminal).await,
+        Command::Completion(args) => completion::run(&args, terminal),
+        Command::Complete(question) => completion::answer(&question, terminal).await,
+        Command::Help(args) => help::run(&args, terminal),
     }
 }
 
 /// A noun that can be shown in a table.
 pub trait Shown: Noun {
-    /// Heads of the columns.
+    /// Heads of the columns. Those of Contiv come first, in Contiv's order, where Contiv has the noun.
     const HEADS: &'static [&'static str];
+    /// How many columns are shown without `-o wide`.
+    const NARROW: usize;
     /// One object's cells.
     fn row(object: &Self::Object) -> Vec<String>;
     /// Its name.
@@ -73,19 +78,43 @@ pub struct LsInTenant {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Ls {
     /// How to show them.
-    #[arg(short, long, value_enum, default_value = "table")]
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     output: Format,
-    /// Names only, one a line.
+    /// The same as -o json.
     #[arg(short, long, conflicts_with = "output")]
+    json: bool,
+    /// The same as -o name.
+    #[arg(short, long, conflicts_with_all = ["output", "json"])]
     quiet: bool,
+}
+
+impl Ls {
+    /// What all of them say together.
+    pub fn format(&self) -> Format {
+        match self {
+            Self { json: true, .. } => Format::Json,
+            Self { quiet: true, .. } => Format::Name,
+            Self { output, .. } => *output,
+        }
+    }
 }
 
 /// Options of every `inspect`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ShowAs {
     /// How to show it.
-    #[arg(short, long, value_enum, default_value = "yaml")]
+    #[arg(short, long, value_enum, default_value = "yaml", value_name = "FORMAT")]
     output: Format,
+    /// The same as -o json.
+    #[arg(short, long, conflicts_with = "output")]
+    json: bool,
+}
+
+impl ShowAs {
+    /// What both say together.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
 }
 
 /// Lists a noun that lives in no tenant.
@@ -95,7 +124,7 @@ pub(crate) async fn ls<N: Shown>(
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Fault> {
     let list = client.list::<N>("").await?;
-    show_list::<N>(how, &list, terminal)
+    show_list::<N>(how.format(), &list, terminal)
 }
 
 /// Lists a noun in one tenant, or in all.
@@ -104,39 +133,63 @@ pub(crate) async fn ls_in_tenant<N: Shown>(
     client: &Client,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Fault> {
-    let tenants = if args.all {
-        client.list::<Tenants>("").await?.items.into_iter().map(|t| t.name).collect()
-    } else {
-        vec![args.tenant.clone()]
+    let tenant = (!args.all).then_some(&args.tenant);
+    show_list::<N>(args.how.format(), &list_of::<N>(tenant, client).await?, terminal)
+}
+
+/// The objects of a noun, in one tenant or, without it, in all.
+pub(crate) async fn list_of<N: Noun>(
+    tenant: Option<&Name>,
+    client: &Client,
+) -> Result<List<N::Object>, Fault> {
+    let tenants: Vec<String> = match tenant {
+        _ if !N::IN_TENANT => vec![String::new()],
+        Some(tenant) => vec![tenant.to_string()],
+        None => client.list::<Tenants>("").await?.items.iter().map(|t| t.name.to_string()).collect(),
     };
-    let mut whole: Option<api::v1::List<N::Object>> = None;
+    let mut whole: Option<List<N::Object>> = None;
     for tenant in &tenants {
-        let list = client.list::<N>(tenant.as_str()).await?;
+        let list = client.list::<N>(tenant).await?;
         match &mut whole {
             None => whole = Some(list),
             Some(whole) => whole.items.extend(list.items),
         }
     }
-    let empty = api::v1::List { items: Vec::new(), resource_version: "0".to_owned() };
-    show_list::<N>(&args.how, &whole.unwrap_or(empty), terminal)
+    let empty = || List { items: Vec::new(), resource_version: "0".to_owned() };
+    Ok(whole.unwrap_or_else(empty))
 }
 
-fn show_list<N: Shown>(
-    how: &Ls,
-    list: &api::v1::List<N::Object>,
+/// Shows a list.
+pub(crate) fn show_list<N: Shown>(
+    how: Format,
+    list: &List<N::Object>,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Fault> {
-    if how.quiet {
-        return say(terminal, &list.items.iter().map(|o| N::name(o) + "\n").collect::<String>());
-    }
-    show(terminal, how.output, list, |list| table::<N>(&list.items))
+    show(terminal, how, list, |list| text::<N>(how, &list.items))
 }
 
-/// The table of some objects.
-fn table<N: Shown>(objects: &[N::Object]) -> String {
-    let mut table = Table::new(N::HEADS);
+/// Shows one object.
+pub(crate) fn show_one<N: Shown>(
+    how: Format,
+    object: &N::Object,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Fault> {
+    show(terminal, how, object, |o| text::<N>(how, std::slice::from_ref(o)))
+}
+
+/// Objects for people: their names, or a table.
+fn text<N: Shown>(how: Format, objects: &[N::Object]) -> String {
+    if how == Format::Name {
+        return objects.iter().map(|o| N::name(o) + "\n").collect();
+    }
+    let mut table = Table::new(heads::<N>(how));
     objects.iter().for_each(|o| table.row(N::row(o)));
     table.to_string()
+}
+
+/// The heads a format shows.
+pub(crate) fn heads<N: Shown>(how: Format) -> &'static [&'static str] {
+    if how == Format::Wide { N::HEADS } else { N::HEADS.get(..N::NARROW).unwrap_or(N::HEADS) }
 }
 
 /// Shows one object.
@@ -146,8 +199,7 @@ pub(crate) async fn inspect<N: Shown>(
     client: &Client,
     terminal: &mut Terminal<'_>,
 ) -> Result<(), Fault> {
-    let object = client.read::<N>(at).await?;
-    show(terminal, how.output, &object, |o| table::<N>(std::slice::from_ref(o)))
+    show_one::<N>(how.format(), &client.read::<N>(at).await?, terminal)
 }
 
 /// Deletes one object.

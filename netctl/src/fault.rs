@@ -3,17 +3,7 @@
 use api::{Code, Problem};
 use client::Error;
 
-/// Exit statuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// The server refused.
-    Refused = 1,
-    /// Wrong use, or a file that cannot be read.
-    Usage = 2,
-    /// The server cannot be reached, or its answer is unusable.
-    Unreachable = 3,
-}
+use crate::exit::Exit;
 
 /// A failure: what, details, what next.
 #[derive(Debug)]
@@ -23,17 +13,23 @@ pub struct Fault {
     what: String,
     details: Vec<String>,
     next: Option<String>,
+    silent: bool,
 }
 
 impl Fault {
     /// Wrong use.
     pub fn usage(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, what: what.into(), details: Vec::new(), next: None }
+        Self { exit: Exit::Usage, what: what.into(), details: Vec::new(), next: None, silent: false }
     }
 
-    /// Something that cannot be done to what there is.
-    pub fn conflict(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, ..Self::usage(what) }
+    /// With another exit status.
+    pub fn ending(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, ..Self::usage(what) }
+    }
+
+    /// Nobody reads what is written any more, `netctl ... | head`: no failure of ours, and nobody to tell.
+    pub fn unread() -> Self {
+        Self { silent: true, ..Self::ending(Exit::Failed, "nobody reads standard output any more") }
     }
 
     /// With what to do next.
@@ -50,19 +46,20 @@ impl Fault {
         self
     }
 
-    /// A refusal, with its details replaced by better ones.
-    pub fn refused(problem: &Problem, details: Vec<String>) -> Self {
-        // With a list below it, the text need not be the list again.
-        let what = match details.len() {
-            0 => problem.detail.clone(),
-            1 => "the server refuses".to_owned(),
-            n => format!("the server refuses, for {n} reasons"),
+    /// A refusal. Its reasons are those of the wrong fields, placed by the caller, and of who uses the object; the
+    /// problem's own text repeats them, and is said only when there are none.
+    pub fn refused(problem: &Problem, reasons: Vec<String>) -> Self {
+        let what = match reasons.as_slice() {
+            [] => problem.detail.clone(),
+            [only] => only.clone(),
+            many => format!("the server refuses, for {} reasons", many.len()),
         };
         Self {
-            exit: Exit::Refused,
-            what: format!("{what} ({})", code_text(problem.code)),
-            details,
+            exit: Exit::of(problem.code),
+            what: format!("{what} ({})", problem.code.as_str()),
+            details: if reasons.len() > 1 { reasons } else { Vec::new() },
             next: next_after(problem).map(str::to_owned),
+            silent: false,
         }
     }
 }
@@ -70,7 +67,8 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         if let Some(problem) = error.problem() {
-            return Self::refused(problem, details(problem));
+            let reasons = problem.errors.iter().map(|e| format!("{}: {}", e.object, field_text(e)));
+            return Self::refused(problem, reasons.collect());
         }
         let what = error.to_string();
         let (exit, next) = match error {
@@ -84,24 +82,13 @@ impl From<Error> for Fault {
             }
             _ => (Exit::Unreachable, Some("is there something else than netmaster at this address?")),
         };
-        Self { exit, what, details: Vec::new(), next: next.map(str::to_owned) }
+        Self { exit, what, details: Vec::new(), next: next.map(str::to_owned), silent: false }
     }
-}
-
-/// The wrong fields a problem lists, unless its own text says it all.
-fn details(problem: &Problem) -> Vec<String> {
-    let fields = problem.errors.iter().map(|e| format!("{}: {}", e.object, field_text(e)));
-    fields.filter(|field| *field != problem.detail).collect()
 }
 
 /// `ipv4.gateway "10.1.2.1": lies outside 10.1.1.0/24`.
 pub fn field_text(error: &api::FieldProblem) -> String {
     format!("{} {:?}: {}", error.field, error.value, error.reason)
-}
-
-/// The code as on the wire.
-fn code_text(code: Code) -> String {
-    serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn next_after(problem: &Problem) -> Option<&'static str> {
@@ -121,6 +108,9 @@ fn next_after(problem: &Problem) -> Option<&'static str> {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.silent {
+            return Ok(());
+        }
         writeln!(f, "error: {}", self.what)?;
         for detail in &self.details {
             writeln!(f, "  {detail}")?;

@@ -5,11 +5,14 @@
 //! * Standard output is what was asked for, and nothing else; what went wrong goes to standard error.
 //!
 //! # Failure
-//! Exit status: 0 done; 1 the server refused; 2 wrong use, or a file that cannot be read; 3 the server cannot be
-//! reached or gave no usable answer. The text says what failed, where, and what to do next.
+//! The text says what failed, where, and what to do next; `exit.rs` has the exit statuses.
 
+mod absent;
+mod argv;
 mod cli;
 mod cmd;
+mod complete;
+mod exit;
 mod fault;
 mod output;
 mod setting;
@@ -19,7 +22,8 @@ use std::io::{Read, Write};
 
 use clap::{CommandFactory, FromArgMatches};
 
-use fault::{Exit, Fault};
+use exit::Exit;
+use fault::Fault;
 
 /// Where netctl reads and writes.
 #[expect(missing_debug_implementations, reason = "streams have none")]
@@ -34,33 +38,56 @@ pub struct Terminal<'a> {
 
 /// Runs one command line; gives the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> u8 {
-    let parsed = cli::Cli::command().try_get_matches_from(args).and_then(|m| cli::Cli::from_arg_matches(&m));
+    let mut command = command();
+    let words = argv::normalise(&command, args.into_iter().collect());
+    let parsed = command.try_get_matches_from_mut(&words).and_then(|m| cli::Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(e) => {
-            // Help and version are no failures, and belong to standard output.
-            let text = e.render();
-            let out: &mut dyn Write = if e.use_stderr() { terminal.stderr } else { terminal.stdout };
-            // Nobody is left to tell when the terminal is gone.
-            let _ = write!(out, "{text}");
-            return if e.use_stderr() { Exit::Usage as u8 } else { 0 };
-        }
+        Err(e) => return not_run(&e, &command, &words, terminal),
     };
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Fault::usage(format!("cannot start: {e}")))
-        .and_then(|runtime| runtime.block_on(cmd::run(cli, terminal)));
+        .and_then(|runtime| {
+            let done = runtime.block_on(cmd::run(cli, terminal));
+            // A name that is still being looked up must not hold us back.
+            runtime.shutdown_background();
+            done
+        });
     match done {
-        Ok(()) => 0,
-        Err(fault) => {
-            let _ = write!(terminal.stderr, "{fault}");
-            fault.exit as u8
-        }
+        Ok(()) => Exit::Done as u8,
+        Err(fault) => failed(&fault, terminal),
     }
 }
 
-/// The whole command line, for generated reference pages and completions.
+/// Help, a version, or a complaint about the words.
+fn not_run(e: &clap::Error, command: &clap::Command, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 {
+    if e.kind() == clap::error::ErrorKind::InvalidSubcommand {
+        let mut walk = argv::Walk::new(command);
+        for word in words.iter().skip(1) {
+            walk.read(word);
+        }
+        let stray = walk.stray().filter(|_| walk.path().is_empty()).and_then(|word| word.to_str());
+        if let Some(fault) = stray.and_then(absent::noun) {
+            return failed(&fault, terminal);
+        }
+    }
+    // Help and version are no failures, and belong to standard output.
+    let out: &mut dyn Write = if e.use_stderr() { terminal.stderr } else { terminal.stdout };
+    // Nobody is left to tell when the terminal is gone.
+    let _ = write!(out, "{}", e.render());
+    if e.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 }
+}
+
+fn failed(fault: &Fault, terminal: &mut Terminal<'_>) -> u8 {
+    let _ = write!(terminal.stderr, "{fault}");
+    fault.exit as u8
+}
+
+/// The whole command line, built: every command knows the options of those above it.
 pub fn command() -> clap::Command {
-    cli::Cli::command()
+    let mut command = cli::Cli::command();
+    command.build();
+    command
 }

@@ -8,16 +8,20 @@ use crate::fault::Fault;
 /// Formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Aligned columns.
+    /// Aligned columns: those of Contiv, where Contiv has the noun.
     #[default]
     Table,
+    /// All columns.
+    Wide,
     /// JSON.
     Json,
     /// YAML.
     Yaml,
+    /// Names only, one a line.
+    Name,
 }
 
-/// A table: heads and rows.
+/// A table: heads, a line below them, and rows.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     heads: Vec<&'static str>,
@@ -30,16 +34,18 @@ impl Table {
         Self { heads: heads.to_vec(), rows: Vec::new() }
     }
 
-    /// One more row. An empty cell is shown as `-`, so that columns can be cut by programs.
+    /// One more row. Cells without a head are left out. An empty cell is shown as `-`, so that programs can cut columns.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.into_iter().map(|c| if c.is_empty() { "-".to_owned() } else { c }).collect());
+        let shown = cells.into_iter().take(self.heads.len());
+        self.rows.push(shown.map(|c| if c.is_empty() { "-".to_owned() } else { c }).collect());
     }
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let heads: Vec<_> = self.heads.iter().map(|h| (*h).to_owned()).collect();
-        let lines = || std::iter::once(&heads).chain(&self.rows);
+        let line: Vec<_> = heads.iter().map(|h| "-".repeat(h.chars().count())).collect();
+        let lines = || [&heads, &line].into_iter().chain(&self.rows);
         let width = |i: usize| lines().filter_map(|l| l.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
         let widths: Vec<_> = (0..heads.len()).map(width).collect();
         for line in lines() {
@@ -50,33 +56,38 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// Shows a value in a format; the table is only made when asked for.
+/// Shows a value as JSON or YAML; for people by this text, which is only made when asked for.
 pub fn show<T: Serialize>(
     terminal: &mut Terminal<'_>,
     format: Format,
     value: &T,
-    table: impl FnOnce(&T) -> String,
+    text: impl FnOnce(&T) -> String,
 ) -> Result<(), Fault> {
     let text = match format {
-        Format::Table => table(value),
+        Format::Table | Format::Wide | Format::Name => text(value),
         Format::Json => serde_json::to_string_pretty(value).map_err(unshowable)? + "\n",
-        Format::Yaml => {
-            serde_yaml_ng::to_string(&serde_json::to_value(value).map_err(unshowable)?).map_err(unshowable)?
-        }
+        Format::Yaml => yaml(value)?,
     };
     say(terminal, &text)
 }
 
-/// Writes text to standard output.
-pub fn say(terminal: &mut Terminal<'_>, text: &str) -> Result<(), Fault> {
-    terminal
-        .stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| terminal.stdout.flush())
-        .map_err(|e| Fault::usage(format!("cannot write: {e}")))
+/// YAML, with JSON's spelling of enums.
+pub fn yaml<T: Serialize>(value: &T) -> Result<String, Fault> {
+    serde_yaml_ng::to_string(&serde_json::to_value(value).map_err(unshowable)?).map_err(unshowable)
 }
 
-fn unshowable(e: impl std::fmt::Display) -> Fault {
+/// Writes text to standard output.
+pub fn say(terminal: &mut Terminal<'_>, text: &str) -> Result<(), Fault> {
+    terminal.stdout.write_all(text.as_bytes()).and_then(|()| terminal.stdout.flush()).map_err(|e| {
+        match e.kind() {
+            std::io::ErrorKind::BrokenPipe => Fault::unread(),
+            _ => Fault::usage(format!("cannot write: {e}")),
+        }
+    })
+}
+
+/// A value that cannot be shown.
+pub fn unshowable(e: impl std::fmt::Display) -> Fault {
     Fault::usage(format!("cannot show the answer: {e}"))
 }
 
@@ -105,6 +116,9 @@ mod tests {
         let mut table = Table::new(&["NAME", "GROUP"]);
         table.row(vec!["a-long-name".into(), String::new()]);
         table.row(vec!["b".into(), "web".into()]);
-        assert_eq!(table.to_string(), "NAME         GROUP\na-long-name  -\nb            web\n");
+        assert_eq!(
+            table.to_string(),
+            "NAME         GROUP\n----         -----\na-long-name  -\nb            web\n"
+        );
     }
 }

@@ -13,7 +13,14 @@ use crate::fault::Fault;
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Address of netmaster, https://HOST:PORT; several with commas, the first that answers is used.
-    #[arg(long, global = true, env = "NETCTL_SERVER", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        alias = "netmaster",
+        env = "NETCTL_SERVER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     server: Option<String>,
     /// The cluster's certificate authority (PEM): DATA-DIR/ca.crt of netmaster.
     #[arg(long, global = true, env = "NETCTL_CA_FILE", hide_env_values = true, value_name = "FILE")]
@@ -24,6 +31,9 @@ pub struct Connection {
     /// A context file: {"server": URL, "caFile": FILE, "tokenFile": FILE}. Default: ~/.config/netctl/config.json.
     #[arg(long, global = true, env = "NETCTL_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Contiv's way to trust anybody.
+    #[arg(long, global = true, hide = true)]
+    insecure: bool,
 }
 
 /// What a context file holds.
@@ -54,6 +64,12 @@ impl Connection {
     }
 
     fn with(&self, file: File, token: Option<Token>) -> Result<Client, Fault> {
+        if self.insecure {
+            let what = "--insecure is not there: netctl always checks who it talks to";
+            return Err(
+                Fault::usage(what).next("--ca-file (or NETCTL_CA_FILE) names the cluster's authority")
+            );
+        }
         let servers = required(self.server.clone().or(file.server), "--server", "NETCTL_SERVER")?;
         let ca_file = required(self.ca_file.clone().or(file.ca_file), "--ca-file", "NETCTL_CA_FILE")?;
         let ca_pem = read(&ca_file)?;

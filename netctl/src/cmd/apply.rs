@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(short, long = "filename", required = true, value_name = "FILE")]
     filename: Vec<PathBuf>,
     /// How to show what happened.
-    #[arg(short, long, value_enum, default_value = "table")]
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     output: Format,
 }
 
@@ -67,7 +67,10 @@ pub async fn run(args: Args, connection: &Connection, terminal: &mut Terminal<'_
         None => e.into(),
     })?;
     show(terminal, args.output, &done, |done| {
-        let mut table = Table::new(&["OBJECT", "CHANGE"]);
+        if args.output == Format::Name {
+            return done.results.iter().map(|r| r.object.clone() + "\n").collect();
+        }
+        let mut table = Table::new(&["Object", "Change"]);
         done.results.iter().for_each(|r| table.row(vec![r.object.clone(), word(&r.change)]));
         let changed = done.results.iter().filter(|r| r.change != Change::Unchanged).count();
         format!("{table}\n{changed} of {} changed, revision {}\n", done.results.len(), done.revision)
@@ -187,9 +190,7 @@ fn located(problem: &Problem, documents: &[Document]) -> Fault {
         Some(place) => format!("{place}: {}: {}", e.object, field_text(e)),
         None => format!("{}: {}", e.object, field_text(e)),
     };
-    let details =
-        problem.errors.iter().map(detail).chain(problem.users.iter().map(|u| format!("used by {u}")));
-    let fault = Fault::refused(problem, details.collect());
+    let fault = Fault::refused(problem, problem.errors.iter().map(detail).collect());
     if problem.code == Code::Invalid { fault.next("mend the files; nothing was changed") } else { fault }
 }
 

@@ -8,6 +8,7 @@ use types::{EndpointName, Family, Name, NodeName};
 
 use super::{InTenant, LsInTenant, ShowAs, Shown, said};
 use crate::Terminal;
+use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::output::{list, maybe, word};
 
@@ -27,14 +28,17 @@ pub enum Verb {
   netctl endpoint ls --all"
     )]
     Ls(LsInTenant),
-    /// Show one endpoint.
+    /// Show one endpoint, by its name, or by a part of its name or UID that no other has.
     #[command(after_help = "Examples:
-  netctl endpoint inspect -t blue web-1")]
+  netctl endpoint inspect -t blue web-1
+  netctl endpoint inspect 5f3759df")]
     Inspect {
-        /// Its name.
-        name: EndpointName,
-        #[command(flatten)]
-        place: InTenant,
+        /// Its name, or a part of its name (a container's id) or UID.
+        #[arg(value_name = "ENDPOINT")]
+        name: String,
+        /// The tenant; without it the endpoint is looked for in every tenant.
+        #[arg(short, long)]
+        tenant: Option<Name>,
         #[command(flatten)]
         how: ShowAs,
     },
@@ -46,6 +50,7 @@ pub enum Verb {
     )]
     Rm {
         /// Its name.
+        #[arg(value_name = "ENDPOINT")]
         name: EndpointName,
         #[command(flatten)]
         place: InTenant,
@@ -75,7 +80,8 @@ pub struct Create {
 
 impl Shown for Endpoints {
     const HEADS: &'static [&'static str] =
-        &["TENANT", "ENDPOINT", "NETWORK", "GROUP", "NODE", "ADDRESSES", "MAC", "STATE"];
+        &["Tenant", "Endpoint", "Network", "Group", "Node", "Addresses", "MAC", "State", "UID", "Refused"];
+    const NARROW: usize = 8;
 
     fn row(e: &Endpoint) -> Vec<String> {
         vec![
@@ -87,6 +93,8 @@ impl Shown for Endpoints {
             list(&e.status.addresses),
             e.status.mac.to_string(),
             word(&e.status.realization),
+            e.status.uid.clone(),
+            maybe(e.status.refused.as_ref()),
         ]
     }
 
@@ -105,13 +113,43 @@ pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Re
             said(terminal, &object, "created")
         }
         Verb::Ls(args) => super::ls_in_tenant::<Endpoints>(&args, client, terminal).await,
-        Verb::Inspect { name, place, how } => {
-            let at = Address { tenant: place.tenant.as_str(), name: name.as_str() };
-            super::inspect::<Endpoints>(at, &how, client, terminal).await
+        Verb::Inspect { name, tenant, how } => {
+            let found = find(&name, tenant.as_ref(), client).await?;
+            super::show_one::<Endpoints>(how.format(), &found, terminal)
         }
         Verb::Rm { name, place } => {
             let at = Address { tenant: place.tenant.as_str(), name: name.as_str() };
             super::rm::<Endpoints>(at, client, terminal).await
+        }
+    }
+}
+
+/// The one endpoint that is called so, or has this in its name or UID.
+async fn find(text: &str, tenant: Option<&Name>, client: &Client) -> Result<Endpoint, Fault> {
+    if let (Some(tenant), Ok(name)) = (tenant, text.parse::<EndpointName>()) {
+        match client.read::<Endpoints>(Address { tenant: tenant.as_str(), name: name.as_str() }).await {
+            Err(e) if e.problem().is_some_and(|p| p.code == api::Code::NotFound) => {}
+            answer => return Ok(answer?),
+        }
+    }
+    let all = super::list_of::<Endpoints>(tenant, client).await?.items;
+    let (called, partly): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .filter(|e| e.name.as_str().contains(text) || e.status.uid.contains(text))
+        .partition(|e| e.name.as_str() == text);
+    let mut found = if called.is_empty() { partly } else { called };
+    match (found.pop(), found.len()) {
+        (None, _) => {
+            let what = format!("no endpoint has {text:?} in its name or UID");
+            Err(Fault::ending(Exit::NotFound, what).next("endpoint ls --all shows what there is"))
+        }
+        (Some(only), 0) => Ok(only),
+        (Some(last), _) => {
+            found.push(last);
+            let fault = Fault::ending(Exit::Conflict, format!("{text:?} may be {} endpoints", found.len()));
+            let fault =
+                found.iter().fold(fault, |f, e| f.detail(format!("endpoint {}/{}", e.tenant, e.name)));
+            Err(fault.next("say more of its name, or its tenant"))
         }
     }
 }

@@ -8,6 +8,7 @@ use types::{Name, Vni};
 
 use super::{InTenant, LsInTenant, ShowAs, Shown, said};
 use crate::Terminal;
+use crate::absent;
 use crate::fault::Fault;
 use crate::output::maybe;
 
@@ -32,6 +33,7 @@ pub enum Verb {
   netctl network inspect -t blue front")]
     Inspect {
         /// Its name.
+        #[arg(value_name = "NETWORK")]
         name: Name,
         #[command(flatten)]
         place: InTenant,
@@ -46,6 +48,7 @@ pub enum Verb {
     )]
     Rm {
         /// Its name.
+        #[arg(value_name = "NETWORK")]
         name: Name,
         #[command(flatten)]
         place: InTenant,
@@ -66,29 +69,46 @@ pub struct Create {
     #[arg(short, long, requires = "subnet")]
     gateway: Option<IpAddr>,
     /// IPv6 subnet.
-    #[arg(long)]
+    #[arg(long, visible_alias = "s6")]
     subnetv6: Option<types::Subnet>,
     /// IPv6 gateway.
-    #[arg(long, requires = "subnetv6")]
+    #[arg(long, visible_alias = "g6", requires = "subnetv6")]
     gatewayv6: Option<IpAddr>,
     /// VXLAN network identifier; chosen by the server without it.
     #[arg(short = 'p', long, visible_alias = "pkt-tag")]
     vni: Option<Vni>,
+    #[command(flatten)]
+    absent: absent::OfNetwork,
 }
 
 impl Shown for Networks {
-    const HEADS: &'static [&'static str] =
-        &["TENANT", "NETWORK", "VNI", "SUBNET", "GATEWAY", "IPV6 SUBNET", "IPV6 GATEWAY", "ENDPOINTS"];
+    const HEADS: &'static [&'static str] = &[
+        "Tenant",
+        "Network",
+        "Nw Type",
+        "Encap type",
+        "Packet tag",
+        "Subnet",
+        "Gateway",
+        "IPv6Subnet",
+        "IPv6Gateway",
+        "Cfgd Tag",
+        "Endpoints",
+        "Refused",
+    ];
+    const NARROW: usize = 10;
 
     fn row(n: &Network) -> Vec<String> {
         let subnet = |s: &Option<Subnet>| {
             let gateway = s.as_ref().and_then(|s| s.gateway);
             [maybe(s.as_ref().map(|s| &s.subnet)), maybe(gateway.as_ref())]
         };
-        let mut row = vec![n.tenant.to_string(), n.name.to_string(), n.status.vni.to_string()];
+        // What Contiv shows and Selvage has one of, or none, keeps its column: scripts count them.
+        let mut row = vec![n.tenant.to_string(), n.name.to_string(), "data".to_owned(), "vxlan".to_owned()];
+        row.push(n.status.vni.to_string());
         row.extend(subnet(&n.ipv4));
         row.extend(subnet(&n.ipv6));
-        row.push(n.status.endpoints.to_string());
+        row.extend([String::new(), n.status.endpoints.to_string(), maybe(n.status.refused.as_ref())]);
         row
     }
 

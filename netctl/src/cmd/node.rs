@@ -12,7 +12,7 @@ use types::NodeName;
 use super::{Ls, ShowAs, Shown, said};
 use crate::Terminal;
 use crate::fault::Fault;
-use crate::output::{list, say};
+use crate::output::{list, maybe, say};
 
 /// Verbs. Nodes create themselves by joining.
 #[derive(Debug, clap::Subcommand)]
@@ -29,6 +29,7 @@ pub enum Verb {
   netctl node inspect node-1")]
     Inspect {
         /// Its name.
+        #[arg(value_name = "NODE")]
         name: NodeName,
         #[command(flatten)]
         how: ShowAs,
@@ -41,6 +42,7 @@ pub enum Verb {
     )]
     Rm {
         /// Its name.
+        #[arg(value_name = "NODE")]
         name: NodeName,
     },
     /// Make a join file: all that netplugin needs to join once, within an hour. Secret.
@@ -48,6 +50,7 @@ pub enum Verb {
   netctl node join-token node-1 -o join.json")]
     JoinToken {
         /// The node that may join with it.
+        #[arg(value_name = "NODE")]
         name: NodeName,
         /// Where to write it, readable by you alone; standard output without it.
         #[arg(short, long, value_name = "FILE")]
@@ -57,7 +60,8 @@ pub enum Verb {
 
 impl Shown for Nodes {
     const HEADS: &'static [&'static str] =
-        &["NODE", "VTEP", "CONNECTED", "REALIZED", "FLOWS", "ENDPOINTS", "WARNINGS"];
+        &["Node", "VTEP", "Connected", "Realized", "Flows", "Endpoints", "Warnings", "Agent", "Refused"];
+    const NARROW: usize = 7;
 
     fn row(n: &Node) -> Vec<String> {
         let s = &n.status;
@@ -69,6 +73,8 @@ impl Shown for Nodes {
             s.flows.map(|f| f.to_string()).unwrap_or_default(),
             s.endpoints.to_string(),
             list(s.warnings.iter().map(|w| &w.code)),
+            maybe(s.agent_version.as_ref()),
+            maybe(s.refused.as_ref()),
         ]
     }
 

@@ -1,11 +1,13 @@
 //! `netctl policy`. A rule is added or removed by reading the policy and writing it back, at the version that was read.
 
 use api::v1::{Peer, Policy, PolicyBody, Rule};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use client::{Address, Client, Policies};
 use types::{Direction, IpCidr, IpProtocol, Name, PortRange, RulePriority, Verdict};
 
-use super::{InTenant, LsInTenant, ShowAs, Shown, said};
+use super::{InTenant, Ls, LsInTenant, ShowAs, Shown, said};
 use crate::Terminal;
+use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::output::{Format, Table, maybe, show, word};
 
@@ -36,6 +38,7 @@ pub enum Verb {
   netctl policy inspect -t blue db-access")]
     Inspect {
         /// Its name.
+        #[arg(value_name = "POLICY")]
         name: Name,
         #[command(flatten)]
         place: InTenant,
@@ -50,6 +53,7 @@ pub enum Verb {
     )]
     Rm {
         /// Its name.
+        #[arg(value_name = "POLICY")]
         name: Name,
         #[command(flatten)]
         place: InTenant,
@@ -71,7 +75,7 @@ pub enum Verb {
         #[command(flatten)]
         place: InTenant,
     },
-    /// List a policy's rules, those that win first.
+    /// List a policy's rules by rising priority: those that win come last.
     #[command(after_help = "Examples:
   netctl policy rule-ls -t blue db-access")]
     RuleLs {
@@ -79,9 +83,8 @@ pub enum Verb {
         policy: Name,
         #[command(flatten)]
         place: InTenant,
-        /// How to show them.
-        #[arg(short, long, value_enum, default_value = "table")]
-        output: Format,
+        #[command(flatten)]
+        how: Ls,
     },
 }
 
@@ -98,7 +101,7 @@ pub struct RuleAdd {
     #[arg(short, long, default_value = "1")]
     priority: RulePriority,
     /// in (towards the endpoints the policy applies to) or out (from them).
-    #[arg(short, long, default_value = "in", value_parser = direction)]
+    #[arg(short, long, default_value = "in", value_parser = directions())]
     direction: Direction,
     #[command(flatten)]
     peer: PeerArgs,
@@ -109,7 +112,7 @@ pub struct RuleAdd {
     #[arg(short = 'P', long, requires = "protocol")]
     port: Option<PortRange>,
     /// allow or deny.
-    #[arg(short = 'j', long, default_value = "allow", value_parser = verdict)]
+    #[arg(short = 'j', long, default_value = "allow", value_parser = verdicts())]
     action: Verdict,
 }
 
@@ -118,16 +121,16 @@ pub struct RuleAdd {
 #[group(multiple = false)]
 struct PeerArgs {
     /// Endpoints of this group (direction in).
-    #[arg(short = 'g', long)]
+    #[arg(short = 'g', long, value_name = "GROUP")]
     from_group: Option<Name>,
     /// Endpoints of this group (direction out).
-    #[arg(short = 'e', long)]
+    #[arg(short = 'e', long, value_name = "GROUP")]
     to_group: Option<Name>,
     /// Addresses of this network (direction in).
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, value_name = "NETWORK")]
     from_network: Option<Name>,
     /// Addresses of this network (direction out).
-    #[arg(short = 'o', long)]
+    #[arg(short = 'o', long, value_name = "NETWORK")]
     to_network: Option<Name>,
     /// Addresses of this prefix (direction in).
     #[arg(short = 'i', long, value_name = "CIDR")]
@@ -137,20 +140,17 @@ struct PeerArgs {
     to_ip_address: Option<IpCidr>,
 }
 
-fn direction(text: &str) -> Result<Direction, String> {
-    match text {
-        "in" | "ingress" => Ok(Direction::Ingress),
-        "out" | "egress" => Ok(Direction::Egress),
-        _ => Err("must be in or out".to_owned()),
-    }
+fn directions() -> impl TypedValueParser<Value = Direction> {
+    let words = [PossibleValue::new("in").alias("ingress"), PossibleValue::new("out").alias("egress")];
+    PossibleValuesParser::new(words).map(|word| match word.as_str() {
+        "in" | "ingress" => Direction::Ingress,
+        _ => Direction::Egress,
+    })
 }
 
-fn verdict(text: &str) -> Result<Verdict, String> {
-    match text {
-        "allow" => Ok(Verdict::Allow),
-        "deny" => Ok(Verdict::Deny),
-        _ => Err("must be allow or deny".to_owned()),
-    }
+fn verdicts() -> impl TypedValueParser<Value = Verdict> {
+    PossibleValuesParser::new(["allow", "deny"])
+        .map(|word| if word == "allow" { Verdict::Allow } else { Verdict::Deny })
 }
 
 impl PeerArgs {
@@ -171,7 +171,8 @@ impl PeerArgs {
 }
 
 impl Shown for Policies {
-    const HEADS: &'static [&'static str] = &["TENANT", "POLICY", "RULES", "STATE"];
+    const HEADS: &'static [&'static str] = &["Tenant", "Policy", "Rules", "State"];
+    const NARROW: usize = 2;
 
     fn row(p: &Policy) -> Vec<String> {
         let state = p
@@ -210,12 +211,14 @@ pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Re
             change(client, at, |rules| remove(rules, &rule, at)).await?;
             said(terminal, &format!("rule {rule} of policy {}/{policy}", place.tenant), "removed")
         }
-        Verb::RuleLs { policy, place, output } => {
+        Verb::RuleLs { policy, place, how } => {
             let at = Address { tenant: place.tenant.as_str(), name: policy.as_str() };
             let mut rules = client.read::<Policies>(at).await?.rules;
-            rules
-                .sort_by_key(|r| (std::cmp::Reverse(r.priority), r.action == Verdict::Allow, r.name.clone()));
-            show(terminal, output, &rules, |rules| text(rules))
+            rules.sort_by_key(|r| (r.priority, r.action == Verdict::Deny, r.name.clone()));
+            show(terminal, how.format(), &rules, |rules| match how.format() {
+                Format::Name => rules.iter().map(|r| format!("{}\n", r.name)).collect(),
+                _ => text(rules),
+            })
         }
     }
 }
@@ -238,7 +241,7 @@ async fn rule_add(args: RuleAdd, client: &Client, terminal: &mut Terminal<'_>) -
 fn add(rules: &mut Vec<Rule>, rule: Rule, at: Address<'_>) -> Result<(), Fault> {
     if rules.iter().any(|r| r.name == rule.name) {
         let what = format!("policy {}/{} has a rule {} already", at.tenant, at.name, rule.name);
-        return Err(Fault::conflict(what).next("rule-rm removes it; rule-ls shows it"));
+        return Err(Fault::ending(Exit::Conflict, what).next("rule-rm removes it; rule-ls shows it"));
     }
     rules.push(rule);
     Ok(())
@@ -249,7 +252,7 @@ fn remove(rules: &mut Vec<Rule>, rule: &Name, at: Address<'_>) -> Result<(), Fau
     rules.retain(|r| r.name != *rule);
     if rules.len() == before {
         let what = format!("policy {}/{} has no rule {rule}", at.tenant, at.name);
-        return Err(Fault::conflict(what).next("rule-ls shows what there is"));
+        return Err(Fault::ending(Exit::NotFound, what).next("rule-ls shows what there is"));
     }
     Ok(())
 }
@@ -278,32 +281,57 @@ fn is_stale(error: &client::Error) -> bool {
     error.problem().is_some_and(|p| p.code == api::Code::ResourceVersionMismatch)
 }
 
+/// Contiv's two tables.
 fn text(rules: &[Rule]) -> String {
-    let mut text = String::new();
-    for (direction, title, peer) in
-        [(Direction::Ingress, "Incoming rules:", "FROM"), (Direction::Egress, "Outgoing rules:", "TO")]
-    {
-        let mut table = Table::new(&["RULE", "PRIORITY", peer, "PROTOCOL", "PORT", "ACTION"]);
-        for r in rules.iter().filter(|r| r.direction == direction) {
-            table.row(vec![
-                r.name.to_string(),
-                r.priority.to_string(),
-                peer_text(&r.peer),
-                maybe(r.protocol.as_ref()),
-                maybe(r.port.as_ref()),
-                word(&r.action),
-            ]);
+    let mut incoming = Table::new(&[
+        "Rule",
+        "Priority",
+        "From EndpointGroup",
+        "From Network",
+        "From IpAddress",
+        "To IpAddress",
+        "Protocol",
+        "Port",
+        "Action",
+    ]);
+    let mut outgoing = Table::new(&[
+        "Rule",
+        "Priority",
+        "To EndpointGroup",
+        "To Network",
+        "To IpAddress",
+        "Protocol",
+        "Port",
+        "Action",
+    ]);
+    for r in rules {
+        let mut cells = vec![r.name.to_string(), r.priority.to_string()];
+        cells.extend(peer_cells(&r.peer));
+        let last = [maybe(r.protocol.as_ref()), maybe(r.port.as_ref()), word(&r.action)];
+        match r.direction {
+            Direction::Ingress => {
+                // Contiv's "To IpAddress" of incoming rules: Selvage's have no such end.
+                cells.push(String::new());
+                cells.extend(last);
+                incoming.row(cells);
+            }
+            Direction::Egress => {
+                cells.extend(last);
+                outgoing.row(cells);
+            }
         }
-        text += &format!("{title}\n{table}");
     }
-    text
+    format!("Incoming Rules:\n{incoming}Outgoing Rules:\n{outgoing}")
 }
 
-fn peer_text(peer: &Peer) -> String {
+/// Group, network, address.
+fn peer_cells(peer: &Peer) -> [String; 3] {
+    let mut cells = [const { String::new() }; 3];
     match peer {
-        Peer::Any => "any".to_owned(),
-        Peer::Group(n) => format!("group {n}"),
-        Peer::Network(n) => format!("network {n}"),
-        Peer::Cidr(c) => c.to_string(),
+        Peer::Any => {}
+        Peer::Group(n) => cells[0] = n.to_string(),
+        Peer::Network(n) => cells[1] = n.to_string(),
+        Peer::Cidr(c) => cells[2] = c.to_string(),
     }
+    cells
 }

@@ -1,6 +1,7 @@
 //! `netctl tenant`.
 
 use api::v1::{Tenant, TenantBody};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use client::{Address, Client, Tenants};
 use types::{DefaultAction, Name};
 
@@ -19,8 +20,8 @@ pub enum Verb {
     Create {
         /// Its name.
         name: Name,
-        /// What happens to connections inside it that no rule decides: allow or deny.
-        #[arg(long, value_name = "ACTION", default_value = "allow", value_parser = default_action)]
+        /// What happens to connections inside it that no rule decides.
+        #[arg(long, value_name = "ACTION", default_value = "allow", value_parser = default_actions())]
         default_action: DefaultAction,
     },
     /// List tenants.
@@ -36,6 +37,7 @@ pub enum Verb {
   netctl tenant inspect blue")]
     Inspect {
         /// Its name.
+        #[arg(value_name = "TENANT")]
         name: Name,
         #[command(flatten)]
         how: ShowAs,
@@ -48,21 +50,20 @@ pub enum Verb {
     )]
     Rm {
         /// Its name.
+        #[arg(value_name = "TENANT")]
         name: Name,
     },
 }
 
-fn default_action(text: &str) -> Result<DefaultAction, String> {
-    match text {
-        "allow" => Ok(DefaultAction::Allow),
-        "deny" => Ok(DefaultAction::Deny),
-        _ => Err("must be allow or deny".to_owned()),
-    }
+fn default_actions() -> impl TypedValueParser<Value = DefaultAction> {
+    PossibleValuesParser::new(["allow", "deny"])
+        .map(|word| if word == "allow" { DefaultAction::Allow } else { DefaultAction::Deny })
 }
 
 impl Shown for Tenants {
     const HEADS: &'static [&'static str] =
-        &["NAME", "DEFAULT", "VRF", "NETWORKS", "GROUPS", "POLICIES", "ENDPOINTS"];
+        &["Name", "Default action", "VRF", "Networks", "Groups", "Policies", "Endpoints"];
+    const NARROW: usize = 1;
 
     fn row(t: &Tenant) -> Vec<String> {
         let s = &t.status;

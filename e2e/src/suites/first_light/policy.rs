@@ -130,9 +130,9 @@ fn refusals(context: &mut Context) -> Result<()> {
     let same = if before == after { Ok(()) } else { Err(format!("{before:?}\nbecame\n{after:?}")) };
     claim("refused-policy-is-not-stored", same)?;
     claim_none("refused-policy-changes-no-verdict", &wrong(context, &ASKED, &KINDS)?)?;
-    let policy = refused(context, "policy rm -t blue db-access", "", 1)?;
+    let policy = refused(context, "policy rm -t blue db-access", "", 4)?;
     names_users("policy-in-use-stays-and-names-its-users", &policy, &["group blue/db"])?;
-    let group = refused(context, "group rm -t blue web", "", 1)?;
+    let group = refused(context, "group rm -t blue web", "", 4)?;
     let users = ["policy blue/db-access", "endpoint blue/web-1", "endpoint blue/web-2"];
     names_users("group-in-use-stays-and-names-its-users", &group, &users)?;
     claim_none("refused-deletion-changes-no-verdict", &wrong(context, &ASKED, &KINDS)?)

@@ -1,0 +1,6 @@
+//! netctl against a real netmaster.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not see as tests")]
+
+mod completion;
+mod golden;
+mod master;
