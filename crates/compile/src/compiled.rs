@@ -1,25 +1,31 @@
 //! The result: every fragment once, encoded and hashed, and which node needs which.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+use bytes::Bytes;
 use model::ObjectRef;
 use node_state::{Fragment, FragmentHash, FragmentKey};
 use types::{NodeName, Revision, VrfId};
 
 use crate::Refused;
-use crate::names::Refusals;
+use crate::changed::{Changed, Work};
+use crate::places::Moved;
 
 /// Largest encoded fragment: with its frame it stays below the 2 MiB of a session message.
 pub const MAX_FRAGMENT_BYTES: usize = 2 * 1024 * 1024 - 128 * 1024;
+
+/// Objects that have no fragment, and why.
+pub type Refusals = BTreeMap<ObjectRef, Refused>;
 
 /// A fragment as it travels.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// Content hash of the bytes.
     pub hash: FragmentHash,
-    /// [`Fragment::encode`], shared by every node in span.
-    pub bytes: Arc<[u8]>,
+    /// [`Fragment::encode`], once: every node in span is sent these very bytes.
+    pub bytes: Bytes,
+    /// The address space it belongs to; none for a node.
+    pub vrf: Option<VrfId>,
 }
 
 impl std::fmt::Debug for Encoded {
@@ -42,9 +48,39 @@ pub struct Compiled {
     refused: Refusals,
 }
 
+/// What a batch wants published; taken in at its end, so that a number that moves from one object to another in one
+/// batch does not depend on who comes first.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    put: BTreeMap<FragmentKey, Encoded>,
+    withdrawn: BTreeSet<FragmentKey>,
+}
+
+impl Stage {
+    /// The fragment of an object that has, or may have, another one or none now.
+    pub fn withdraw(&mut self, key: FragmentKey) {
+        self.withdrawn.insert(key);
+    }
+
+    /// An object's fragment.
+    pub fn put(&mut self, vrf: Option<VrfId>, fragment: &Fragment, work: &mut Work) -> Result<(), Refused> {
+        let bytes = fragment.encode();
+        work.encoded += 1;
+        if bytes.len() > MAX_FRAGMENT_BYTES {
+            return Err(Refused::TooLarge { bytes: bytes.len(), max: MAX_FRAGMENT_BYTES });
+        }
+        let hash = FragmentHash::of(&bytes);
+        // Without spare capacity: there may be very many.
+        let bytes = Bytes::from(bytes.into_boxed_slice());
+        self.put.insert(fragment.key(), Encoded { hash, bytes, vrf });
+        Ok(())
+    }
+}
+
 impl Compiled {
-    pub(crate) fn new(revision: Revision, refused: Refusals) -> Self {
-        Self { revision, refused, ..Self::default() }
+    /// What no intent at all compiles to.
+    pub fn nothing(revision: Revision) -> Self {
+        Self { revision, ..Self::default() }
     }
 
     /// The intent this was compiled from.
@@ -58,7 +94,7 @@ impl Compiled {
     }
 
     /// Objects that have no fragment, and why: their status.
-    pub fn refused(&self) -> &BTreeMap<ObjectRef, Refused> {
+    pub fn refused(&self) -> &Refusals {
         &self.refused
     }
 
@@ -69,49 +105,114 @@ impl Compiled {
             return BTreeMap::new();
         }
         let vrfs = self.vrfs_of(node);
-        let peers = vrfs.iter().filter_map(|v| self.hosts.get(v)).flatten().cloned().map(FragmentKey::Node);
-        let shared = vrfs.iter().filter_map(|v| self.vrfs.get(v)).flatten().cloned();
+        let peers = vrfs.iter().filter_map(|v| self.hosts_of(*v)).flatten().cloned().map(FragmentKey::Node);
+        let shared = vrfs.iter().flat_map(|v| self.keys_of(*v)).cloned();
         let keys: BTreeSet<FragmentKey> = peers.chain(shared).chain([own]).collect();
         keys.into_iter().filter_map(|k| self.fragments.get(&k).map(|f| f.hash).map(|h| (k, h))).collect()
+    }
+
+    /// The fragment of this key, when this node must hold it.
+    pub fn of_node(&self, node: &NodeName, key: &FragmentKey) -> Option<&Encoded> {
+        let fragment = self.fragments.get(key)?;
+        let hosted = self.hosted.get(node);
+        let needed = match (key, fragment.vrf) {
+            (FragmentKey::Node(peer), _) => peer == node || self.share_vrf(node, peer),
+            (_, Some(vrf)) => hosted.is_some_and(|vrfs| vrfs.contains(&vrf)),
+            (_, None) => false,
+        };
+        needed.then_some(fragment)
+    }
+
+    fn share_vrf(&self, a: &NodeName, b: &NodeName) -> bool {
+        let (Some(a), Some(b)) = (self.hosted.get(a), self.hosted.get(b)) else { return false };
+        let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+        few.iter().any(|vrf| many.contains(vrf))
     }
 
     fn vrfs_of(&self, node: &NodeName) -> BTreeSet<VrfId> {
         // Defect for tests: every tenant's state on every node.
         fail::fail_point!("span-ignores-tenant", |_| self.vrfs.keys().copied().collect());
-        self.hosted.get(node).cloned().unwrap_or_default()
+        self.hosted_by(node).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn refuse(&mut self, object: ObjectRef, why: Refused) {
-        self.refused.entry(object).or_insert(why);
+    /// VRFs a node hosts endpoints of.
+    pub(crate) fn hosted_by(&self, node: &NodeName) -> Option<&BTreeSet<VrfId>> {
+        self.hosted.get(node)
     }
 
-    /// An endpoint of this VRF is on this node.
-    pub(crate) fn host(&mut self, node: &NodeName, vrf: VrfId) {
-        self.hosted.entry(node.clone()).or_default().insert(vrf);
-        self.hosts.entry(vrf).or_default().insert(node.clone());
+    /// Nodes that host endpoints of a VRF.
+    pub(crate) fn hosts_of(&self, vrf: VrfId) -> Option<&BTreeSet<NodeName>> {
+        self.hosts.get(&vrf)
     }
 
-    /// Adds a fragment of a VRF.
-    pub(crate) fn put(&mut self, vrf: VrfId, object: ObjectRef, fragment: Fragment) {
-        let key = fragment.key();
-        if self.encode(object, &fragment) {
-            self.vrfs.entry(vrf).or_default().insert(key);
+    /// Fragments of a VRF.
+    pub(crate) fn keys_of(&self, vrf: VrfId) -> impl Iterator<Item = &FragmentKey> {
+        self.vrfs.get(&vrf).into_iter().flatten()
+    }
+
+    /// An object has no fragment because of this, or is fine.
+    pub(crate) fn set_refused(&mut self, object: impl FnOnce() -> Option<ObjectRef>, why: Option<Refused>) {
+        if self.refused.is_empty() && why.is_none() {
+            return;
+        }
+        let Some(object) = object() else { return };
+        match why {
+            Some(why) => drop(self.refused.insert(object, why)),
+            None => drop(self.refused.remove(&object)),
         }
     }
 
-    /// Adds a node's fragment.
-    pub(crate) fn put_node(&mut self, object: ObjectRef, fragment: Fragment) {
-        self.encode(object, &fragment);
+    /// Publishes a batch.
+    pub(crate) fn commit(&mut self, revision: Revision, stage: Stage, moved: Moved, work: Work) -> Changed {
+        let Stage { put, withdrawn } = stage;
+        let mut fragments = BTreeMap::new();
+        for key in withdrawn.into_iter().filter(|key| !put.contains_key(key)) {
+            if let Some(old) = self.remove(&key) {
+                fragments.insert(key, Some(old));
+            }
+        }
+        for (key, new) in put {
+            if self.fragments.get(&key) != Some(&new) {
+                let old = self.remove(&key);
+                self.insert(key.clone(), new);
+                fragments.insert(key, old);
+            }
+        }
+        let moves = moved.hosts.iter().flat_map(|(vrf, nodes)| nodes.iter().map(move |(n, h)| (vrf, n, h)));
+        for (vrf, node, hosts) in moves {
+            if *hosts {
+                self.hosted.entry(node.clone()).or_default().insert(*vrf);
+                self.hosts.entry(*vrf).or_default().insert(node.clone());
+            } else {
+                remove(&mut self.hosted, node, vrf);
+                remove(&mut self.hosts, vrf, node);
+            }
+        }
+        self.revision = revision;
+        Changed { revision, fragments, hosts: moved.hosts, work }
     }
 
-    fn encode(&mut self, object: ObjectRef, fragment: &Fragment) -> bool {
-        let bytes = fragment.encode();
-        if bytes.len() > MAX_FRAGMENT_BYTES {
-            self.refuse(object, Refused::TooLarge { bytes: bytes.len(), max: MAX_FRAGMENT_BYTES });
-            return false;
+    fn insert(&mut self, key: FragmentKey, fragment: Encoded) {
+        if let Some(vrf) = fragment.vrf {
+            self.vrfs.entry(vrf).or_default().insert(key.clone());
         }
-        let hash = FragmentHash::of(&bytes);
-        self.fragments.insert(fragment.key(), Encoded { hash, bytes: bytes.into() });
-        true
+        self.fragments.insert(key, fragment);
+    }
+
+    fn remove(&mut self, key: &FragmentKey) -> Option<Encoded> {
+        let old = self.fragments.remove(key)?;
+        if let Some(vrf) = old.vrf {
+            remove(&mut self.vrfs, &vrf, key);
+        }
+        Some(old)
+    }
+}
+
+fn remove<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(value);
+        if set.is_empty() {
+            sets.remove(key);
+        }
     }
 }

@@ -1,17 +1,8 @@
 //! Nodes: name and tunnel endpoint.
 
-use model::Kind;
+use model::Node;
 use node_state::Fragment;
 
-use crate::compiled::Compiled;
-use crate::names::{Names, global};
-
-pub(crate) fn compile(names: &Names<'_>, out: &mut Compiled) {
-    for name in names.view.nodes.keys() {
-        // Unusable ones are refused by `Names` already.
-        if let Ok(node) = names.node(name) {
-            let fragment = node_state::Node { name: name.clone(), vtep: node.spec.vtep };
-            out.put_node(global(Kind::Node, name), Fragment::Node(fragment));
-        }
-    }
+pub(crate) fn fragment(node: &Node) -> Fragment {
+    Fragment::Node(node_state::Node { name: node.spec.name.clone(), vtep: node.spec.vtep })
 }

@@ -1,38 +1,18 @@
 //! Policies: rules with names resolved to numbers. A policy compiles whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use model::{Kind, Peer, RuleSpec};
+use model::{Peer, Policy, RuleSpec};
 use node_state::{Fragment, PolicyRule, RulePeer, RuleService};
 use types::{Name, RuleSlot, VrfId};
 
 use crate::Refused;
-use crate::compiled::Compiled;
-use crate::names::{Names, in_tenant};
+use crate::facts::Facts;
 
-pub(crate) fn compile(names: &Names<'_>, out: &mut Compiled) {
-    let attached: BTreeSet<(&Name, &Name)> = names
-        .view
-        .groups
-        .iter()
-        .flat_map(|((t, _), g)| g.spec.policies.iter().map(move |p| (t, p)))
-        .collect();
-    for (tenant, name) in names.view.policies.keys() {
-        let object = in_tenant(Kind::Policy, tenant, name);
-        match fragment(names, tenant, name) {
-            Ok((vrf, fragment)) if attached.contains(&(tenant, name)) => {
-                out.put(vrf, object, Fragment::Policy(fragment));
-            }
-            // Checked, so that its status is known, but no node has a use for it.
-            Ok(_) => {}
-            Err(why) => out.refuse(object, why),
-        }
-    }
-}
-
-fn fragment(names: &Names<'_>, tenant: &Name, name: &Name) -> Result<(VrfId, node_state::Policy), Refused> {
-    let vrf = names.tenant(tenant)?.vrf;
-    let policy = names.policy(tenant, name)?;
+pub(crate) fn fragment(policy: &Policy, facts: &Facts) -> Result<(VrfId, Fragment), Refused> {
+    let (tenant, name) = (&policy.spec.tenant, &policy.spec.name);
+    let vrf = facts.tenant(tenant)?;
+    let id = facts.policy(tenant, name)?;
     let mut rules: BTreeMap<RuleSlot, PolicyRule> = BTreeMap::new();
     for spec in &policy.spec.rules {
         let slot = *policy
@@ -44,7 +24,7 @@ fn fragment(names: &Names<'_>, tenant: &Name, name: &Name) -> Result<(VrfId, nod
             name: spec.name.clone(),
             direction: spec.direction,
             priority: spec.priority,
-            peer: peer(names, tenant, &spec.peer)?,
+            peer: peer(facts, tenant, &spec.peer)?,
             service: service(spec)?,
             verdict: spec.action,
         };
@@ -54,14 +34,14 @@ fn fragment(names: &Names<'_>, tenant: &Name, name: &Name) -> Result<(VrfId, nod
         }
     }
     let rules = rules.into_values().collect();
-    Ok((vrf, node_state::Policy { id: policy.id, vrf, name: name.clone(), rules }))
+    Ok((vrf, Fragment::Policy(node_state::Policy { id, vrf, name: name.clone(), rules })))
 }
 
-fn peer(names: &Names<'_>, tenant: &Name, peer: &Peer) -> Result<RulePeer, Refused> {
+fn peer(facts: &Facts, tenant: &Name, peer: &Peer) -> Result<RulePeer, Refused> {
     Ok(match peer {
         Peer::Any => RulePeer::Any,
-        Peer::Group(group) => RulePeer::Group(names.group(tenant, group)?.id),
-        Peer::Network(network) => RulePeer::Network(names.network(tenant, network)?.vni),
+        Peer::Group(group) => RulePeer::Group(facts.group(tenant, group)?.id),
+        Peer::Network(network) => RulePeer::Network(facts.network(tenant, network)?.vni),
         Peer::Cidr(cidr) => RulePeer::Cidr(*cidr),
     })
 }

@@ -1,22 +1,15 @@
 //! Tenants: the VRF and the nodes that have a part of it.
 
-use model::Kind;
+use model::Tenant;
 use node_state::Fragment;
 
-use crate::compiled::Compiled;
-use crate::endpoint::Places;
-use crate::names::{Names, global};
+use crate::places::Places;
 
-pub(crate) fn compile(names: &Names<'_>, places: &Places, out: &mut Compiled) {
-    for name in names.view.tenants.keys() {
-        if let Ok(tenant) = names.tenant(name) {
-            let fragment = node_state::Vrf {
-                id: tenant.vrf,
-                tenant: name.clone(),
-                default_action: tenant.spec.default_action,
-                nodes: places.of_vrf(tenant.vrf),
-            };
-            out.put(tenant.vrf, global(Kind::Tenant, name), Fragment::Vrf(fragment));
-        }
-    }
+pub(crate) fn fragment(tenant: &Tenant, places: &Places) -> Fragment {
+    Fragment::Vrf(node_state::Vrf {
+        id: tenant.vrf,
+        tenant: tenant.spec.name.clone(),
+        default_action: tenant.spec.default_action,
+        nodes: places.of_vrf(tenant.vrf),
+    })
 }

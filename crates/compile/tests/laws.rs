@@ -141,12 +141,14 @@ proptest! {
         let mut order: Vec<usize> = (0..objects.len()).collect();
         order.sort_by_key(|i| (*i as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         objects = order.into_iter().map(|i| objects[i].clone()).collect();
-        let mut compiler = Compiler::default();
-        for (i, o) in objects.into_iter().enumerate() {
-            compiler.apply(Revision::new(i as u64), [ViewEvent::Put(Box::new(o))]);
+        let (mut compiler, mut view) = (Compiler::default(), IntentView::default());
+        view.revision = Revision::new(9);
+        for o in objects {
+            let object = o.object_ref();
+            view.apply(ViewEvent::Put(Box::new(o)));
+            compiler.apply(view.clone(), [&object]);
         }
-        compiler.apply(Revision::new(9), []);
-        prop_assert_eq!(&**compiler.compiled(), &from_scratch);
+        prop_assert_eq!(compiler.compiled(), &from_scratch);
     }
 
     #[test]
@@ -155,12 +157,13 @@ proptest! {
         compiler.reset(cluster(&before));
         let mut held: BTreeMap<_, _> = compiler.compiled().fragments().clone();
         let changed = compiler.reset(cluster(&after));
-        for key in &changed.upserts {
-            let new = compiler.compiled().fragments()[key].clone();
-            prop_assert_ne!(held.insert(key.clone(), new.clone()), Some(new));
-        }
-        for key in &changed.removes {
-            prop_assert!(held.remove(key).is_some());
+        for key in changed.fragments() {
+            let new = compiler.compiled().fragments().get(key).cloned();
+            let old = match new.clone() {
+                Some(new) => held.insert(key.clone(), new),
+                None => held.remove(key),
+            };
+            prop_assert_ne!(old, new);
         }
         prop_assert_eq!(&held, compiler.compiled().fragments());
     }

@@ -1,6 +1,8 @@
 //! Views from JSON and from strategies.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
+pub mod plainly;
+
 use std::net::IpAddr;
 
 use model::*;
