@@ -6,19 +6,24 @@
 //! match at all. TLVs this crate does not know are kept as they came.
 //!
 //! # Invariants
-//! A mask is never zero. A value has no bit outside its mask, *except* a value that was given too wide for its field:
-//! it is kept as given so that [`Match::check`] (and every encoder) refuses it. Cutting it would match something else.
+//! A mask is never zero. A value has no bit outside its mask, *except* where a value was given too wide for its field:
+//! a mark that no field can have stands for it, so that [`Match::check`] (and every encoder) refuses it. Cutting it
+//! would match something else.
 //!
 //! # Failure
 //! Building never fails; [`Match::check`] says what a switch would refuse: prerequisites, masks, widths.
+
+mod check;
+mod packed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use types::MacAddr;
 
-use crate::field::{Masking, Prerequisite};
-use crate::{Field, Port, SubField};
+use self::packed::Packed;
+use crate::field::Prerequisite;
+use crate::{Field, Port, SubField, TunOption};
 
 /// A value for a field, as the number it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +89,16 @@ pub enum MatchError {
 /// What a flow matches: every field present must match. The empty match matches every packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match {
-    fields: BTreeMap<Field, Masked>,
-    unknown: BTreeSet<Vec<u8>>,
+    fields: Packed,
+    /// Few flows have any.
+    extra: Option<Box<Extra>>,
+}
+
+/// What of a match is not a plain field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Extra {
+    tun_metadata: BTreeMap<u8, TunOption>,
+    unknown: BTreeSet<Box<[u8]>>,
 }
 
 const ETH_TYPE_IP: u16 = 0x0800;
@@ -170,6 +183,21 @@ impl Match {
         self.fields.insert(field, Masked { value: u128::MAX, mask: 1 });
     }
 
+    /// Also matches a tunnel option (`tun_metadata0` to `tun_metadata63`).
+    #[must_use]
+    pub fn tun_metadata(mut self, option: u8, value: TunOption) -> Match {
+        self.insert_tun_metadata(option, value);
+        self
+    }
+
+    /// Inserts a tunnel option. A number that does not exist is refused by [`Match::check`].
+    pub fn insert_tun_metadata(&mut self, option: u8, value: TunOption) {
+        if option > 63 {
+            return self.insert_refused(Field::TunMetadata(option));
+        }
+        self.extra.get_or_insert_default().tun_metadata.insert(option, value);
+    }
+
     /// Also matches these bits of a field, keeping what is already matched of its other bits.
     #[must_use]
     pub fn bits(mut self, bits: SubField, value: impl Into<FieldValue>) -> Match {
@@ -188,10 +216,13 @@ impl Match {
     pub fn insert(&mut self, field: Field, value: u128, mask: u128) {
         let full = field.full_mask();
         if value & !full != 0 || mask & !full != 0 {
-            self.fields.insert(field, Masked { value, mask });
-            return;
+            return self.insert_refused(field);
         }
         match field {
+            Field::TunMetadata(n) => {
+                let mask = Some(mask).filter(|mask| *mask != full);
+                self.insert_tun_metadata(n, TunOption::from_number(value, mask));
+            }
             Field::XReg(n) => self.insert_registers(n, 2, value, mask),
             Field::XxReg(n) => self.insert_registers(n, 4, value, mask),
             Field::NxmInPort => {
@@ -226,7 +257,7 @@ impl Match {
 
     fn insert_folded(&mut self, field: Field, value: u128, mask: u128) {
         if mask == 0 {
-            self.fields.remove(&field);
+            self.fields.remove(field);
         } else {
             self.fields.insert(field, Masked { value: value & mask, mask });
         }
@@ -234,12 +265,12 @@ impl Match {
 
     /// Keeps a TLV this crate does not know (header and payload, as on the wire).
     pub fn insert_unknown(&mut self, tlv: Vec<u8>) {
-        self.unknown.insert(tlv);
+        self.extra.get_or_insert_default().unknown.insert(tlv.into());
     }
 
     /// What is matched of `field`.
     pub fn get(&self, field: Field) -> Option<Masked> {
-        self.fields.get(&field).copied()
+        self.fields.get(field)
     }
 
     /// The value of `field` if it is matched exactly.
@@ -249,62 +280,22 @@ impl Match {
 
     /// The fields matched, in wire order.
     pub fn iter(&self) -> impl Iterator<Item = (Field, Masked)> + '_ {
-        self.fields.iter().map(|(field, masked)| (*field, *masked))
+        self.fields.iter()
+    }
+
+    /// The tunnel options matched, by number.
+    pub fn tun_options(&self) -> impl Iterator<Item = (u8, &TunOption)> + '_ {
+        self.extra.iter().flat_map(|extra| extra.tun_metadata.iter().map(|(n, option)| (*n, option)))
     }
 
     /// The TLVs this crate does not know.
     pub fn unknown(&self) -> impl Iterator<Item = &[u8]> + '_ {
-        self.unknown.iter().map(Vec::as_slice)
+        self.extra.iter().flat_map(|extra| extra.unknown.iter().map(Box::as_ref))
     }
 
     /// Whether every packet matches.
     pub fn is_any(&self) -> bool {
-        self.fields.is_empty() && self.unknown.is_empty()
-    }
-
-    /// Checks what a switch would check: values fit, masks are allowed, prerequisites are met.
-    pub fn check(&self) -> Result<(), MatchError> {
-        for (field, Masked { value, mask }) in self.iter() {
-            let full = field.full_mask();
-            if value & !mask != 0 || mask & !full != 0 {
-                return Err(MatchError::TooWide { field });
-            }
-            if mask != full && field.def().masking == Masking::Exact {
-                return Err(MatchError::NotMaskable { field });
-            }
-            let prerequisite = field.def().prerequisite;
-            if !self.meets(prerequisite) {
-                return Err(MatchError::Prerequisite { field, prerequisite });
-            }
-        }
-        Ok(())
-    }
-
-    fn meets(&self, prerequisite: Prerequisite) -> bool {
-        let eth_type = self.exact(Field::EthType).unwrap_or(0) as u16;
-        let proto = self.exact(Field::IpProto).map(|p| p as u8);
-        let ip = matches!(eth_type, ETH_TYPE_IP | ETH_TYPE_IPV6);
-        let nd = |types: &[u8]| {
-            eth_type == ETH_TYPE_IPV6
-                && proto == Some(PROTO_ICMPV6)
-                && self.exact(Field::Icmpv6Type).is_some_and(|t| types.contains(&(t as u8)))
-                && self.exact(Field::Icmpv6Code).is_none_or(|code| code == 0)
-        };
-        match prerequisite {
-            Prerequisite::None => true,
-            Prerequisite::Vlan => self.get(Field::VlanVid).is_some_and(|m| m.value & m.mask & 0x1000 != 0),
-            Prerequisite::Mpls => matches!(eth_type, 0x8847 | 0x8848),
-            Prerequisite::Ipv4 => eth_type == ETH_TYPE_IP,
-            Prerequisite::Ipv6 => eth_type == ETH_TYPE_IPV6,
-            Prerequisite::Ip => ip,
-            Prerequisite::Arp => matches!(eth_type, ETH_TYPE_ARP | ETH_TYPE_RARP),
-            Prerequisite::Proto(wanted) => ip && proto == Some(wanted),
-            Prerequisite::Icmpv4 => eth_type == ETH_TYPE_IP && proto == Some(PROTO_ICMP),
-            Prerequisite::Icmpv6 => eth_type == ETH_TYPE_IPV6 && proto == Some(PROTO_ICMPV6),
-            Prerequisite::Nd => nd(&[135, 136]),
-            Prerequisite::NdSolicit => nd(&[135]),
-            Prerequisite::NdAdvert => nd(&[136]),
-        }
+        self.fields.is_empty() && self.extra.is_none()
     }
 }
 

@@ -17,21 +17,25 @@ mod flow_match;
 mod port;
 mod subfield;
 mod text;
+mod tun_option;
 mod version;
 mod wire;
 
 pub use action::{
-    Action, Commit, Controller, Ct, Nat, NatKind, PacketInReason, PortSelection, Resubmit, ResubmitTuple,
-    Zone,
+    Action, BundleAction, BundleAlgorithm, Commit, Controller, Ct, Encap, EncapProperty, HashFields, Learn,
+    LearnLimit, LearnSource, LearnSpec, Multipath, MultipathAlgorithm, Nat, NatKind, PacketInReason,
+    PacketType, PortSelection, Resubmit, ResubmitTuple, Sample, SampleDirection, SetField, Zone,
 };
 pub use field::{
-    CT_STATE_FLAGS, Field, FieldDef, Format, Header as OxmHeader, Masking, OxmId, Prerequisite, TCP_FLAGS,
+    Access, CT_STATE_FLAGS, Field, FieldDef, Format, Header as OxmHeader, Masking, OxmId, Prerequisite,
+    TCP_FLAGS,
 };
 pub use flow::{Flow, FlowFlags, FlowKey};
 pub use flow_match::{FieldValue, Masked, Match, MatchError};
 pub use port::{NotAPort, Port};
 pub use subfield::SubField;
 pub use text::ParseError;
+pub use tun_option::TunOption;
 pub use version::Version;
 pub use wire::ct_flush::CtFlush;
 pub use wire::cursor::{DecodeError, EncodeError};

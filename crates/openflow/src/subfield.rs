@@ -49,14 +49,14 @@ impl SubField {
         self.n_bits
     }
 
-    /// The bits as a mask over the field.
+    /// The bits as a mask over the field; without those of a tunnel option above bit 127.
     pub const fn mask(self) -> u128 {
-        (u128::MAX >> (128 - self.n_bits)) << self.offset
+        if self.offset >= 128 { 0 } else { self.max_value() << self.offset }
     }
 
-    /// The largest value the bits hold.
+    /// The largest value the bits hold (all ones, if that is more than 128 bits).
     pub const fn max_value(self) -> u128 {
-        u128::MAX >> (128 - self.n_bits)
+        if self.n_bits >= 128 { u128::MAX } else { u128::MAX >> (128 - self.n_bits) }
     }
 }
 

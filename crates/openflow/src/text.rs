@@ -7,10 +7,17 @@
 //! [`ParseError`] names the kind of thing, the text, and the reason. What is not understood is an error.
 
 mod parse_action;
+mod parse_ct;
+mod parse_extension;
 mod parse_flow;
+mod parse_learn;
 mod print_action;
+mod print_extension;
 mod print_match;
 mod value;
+
+pub(crate) use parse_action::parse_hex;
+pub(crate) use value::parse_number;
 
 /// A text that is no flow, match, action, value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,13 +11,16 @@
 
 pub(crate) mod action_decode;
 pub(crate) mod action_encode;
+pub(crate) mod ct_action;
 pub(crate) mod ct_flush;
 pub(crate) mod cursor;
+pub(crate) mod encap;
 pub(crate) mod error;
 pub(crate) mod flow_mod;
 pub(crate) mod frame;
 pub(crate) mod group;
 pub(crate) mod instruction;
+pub(crate) mod learn;
 pub(crate) mod message;
 pub(crate) mod message_codec;
 pub(crate) mod meter;
@@ -27,6 +30,7 @@ pub(crate) mod oxm;
 pub(crate) mod packed;
 pub(crate) mod packet;
 pub(crate) mod port;
+pub(crate) mod select;
 
 /// `NX_VENDOR_ID`: Nicira extensions, the ones of Open vSwitch.
 pub(crate) const NICIRA: u32 = 0x0000_2320;

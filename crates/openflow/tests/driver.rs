@@ -214,8 +214,8 @@ async fn first_fragments_show_their_ports_once_connected() {
 async fn packet_in_brings_userdata_and_registers() {
     let switch = switch();
     let (connection, mut events) = open(&switch, Version::V1_5).await;
-    let controller = Controller { userdata: vec![1, 2, 3], ..Controller::default() };
-    let actions = [Action::set_field(Field::Reg(3), 7u32), Action::Controller(controller)];
+    let controller = Controller { userdata: [1, 2, 3].into(), ..Controller::default() };
+    let actions = [Action::set_field(Field::Reg(3), 7u32), Action::controller(controller)];
     install(&connection, [Flow::new(2, 1, Match::any()).cookie(0xabc).actions(actions)])
         .await
         .expect("install");
@@ -281,7 +281,7 @@ async fn end_of_the_switch_is_told_with_its_reason() {
 }
 
 #[tokio::test]
-async fn foreign_flow_with_parts_unknown_here_can_be_read_deleted_and_put_back() {
+async fn foreign_flow_of_parts_we_never_use_can_be_read_deleted_and_put_back() {
     let switch = switch();
     let (connection, _events) = open(&switch, Version::V1_5).await;
     let foreign = "table=1,priority=5,tun_erspan_ver=2,tun_erspan_dir=1,ip,nw_src=10.0.0.0/8,\
@@ -291,8 +291,10 @@ async fn foreign_flow_with_parts_unknown_here_can_be_read_deleted_and_put_back()
     switch.ovs.ofctl(&["-O", "OpenFlow15", "add-flow", &switch.bridge, foreign]).expect("foreign");
     let before = dump(&connection).await;
     let (key, flow) = before.first_key_value().expect("one flow");
-    assert!(key.matches.unknown().count() == 2 && key.matches.get(Field::Ipv4Src).is_some(), "{flow}");
-    assert!(flow.actions.iter().any(|action| matches!(action, Action::Unknown(_))), "{flow}");
+    // Open vSwitch 3.1 gives the mask of the version back as the version itself.
+    assert!(key.matches.get(Field::TunErspanVer).is_some_and(|ver| ver.value == 2), "{flow}");
+    assert_eq!(key.matches.unknown().count(), 0, "{flow}");
+    assert!(!flow.actions.iter().any(|action| matches!(action, Action::Unknown(_))), "{flow}");
     assert_eq!(flow.to_string().parse::<Flow>().as_ref(), Ok(flow), "its text is read back");
 
     connection.bundle(&[FlowMod::delete_strict(key.clone())]).await.expect("delete");
@@ -317,8 +319,8 @@ async fn ct_actions_of_every_form_survive_the_switch() {
     let switch = switch();
     let (connection, _events) = open(&switch, Version::V1_5).await;
     let flow = Flow::new(0, 1, Match::ip()).actions([
-        Action::Ct(Ct { table: Some(5), ..Ct::default() }),
-        Action::Ct(Ct { zone: openflow::Zone::Imm(7), ..Ct::default() }),
+        Action::ct(Ct { table: Some(5), ..Ct::default() }),
+        Action::ct(Ct { zone: openflow::Zone::Imm(7), ..Ct::default() }),
     ]);
     install(&connection, [flow.clone()]).await.expect("install");
     assert_eq!(dump(&connection).await.into_values().collect::<Vec<_>>(), [flow]);
@@ -339,7 +341,7 @@ async fn the_switch_forgets_the_connections_named_and_no_others() {
     let switch = switch();
     let (connection, _events) = open(&switch, Version::V1_5).await;
     let commit = |zone| {
-        Action::Ct(Ct { commit: openflow::Commit::Yes, zone: openflow::Zone::Imm(zone), ..Ct::default() })
+        Action::ct(Ct { commit: openflow::Commit::Yes, zone: openflow::Zone::Imm(zone), ..Ct::default() })
     };
     install(&connection, [Flow::new(0, 1, Match::ip()).actions([commit(5), commit(6)])])
         .await

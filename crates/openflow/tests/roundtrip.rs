@@ -59,7 +59,7 @@ fn set_field() -> impl Strategy<Value = Action> {
         "a mask",
         |(field, value, mask, exact)| {
             let mask = if exact { field.full_mask() } else { mask & field.full_mask() };
-            (mask != 0).then_some(Action::SetField { field, value: value & mask, mask })
+            (mask != 0).then_some(Action::set_bits(field, value & mask, mask))
         },
     )
 }
@@ -91,17 +91,24 @@ fn ct() -> impl Strategy<Value = Action> {
     let commit = prop::sample::select(vec![Commit::No, Commit::Yes, Commit::Force]);
     let exec = prop::collection::vec(set_field(), 0..3);
     (commit, zone, prop::option::of(0u8..=254), any::<u16>(), prop::option::of(nat()), exec).prop_map(
-        |(commit, zone, table, alg, nat, exec)| Action::Ct(Ct { commit, zone, table, alg, nat, exec }),
+        |(commit, zone, table, alg, nat, exec)| Action::ct(Ct { commit, zone, table, alg, nat, exec }),
     )
 }
 
 fn simple_action() -> impl Strategy<Value = Action> {
-    let controller =
-        (any::<u16>(), any::<u16>(), 0u8..6, prop::collection::vec(any::<u8>(), 0..20), any::<Option<u32>>())
-            .prop_map(|(max_len, controller_id, reason, userdata, meter_id)| {
-                let reason = PacketInReason::from_u8(reason);
-                Action::Controller(Controller { max_len, controller_id, reason, userdata, meter_id })
-            });
+    let controller = (
+        any::<u16>(),
+        any::<u16>(),
+        0u8..6,
+        prop::collection::vec(any::<u8>(), 0..20),
+        any::<Option<u32>>(),
+        any::<bool>(),
+    )
+        .prop_map(|(max_len, controller_id, reason, userdata, meter_id, pause)| {
+            let userdata = userdata.into();
+            let reason = PacketInReason::from_u8(reason);
+            Action::controller(Controller { max_len, controller_id, reason, userdata, meter_id, pause })
+        });
     let resubmit = (prop::option::of(1u32..0xff00), prop::option::of(0u8..=254), any::<bool>())
         .prop_filter_map("something", |(port, table, ct)| {
             let tuple = if ct { ResubmitTuple::CtOriginal } else { ResubmitTuple::Packet };
@@ -134,7 +141,7 @@ fn simple_action() -> impl Strategy<Value = Action> {
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let action = simple_action()
-        .prop_recursive(2, 8, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Action::Clone));
+        .prop_recursive(2, 8, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Action::clone_of));
     let tail = (any::<Option<u64>>(), prop::option::of(0u8..=254)).prop_map(|(metadata, table)| {
         let metadata = metadata.map(|value| Action::WriteMetadata { value, mask: u64::MAX });
         metadata.into_iter().chain(table.map(Action::GotoTable)).collect::<Vec<_>>()
@@ -189,6 +196,9 @@ proptest! {
             prop_assert_ne!(mask, 0);
             prop_assert_eq!(value & !mask, 0);
             rebuilt = rebuilt.masked(field, value, mask);
+        }
+        for (n, option) in matches.tun_options() {
+            rebuilt = rebuilt.tun_metadata(n, option.clone());
         }
         prop_assert_eq!(rebuilt, matches);
     }

@@ -153,7 +153,7 @@ fn unknown_parts_keep_their_bytes() {
 fn foreign_action_is_kept_and_never_equals_an_empty_list() {
     // A flow mod whose action list holds NXAST_LEARN (16), which is not known here.
     let learn = bytes("ffff001800002320001000000000000000000000000000000000");
-    let flow = Flow::new(1, 1, Match::any()).actions([openflow::Action::Unknown(learn[..24].to_vec())]);
+    let flow = Flow::new(1, 1, Match::any()).actions([openflow::Action::Unknown(learn[..24].into())]);
     let frame = encoded(Version::V1_5, 1, &Message::FlowMod(Box::new(FlowMod::add(flow.clone()))));
     let Message::FlowMod(back) = decode(&frame).expect("decodes").1 else { panic!("flow mod") };
     assert_eq!(back.flow, flow);
@@ -169,16 +169,16 @@ fn refuses_what_the_switch_would_give_back_changed() {
         resubmit(Some(Port::IN_PORT), Some(1)),
         resubmit(None, Some(255)),
         resubmit(Some(Port(0xff00)), None),
-        Action::Ct(Ct { table: Some(255), ..Ct::default() }),
-        Action::Ct(Ct { nat: Some(Nat { persistent: true, ..Nat::default() }), ..Ct::default() }),
-        Action::Ct(Ct { zone: openflow::Zone::Sub(SubField::whole(Field::Reg(0))), ..Ct::default() }),
-        Action::Note(vec![1, 2]),
+        Action::ct(Ct { table: Some(255), ..Ct::default() }),
+        Action::ct(Ct { nat: Some(Nat { persistent: true, ..Nat::default() }), ..Ct::default() }),
+        Action::ct(Ct { zone: openflow::Zone::Sub(SubField::whole(Field::Reg(0))), ..Ct::default() }),
+        Action::Note([1, 2].into()),
         Action::load(SubField::new(Field::Reg(0), 0, 4), 16u8),
         Action::set_field(Field::Reg(16), 1u8),
         Action::set_field(Field::EthSrc, 1u64 << 48),
         Action::move_bits(Field::EthSrc, Field::Reg(0)),
         Action::conjunction(1, 3, 2),
-        Action::Clone(vec![Action::GotoTable(1)]),
+        Action::clone_of([Action::GotoTable(1)]),
     ] {
         let flow = Flow::new(1, 1, Match::any()).actions([action]);
         let mut out = vec![9];

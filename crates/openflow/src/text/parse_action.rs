@@ -1,11 +1,16 @@
 //! Parsing of actions.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::ParseError;
+use super::parse_ct::parse_ct;
+use super::parse_extension::{
+    parse_bundle, parse_check_pkt_larger, parse_decap, parse_encap, parse_fin_timeout, parse_multipath,
+    parse_sample, parse_truncated,
+};
+use super::parse_learn::parse_learn;
 use super::value::{parse_number, parse_value};
-use crate::action::{Commit, Controller, Ct, Nat, NatKind, PortSelection, Resubmit, ResubmitTuple, Zone};
+use crate::action::{Controller, Resubmit, ResubmitTuple};
 use crate::{Action, Field, PacketInReason, Port, SubField};
 
 /// Nesting deeper than this is refused: the parser recurses.
@@ -24,7 +29,7 @@ pub(super) fn parse_actions(text: &str) -> Result<Vec<Action>, ParseError> {
     parse_list(text, 0)
 }
 
-fn parse_list(text: &str, depth: usize) -> Result<Vec<Action>, ParseError> {
+pub(super) fn parse_list(text: &str, depth: usize) -> Result<Vec<Action>, ParseError> {
     if depth > MAX_DEPTH {
         return Err(ParseError::new("actions", text, "nested too deep"));
     }
@@ -35,7 +40,7 @@ fn parse_list(text: &str, depth: usize) -> Result<Vec<Action>, ParseError> {
 }
 
 /// Splits at commas outside parentheses.
-fn split(text: &str) -> Result<Vec<&str>, ParseError> {
+pub(super) fn split(text: &str) -> Result<Vec<&str>, ParseError> {
     let unbalanced = || ParseError::new("actions", text, "unbalanced parentheses");
     let (mut items, mut start, mut depth) = (Vec::new(), 0, 0usize);
     for (i, byte) in text.bytes().enumerate() {
@@ -72,13 +77,17 @@ fn parse_action(text: &str, depth: usize) -> Result<Action, ParseError> {
     let bad = |reason: &str| ParseError::new("action", text, reason);
     let number =
         |max: u128| parse_number(arg).filter(|n| *n <= max).ok_or_else(|| bad("number out of range"));
-    let set = |field| parse_value(field, arg).map(|(value, mask)| Action::SetField { field, value, mask });
+    let set = |field| parse_value(field, arg).map(|(value, mask)| Action::set_bits(field, value, mask));
+    if let Some(extension) = parse_extension(name, arg)? {
+        return Ok(extension);
+    }
     Ok(match name {
+        "output" if text.starts_with("output(") => parse_truncated(arg)?,
         "output" => match arg.parse::<Port>() {
             Ok(port) => Action::output(port),
             Err(_) => Action::OutputReg(arg.parse()?),
         },
-        "controller" | "CONTROLLER" => Action::Controller(parse_controller(arg)?),
+        "controller" | "CONTROLLER" => Action::controller(parse_controller(arg)?),
         "group" => Action::Group(number(u32::MAX.into())? as u32),
         "meter" => Action::Meter(number(u32::MAX.into())? as u32),
         "set_queue" => Action::SetQueue(number(u32::MAX.into())? as u32),
@@ -91,15 +100,24 @@ fn parse_action(text: &str, depth: usize) -> Result<Action, ParseError> {
         "push" => Action::Push(arg.parse()?),
         "pop" => Action::Pop(arg.parse()?),
         "resubmit" => Action::Resubmit(parse_resubmit(text, arg)?),
-        "ct" => Action::Ct(parse_ct(arg, depth)?),
+        "ct" => Action::ct(parse_ct(arg, depth)?),
         "ct_clear" => Action::CtClear,
         "conjunction" => parse_conjunction(arg).ok_or_else(|| bad("not conjunction(id,k/n)"))?,
         "dec_ttl" if arg.is_empty() => Action::DecTtl,
+        "dec_ttl" => parse_dec_ttl_ids(arg)?,
         "mod_nw_ttl" => Action::SetNwTtl(number(255)? as u8),
         "note" => Action::note(parse_hex(&arg.replace('.', "")).ok_or_else(|| bad("not hexadecimal"))?),
-        "clone" => Action::Clone(parse_list(arg, depth + 1)?),
+        "clone" => Action::clone_of(parse_list(arg, depth + 1)?),
         "push_vlan" => Action::PushVlan(number(0xffff)? as u16),
         "pop_vlan" | "strip_vlan" => Action::PopVlan,
+        "push_mpls" => Action::PushMpls(number(0xffff)? as u16),
+        "pop_mpls" => Action::PopMpls(number(0xffff)? as u16),
+        "set_mpls_ttl" => Action::SetMplsTtl(number(255)? as u8),
+        "dec_mpls_ttl" => Action::DecMplsTtl,
+        "dec_nsh_ttl" => Action::DecNshTtl,
+        "set_mpls_label" => set(Field::MplsLabel)?,
+        "set_mpls_tc" => set(Field::MplsTc)?,
+        "pop_queue" => Action::PopQueue,
         "exit" => Action::Exit,
         "goto_table" => Action::GotoTable(number(254)? as u8),
         "write_metadata" => {
@@ -107,22 +125,51 @@ fn parse_action(text: &str, depth: usize) -> Result<Action, ParseError> {
             Action::WriteMetadata { value: value as u64, mask: mask as u64 }
         }
         "clear_actions" => Action::ClearActions,
-        "write_actions" => Action::WriteActions(parse_list(arg, depth + 1)?),
+        "write_actions" => Action::WriteActions(parse_list(arg, depth + 1)?.into()),
         "mod_dl_src" => set(Field::EthSrc)?,
         "mod_dl_dst" => set(Field::EthDst)?,
         "mod_nw_src" => set(Field::Ipv4Src)?,
         "mod_nw_dst" => set(Field::Ipv4Dst)?,
+        "mod_nw_tos" => Action::set_field(Field::IpDscp, number(0xff)? >> 2),
+        "mod_nw_ecn" => Action::set_field(Field::IpEcn, number(3)?),
         "set_tunnel" | "set_tunnel64" => set(Field::TunId)?,
-        "unknown_action" => Action::Unknown(parse_hex(arg).ok_or_else(|| bad("not hexadecimal"))?),
+        "unknown_action" => Action::Unknown(parse_hex(arg).ok_or_else(|| bad("not hexadecimal"))?.into()),
         "unknown_instruction" => {
-            Action::UnknownInstruction(parse_hex(arg).ok_or_else(|| bad("not hexadecimal"))?)
+            Action::UnknownInstruction(parse_hex(arg).ok_or_else(|| bad("not hexadecimal"))?.into())
         }
         _ => return Err(bad("unknown action")),
     })
 }
 
+/// Actions that choose, learn, sample, wrap.
+fn parse_extension(name: &str, arg: &str) -> Result<Option<Action>, ParseError> {
+    Ok(Some(match name {
+        "learn" => Action::Learn(Box::new(parse_learn(arg)?)),
+        "multipath" => Action::Multipath(Box::new(parse_multipath(arg)?)),
+        "bundle" => Action::Bundle(Box::new(parse_bundle(arg, false)?)),
+        "bundle_load" => Action::Bundle(Box::new(parse_bundle(arg, true)?)),
+        "check_pkt_larger" => parse_check_pkt_larger(arg)?,
+        "fin_timeout" => parse_fin_timeout(arg)?,
+        "sample" => Action::Sample(Box::new(parse_sample(arg)?)),
+        "encap" => Action::Encap(Box::new(parse_encap(arg)?)),
+        "decap" => Action::Decap(parse_decap(arg)?),
+        "delete_field" => {
+            let field =
+                Field::from_name(arg).ok_or_else(|| ParseError::new("field", arg, "unknown field"))?;
+            Action::DeleteField(field)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn parse_dec_ttl_ids(arg: &str) -> Result<Action, ParseError> {
+    let id = |t: &str| parse_number(t.trim()).and_then(|n| u16::try_from(n).ok());
+    let ids: Option<Box<[u16]>> = arg.split(',').map(id).collect();
+    ids.map(Action::DecTtlIds).ok_or_else(|| ParseError::new("dec_ttl", arg, "controller ids are numbers"))
+}
+
 /// Hexadecimal digits, two a byte.
-pub(super) fn parse_hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn parse_hex(text: &str) -> Option<Vec<u8>> {
     if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -133,8 +180,11 @@ fn parse_set_field(arg: &str) -> Result<Action, ParseError> {
     let bad = |reason: &str| ParseError::new("set_field", arg, reason);
     let (value, name) = arg.split_once("->").ok_or_else(|| bad("no ->"))?;
     let field = Field::from_name(name.trim()).ok_or_else(|| bad("unknown field"))?;
+    if let Field::TunMetadata(option) = field {
+        return Ok(Action::SetTunMetadata { option, value: Box::new(value.trim().parse()?) });
+    }
     let (value, mask) = parse_value(field, value.trim())?;
-    Ok(Action::SetField { field, value, mask })
+    Ok(Action::set_bits(field, value, mask))
 }
 
 fn parse_load(arg: &str) -> Result<Action, ParseError> {
@@ -188,6 +238,10 @@ fn parse_controller(arg: &str) -> Result<Controller, ParseError> {
         return Ok(Controller { max_len: narrow(arg)?, ..controller });
     }
     for item in arg.split(',') {
+        if item.trim() == "pause" {
+            controller.pause = true;
+            continue;
+        }
         let (key, value) = item.split_once('=').ok_or_else(|| bad("not key=value"))?;
         match key.trim() {
             "max_len" => controller.max_len = narrow(value)?,
@@ -197,103 +251,11 @@ fn parse_controller(arg: &str) -> Result<Controller, ParseError> {
             }
             "userdata" => {
                 controller.userdata =
-                    parse_hex(&value.replace('.', "")).ok_or_else(|| bad("not hexadecimal"))?;
+                    parse_hex(&value.replace('.', "")).ok_or_else(|| bad("not hexadecimal"))?.into();
             }
             "meter_id" => controller.meter_id = Some(value.parse().map_err(|_| bad("bad meter"))?),
             _ => return Err(bad("unknown key")),
         }
     }
     Ok(controller)
-}
-
-fn parse_ct(arg: &str, depth: usize) -> Result<Ct, ParseError> {
-    let bad = |reason: &str| ParseError::new("ct", arg, reason);
-    let mut ct = Ct::default();
-    if arg.trim().is_empty() {
-        return Ok(ct);
-    }
-    for item in split(arg)? {
-        if let Some(inner) = item.strip_prefix("exec(").and_then(|r| r.strip_suffix(')')) {
-            ct.exec = parse_list(inner, depth + 1)?;
-        } else if let Some(inner) = item.strip_prefix("nat(").and_then(|r| r.strip_suffix(')')) {
-            ct.nat = Some(parse_nat(inner)?);
-        } else {
-            match item.split_once('=').unwrap_or((item, "")) {
-                ("commit", "") => ct.commit = ct.commit.max(Commit::Yes),
-                ("force", "") => ct.commit = Commit::Force,
-                ("nat", "") => ct.nat = Some(Nat::default()),
-                ("table", n) => ct.table = Some(n.parse().map_err(|_| bad("bad table"))?),
-                ("zone", z) => ct.zone = parse_zone(z)?,
-                ("alg", "ftp") => ct.alg = 21,
-                ("alg", "tftp") => ct.alg = 69,
-                ("alg", n) => ct.alg = n.parse().map_err(|_| bad("unknown alg"))?,
-                _ => return Err(bad("unknown argument")),
-            }
-        }
-    }
-    Ok(ct)
-}
-
-fn parse_zone(text: &str) -> Result<Zone, ParseError> {
-    match parse_number(text) {
-        Some(n) => u16::try_from(n).map(Zone::Imm).map_err(|_| ParseError::new("zone", text, "above 65535")),
-        None => {
-            let src: SubField = text.parse()?;
-            if src.n_bits() != 16 {
-                return Err(ParseError::new("zone", text, "a zone has 16 bits"));
-            }
-            Ok(Zone::Sub(src))
-        }
-    }
-}
-
-fn parse_nat(arg: &str) -> Result<Nat, ParseError> {
-    let bad = |reason: &str| ParseError::new("nat", arg, reason);
-    let mut nat = Nat::default();
-    for item in arg.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (key, value) = item.split_once('=').unwrap_or((item, ""));
-        match key {
-            "src" | "dst" if nat.kind.is_none() => {
-                nat.kind = Some(if key == "src" { NatKind::Src } else { NatKind::Dst });
-                parse_nat_range(&mut nat, value).ok_or_else(|| bad("bad range"))?;
-            }
-            "persistent" => nat.persistent = true,
-            "hash" => nat.selection = PortSelection::Hash,
-            "random" => nat.selection = PortSelection::Random,
-            _ => return Err(bad("unknown argument")),
-        }
-    }
-    Ok(nat)
-}
-
-/// `[a][-b][:p[-q]]`, IPv6 addresses in brackets when ports follow.
-fn parse_nat_range(nat: &mut Nat, text: &str) -> Option<()> {
-    if text.is_empty() {
-        return Some(());
-    }
-    let bare_v6 = !text.contains('[') && text.matches(':').count() > 1;
-    let colon = if bare_v6 {
-        None
-    } else {
-        let after_brackets = text.rfind(']').unwrap_or(0);
-        text[after_brackets..].find(':').map(|i| i + after_brackets)
-    };
-    let (addresses, ports) = match colon {
-        Some(i) => (&text[..i], Some(&text[i + 1..])),
-        None => (text, None),
-    };
-    if !addresses.is_empty() {
-        let address = |t: &str| t.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-        let (low, high) = addresses.split_once('-').unwrap_or((addresses, addresses));
-        let (low, high) = (address(low)?, address(high)?);
-        nat.addresses = (low.is_ipv4() == high.is_ipv4() && low <= high).then_some((low, high));
-        nat.addresses?;
-    }
-    if let Some(ports) = ports {
-        let (low, high) = ports.split_once('-').unwrap_or((ports, ports));
-        let (low, high) = (low.parse::<u16>().ok()?, high.parse::<u16>().ok()?);
-        nat.ports = (low <= high).then_some((low, high));
-        nat.ports?;
-    }
-    Some(())
 }

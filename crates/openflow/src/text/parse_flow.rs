@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::ParseError;
 use super::parse_action::parse_actions;
 use super::value::{parse_number, parse_value};
-use crate::{Field, Flow, FlowFlags, Match};
+use crate::{Field, Flow, FlowFlags, Match, TunOption};
 
 impl FromStr for Flow {
     type Err = ParseError;
@@ -16,7 +16,7 @@ impl FromStr for Flow {
         let (head, actions) = text.split_once("actions=").ok_or_else(|| bad("no actions="))?;
         let mut flow = Flow { priority: 0x8000, ..Flow::default() };
         let mut matches = Vec::new();
-        for item in head.split([',', ' ', '\t']).filter(|item| !item.is_empty()) {
+        for item in items(head) {
             if !parse_attribute(&mut flow, item)? {
                 matches.push(item);
             }
@@ -25,6 +25,20 @@ impl FromStr for Flow {
         flow.actions = parse_actions(actions.trim())?;
         Ok(flow)
     }
+}
+
+/// What stands between commas and blanks; those in parentheses (`packet_type=(1,0x800)`) do not count.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0usize;
+    let separator = move |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && matches!(c, ',' | ' ' | '\t')
+    };
+    text.split(separator).filter(|item| !item.is_empty())
 }
 
 /// Takes `item` if it is an attribute of the flow rather than a match.
@@ -55,8 +69,7 @@ impl FromStr for Match {
 
     /// `tcp,reg0=1/0xf,tp_dst=80`; the empty text matches everything.
     fn from_str(text: &str) -> Result<Match, ParseError> {
-        let items: Vec<&str> = text.split([',', ' ']).filter(|item| !item.is_empty()).collect();
-        parse_match(&items)
+        parse_match(&items(text).collect::<Vec<_>>())
     }
 }
 
@@ -81,11 +94,12 @@ const PROTOCOLS: &[(&str, u16, Option<u8>)] = &[
 fn parse_match(items: &[&str]) -> Result<Match, ParseError> {
     let mut matches = Match::any();
     // Protocol words first: what `tp_dst` means depends on them, wherever they stand.
-    let (fields, words): (Vec<&str>, Vec<&str>) = items.iter().partition(|item| item.contains('='));
+    let is_field = |item: &&str| item.contains('=') || item.starts_with("tun_metadata");
+    let (fields, words): (Vec<&str>, Vec<&str>) = items.iter().copied().partition(is_field);
     for word in words {
         let (_, eth_type, proto) = PROTOCOLS
             .iter()
-            .find(|(name, ..)| *name == word)
+            .find(|(name, ..)| name == &word)
             .ok_or_else(|| ParseError::new("match", word, "unknown protocol or flag"))?;
         matches = matches.with(Field::EthType, *eth_type);
         if let Some(proto) = proto {
@@ -118,8 +132,13 @@ fn parse_matched_field(matches: &mut Match, name: &str, text: &str) -> Result<()
             return Ok(());
         }
         _ => {
-            let field =
-                resolve(matches, name).ok_or_else(|| bad("unknown field, or its protocol is missing"))?;
+            let field = resolve(matches, name);
+            if let Some(Field::TunMetadata(option)) = field {
+                let value = if text.is_empty() { TunOption::present() } else { text.parse()? };
+                matches.insert_tun_metadata(option, value);
+                return Ok(());
+            }
+            let field = field.ok_or_else(|| bad("unknown field, or its protocol is missing"))?;
             let (value, mask) = parse_value(field, text)?;
             (field, value, mask)
         }
@@ -146,6 +165,9 @@ fn resolve(matches: &Match, name: &str) -> Option<Field> {
         ("icmp_type", _) if v6 => Some(Field::Icmpv6Type),
         ("icmp_code", _) if v6 => Some(Field::Icmpv6Code),
         ("in_port", _) => Some(Field::InPort),
+        // As Open vSwitch prints them, though it reads only the longer names.
+        ("gtpu_flags", _) => Some(Field::TunGtpuFlags),
+        ("gtpu_msgtype", _) => Some(Field::TunGtpuMsgtype),
         _ => Field::from_name(name),
     }
 }

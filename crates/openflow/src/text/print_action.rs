@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::print_extension::{print_decap, print_fin_timeout};
 use super::print_match::Hex;
 use super::value::write_value;
 use crate::action::{Commit, Controller, Ct, Nat, NatKind, PortSelection, Resubmit, ResubmitTuple, Zone};
@@ -19,7 +20,7 @@ impl Display for Actions<'_> {
     }
 }
 
-fn list(f: &mut Formatter<'_>, items: &[impl Display]) -> fmt::Result {
+pub(super) fn list(f: &mut Formatter<'_>, items: &[impl Display]) -> fmt::Result {
     for (i, item) in items.iter().enumerate() {
         write!(f, "{}{item}", if i == 0 { "" } else { "," })?;
     }
@@ -36,11 +37,12 @@ impl Display for Action {
             Action::Group(id) => write!(f, "group:{id}"),
             Action::Meter(id) => write!(f, "meter:{id}"),
             Action::SetQueue(id) => write!(f, "set_queue:{id}"),
-            Action::SetField { field, value, mask } => {
+            Action::SetField(set) => {
                 f.write_str("set_field:")?;
-                write_value(f, *field, *value, *mask)?;
-                write!(f, "->{}", field.name())
+                write_value(f, set.field(), set.value(), set.mask())?;
+                write!(f, "->{}", set.field().name())
             }
+            Action::SetTunMetadata { option, value } => write!(f, "set_field:{value}->tun_metadata{option}"),
             Action::Move { src, dst } => write!(f, "move:{src}->{dst}"),
             Action::Push(src) => write!(f, "push:{src}"),
             Action::Pop(dst) => write!(f, "pop:{dst}"),
@@ -62,6 +64,27 @@ impl Display for Action {
             Action::WriteMetadata { value, mask } => write!(f, "write_metadata:{value:#x}/{mask:#x}"),
             Action::ClearActions => f.write_str("clear_actions"),
             Action::WriteActions(actions) => nested(f, "write_actions", actions),
+            Action::PushMpls(eth_type) => write!(f, "push_mpls:0x{eth_type:04x}"),
+            Action::PopMpls(eth_type) => write!(f, "pop_mpls:0x{eth_type:04x}"),
+            Action::SetMplsTtl(ttl) => write!(f, "set_mpls_ttl({ttl})"),
+            Action::DecMplsTtl => f.write_str("dec_mpls_ttl"),
+            Action::DecNshTtl => f.write_str("dec_nsh_ttl"),
+            Action::DecTtlIds(ids) => {
+                f.write_str("dec_ttl(")?;
+                list(f, ids)?;
+                f.write_str(")")
+            }
+            Action::PopQueue => f.write_str("pop_queue"),
+            Action::DeleteField(field) => write!(f, "delete_field:{}", field.name()),
+            Action::OutputTruncated { port, max_len } => write!(f, "output(port={port},max_len={max_len})"),
+            Action::CheckPktLarger { length, dst } => write!(f, "check_pkt_larger({length})->{dst}"),
+            Action::FinTimeout { idle, hard } => print_fin_timeout(f, *idle, *hard),
+            Action::Learn(learn) => learn.fmt(f),
+            Action::Multipath(multipath) => multipath.fmt(f),
+            Action::Bundle(bundle) => bundle.fmt(f),
+            Action::Sample(sample) => sample.fmt(f),
+            Action::Encap(encap) => encap.fmt(f),
+            Action::Decap(next) => print_decap(f, *next),
             Action::Unknown(bytes) => write!(f, "unknown_action({})", Hex(bytes)),
             Action::UnknownInstruction(bytes) => write!(f, "unknown_instruction({})", Hex(bytes)),
         }
@@ -104,6 +127,9 @@ impl Display for Controller {
         }
         if !self.userdata.is_empty() {
             items.push(format!("userdata={}", Dotted(&self.userdata)));
+        }
+        if self.pause {
+            items.push("pause".to_owned());
         }
         if let Some(meter) = self.meter_id {
             items.push(format!("meter_id={meter}"));

@@ -35,7 +35,16 @@ const AFTER_REGISTERS: &[Field] = &[
     Field::TunIpv6Dst,
     Field::TunGbpId,
     Field::TunGbpFlags,
+    Field::TunErspanVer,
+    Field::TunErspanIdx,
+    Field::TunErspanDir,
+    Field::TunErspanHwid,
+    Field::TunGtpuFlags,
+    Field::TunGtpuMsgtype,
     Field::TunFlags,
+];
+/// Fields after the tunnel's.
+const AFTER_TUNNEL: &[Field] = &[
     Field::Metadata,
     Field::InPort,
     Field::VlanVid,
@@ -59,6 +68,16 @@ const AFTER_REGISTERS: &[Field] = &[
     Field::IpDscp,
     Field::IpEcn,
     Field::NwTtl,
+    Field::NshFlags,
+    Field::NshTtl,
+    Field::NshMdtype,
+    Field::NshNp,
+    Field::NshSpi,
+    Field::NshSi,
+    Field::NshC1,
+    Field::NshC2,
+    Field::NshC3,
+    Field::NshC4,
     Field::MplsLabel,
     Field::MplsTc,
     Field::MplsTtl,
@@ -96,9 +115,16 @@ impl Display for Match {
             list.item(protocol)?;
         }
         for field in registers.chain(AFTER_REGISTERS.iter().copied()) {
-            if !implied.contains(&field) {
-                list.field(self, field)?;
+            list.field(self, field)?;
+        }
+        for (n, option) in self.tun_options() {
+            list.item(format_args!("tun_metadata{n}"))?;
+            if !option.is_presence() {
+                write!(list.f, "={option}")?;
             }
+        }
+        for field in AFTER_TUNNEL.iter().filter(|field| !implied.contains(field)) {
+            list.field(self, *field)?;
         }
         for tlv in self.unknown() {
             list.item(format_args!("unknown_oxm={}", Hex(tlv)))?;
@@ -171,6 +197,10 @@ impl Display for MatchedField {
         match field {
             Field::VlanVid if mask == 0x1fff && value & 0x1000 != 0 => write!(f, "dl_vlan={}", value & 0xfff),
             Field::VlanVid => write!(f, "vlan_tci=0x{value:04x}/0x{mask:04x}"),
+            Field::EthType => write!(f, "dl_type=0x{value:04x}"),
+            Field::RecircId => write!(f, "recirc_id={value:#x}"),
+            Field::CtZone => write!(f, "ct_zone={value}"),
+            Field::Ipv6Label if mask == field.full_mask() => write!(f, "ipv6_label=0x{value:05x}"),
             // The ToS byte, as everywhere in ovs-ofctl: DSCP is its upper six bits.
             Field::IpDscp => write!(f, "nw_tos={}", value << 2),
             _ => {

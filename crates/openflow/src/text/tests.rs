@@ -21,7 +21,7 @@ fn old_spellings_mean_the_same() {
 fn prints_the_switchs_form() {
     let flow = Flow::new(5, 100, Match::udp().with(Field::UdpDst, 67u16)).cookie(0x10).actions([
         Action::load(SubField::new(Field::Metadata, 16, 24), 101u32),
-        Action::Ct(Ct {
+        Action::ct(Ct {
             zone: Zone::Sub(SubField::new(Field::Metadata, 0, 16)),
             table: Some(20),
             ..Ct::default()

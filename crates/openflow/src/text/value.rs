@@ -58,9 +58,7 @@ fn write_hex(f: &mut impl fmt::Write, value: u128) -> fmt::Result {
 fn write_number(f: &mut impl fmt::Write, field: Field, value: u128) -> fmt::Result {
     match field.def().format {
         Format::Decimal => write!(f, "{value}"),
-        Format::Hex if field == Field::EthType => write!(f, "0x{value:04x}"),
-        Format::Hex if field == Field::Ipv6Label => write!(f, "0x{value:05x}"),
-        Format::Hex if field == Field::CtZone => write!(f, "{value}"),
+        Format::PacketType => write!(f, "({},{:#x})", value >> 16, value & 0xffff),
         Format::Ethernet => {
             let bytes = value.to_be_bytes();
             for (i, byte) in bytes[10..].iter().enumerate() {
@@ -117,6 +115,7 @@ pub(super) fn parse_value(field: Field, text: &str) -> Result<(u128, u128), Pars
         Format::Frag if FRAGS.iter().any(|(name, ..)| *name == text) => {
             FRAGS.iter().find_map(|(name, v, m)| (*name == text).then_some((*v, *m))).unwrap_or_default()
         }
+        Format::PacketType if text.starts_with('(') => (parse_packet_type(field, text)?, full),
         _ => match text.split_once('/') {
             None => (parse_one(field, text)?, full),
             Some((value, mask)) => {
@@ -172,7 +171,7 @@ fn parse_one(field: Field, text: &str) -> Result<u128, ParseError> {
 }
 
 /// A decimal or `0x` hexadecimal number.
-pub(super) fn parse_number(text: &str) -> Option<u128> {
+pub(crate) fn parse_number(text: &str) -> Option<u128> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     match hex {
         // from_str_radix would take a sign, as would str::parse.
@@ -223,4 +222,15 @@ fn parse_flags(field: Field, names: &[(&str, u32)], text: &str) -> Result<(u128,
         rest = next;
     }
     Ok((value, mask))
+}
+
+/// `(namespace,type)`.
+fn parse_packet_type(field: Field, text: &str) -> Result<u128, ParseError> {
+    let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')'));
+    let (namespace, kind) = inner.and_then(|t| t.split_once(',')).unwrap_or(("", ""));
+    let number = |t: &str| parse_number(t.trim()).filter(|n| *n <= 0xffff);
+    let parts = number(namespace).zip(number(kind));
+    let (namespace, kind) =
+        parts.ok_or_else(|| ParseError::new(field.name(), text, "not (namespace,type)"))?;
+    Ok(namespace << 16 | kind)
 }

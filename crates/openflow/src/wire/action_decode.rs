@@ -5,13 +5,15 @@
 //! unknown flag, unknown field) becomes [`Action::Unknown`] with all its bytes, so that a foreign flow never looks
 //! like one of ours.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use super::action_encode::{nat_range, nxast, ofpat};
+use super::action_encode::{nxast, ofpat};
+use super::ct_action::read_ct;
 use super::cursor::{DecodeError, Reader};
-use super::oxm::{read_field_header, read_header, read_payload};
+use super::encap::read_encap;
+use super::learn::read_learn;
+use super::oxm::{read_field_header, read_header, read_payload, read_tun_option};
+use super::select::{read_bundle, read_multipath};
 use super::{EXPERIMENTER, NICIRA};
-use crate::action::{Commit, Controller, Ct, Nat, NatKind, PortSelection, Resubmit, ResubmitTuple, Zone};
+use crate::action::{Controller, PacketType, Resubmit, ResubmitTuple, Sample, SampleDirection};
 use crate::{Action, Field, PacketInReason, Port, SubField};
 
 /// Deeper nesting than this is refused: decoding recurses.
@@ -22,7 +24,7 @@ pub(super) fn read_actions(r: Reader<'_>) -> Result<Vec<Action>, DecodeError> {
     read_list(r, 0)
 }
 
-fn read_list(mut r: Reader<'_>, depth: usize) -> Result<Vec<Action>, DecodeError> {
+pub(super) fn read_list(mut r: Reader<'_>, depth: usize) -> Result<Vec<Action>, DecodeError> {
     if depth > MAX_DEPTH {
         return Err(DecodeError::Nesting);
     }
@@ -36,7 +38,7 @@ fn read_list(mut r: Reader<'_>, depth: usize) -> Result<Vec<Action>, DecodeError
         if let Err(DecodeError::Nesting) = known {
             return Err(DecodeError::Nesting);
         }
-        actions.push(known.ok().flatten().unwrap_or_else(|| Action::Unknown(action.peek().to_vec())));
+        actions.push(known.ok().flatten().unwrap_or_else(|| Action::Unknown(action.peek().into())));
     }
     Ok(actions)
 }
@@ -49,12 +51,16 @@ fn read_action(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
         ofpat::OUTPUT if length == 16 => {
             let (port, max_len) = (Port(r.u32()?), r.u16()?);
             Some(match port {
-                Port::CONTROLLER => Action::Controller(Controller { max_len, ..Controller::default() }),
+                Port::CONTROLLER => Action::controller(Controller { max_len, ..Controller::default() }),
                 port => Action::Output(port),
             })
         }
         ofpat::PUSH_VLAN if short => Some(Action::PushVlan(r.u16()?)),
         ofpat::POP_VLAN if short => Some(Action::PopVlan),
+        ofpat::SET_MPLS_TTL if short => Some(Action::SetMplsTtl(r.u8()?)),
+        ofpat::DEC_MPLS_TTL if short => Some(Action::DecMplsTtl),
+        ofpat::PUSH_MPLS if short => Some(Action::PushMpls(r.u16()?)),
+        ofpat::POP_MPLS if short => Some(Action::PopMpls(r.u16()?)),
         ofpat::SET_QUEUE if short => Some(Action::SetQueue(r.u32()?)),
         ofpat::GROUP if short => Some(Action::Group(r.u32()?)),
         ofpat::SET_NW_TTL if short => Some(Action::SetNwTtl(r.u8()?)),
@@ -76,6 +82,32 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
     // What follows the ten bytes of header; six of them make the shortest action.
     let short = r.len() == 6;
     Ok(match subtype {
+        nxast::POP_QUEUE if short => Some(Action::PopQueue),
+        nxast::MULTIPATH => read_multipath(r)?.map(|multipath| Action::Multipath(Box::new(multipath))),
+        nxast::BUNDLE | nxast::BUNDLE_LOAD => {
+            read_bundle(r, subtype)?.map(|bundle| Action::Bundle(Box::new(bundle)))
+        }
+        nxast::LEARN | nxast::LEARN2 => read_learn(r, subtype)?.map(|learn| Action::Learn(Box::new(learn))),
+        nxast::ENCAP => read_encap(r)?.map(|encap| Action::Encap(Box::new(encap))),
+        nxast::DECAP if short => {
+            r.skip(2)?;
+            Some(Action::Decap(PacketType(r.u32()?)))
+        }
+        nxast::DEC_NSH_TTL if short => Some(Action::DecNshTtl),
+        nxast::FIN_TIMEOUT if short => Some(Action::FinTimeout { idle: r.u16()?, hard: r.u16()? }),
+        nxast::DEC_TTL_CNT_IDS => read_dec_ttl_ids(r)?,
+        nxast::OUTPUT_TRUNC if short => {
+            let (port, max_len) = (Port::from_u16(r.u16()?), r.u32()?);
+            Some(Action::OutputTruncated { port, max_len }).filter(|_| max_len >= 14)
+        }
+        nxast::SAMPLE | nxast::SAMPLE3 => read_sample(r, subtype)?,
+        nxast::CHECK_PKT_LARGER => {
+            let (length, offset) = (r.u16()?, r.u16()?);
+            let field = read_field_header(&mut r)?;
+            let dst = field.and_then(|field| SubField::try_new(field, offset, 1));
+            dst.map(|dst| Action::CheckPktLarger { length, dst })
+        }
+        nxast::DELETE_FIELD => read_field_header(&mut r)?.map(Action::DeleteField),
         nxast::RESUBMIT if short => {
             let in_port = Some(Port::from_u16(r.u16()?)).filter(|port| *port != Port::IN_PORT);
             Some(Action::Resubmit(Resubmit { in_port, table: None, tuple: ResubmitTuple::Packet }))
@@ -99,7 +131,7 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
             dst.filter(|dst| value <= dst.max_value()).map(|dst| Action::load(dst, value))
         }
         nxast::REG_LOAD2 => read_set_field(r)?,
-        nxast::NOTE => Some(Action::Note(r.rest().to_vec())),
+        nxast::NOTE => Some(Action::Note(r.rest().into())),
         nxast::OUTPUT_REG => {
             let bits = r.u16()?;
             let field = read_field_header(&mut r)?;
@@ -107,6 +139,13 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
             let ours = r.u16()? == u16::MAX;
             let src = field.and_then(|field| SubField::try_new(field, bits >> 6, (bits & 63) + 1));
             src.filter(|_| ours).map(Action::OutputReg)
+        }
+        nxast::OUTPUT_REG2 => {
+            let (bits, max_len) = (r.u16()?, r.u16()?);
+            let field = read_field_header(&mut r)?;
+            let field = field.filter(|f| f.nxm_header().is_some_and(|id| id.class == EXPERIMENTER));
+            let src = field.and_then(|field| SubField::try_new(field, bits >> 6, (bits & 63) + 1));
+            src.filter(|_| max_len == u16::MAX).map(Action::OutputReg)
         }
         nxast::EXIT if short => Some(Action::Exit),
         nxast::CT_CLEAR if short => Some(Action::CtClear),
@@ -120,14 +159,14 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
         }
         nxast::CONTROLLER if short => {
             let (max_len, controller_id, reason) = (r.u16()?, r.u16()?, PacketInReason::from_u8(r.u8()?));
-            Some(Action::Controller(Controller { max_len, controller_id, reason, ..Controller::default() }))
+            Some(Action::controller(Controller { max_len, controller_id, reason, ..Controller::default() }))
         }
-        nxast::CONTROLLER2 => read_controller2(r)?.map(Action::Controller),
+        nxast::CONTROLLER2 => read_controller2(r)?.map(Action::controller),
         nxast::CLONE => {
             r.skip(6)?;
-            Some(Action::Clone(read_list(r, depth + 1)?))
+            Some(Action::clone_of(read_list(r, depth + 1)?))
         }
-        nxast::CT => read_ct(r, depth)?.map(Action::Ct),
+        nxast::CT => read_ct(r, depth)?.map(Action::ct),
         _ => None,
     })
 }
@@ -135,8 +174,12 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
 fn read_set_field(mut r: Reader<'_>) -> Result<Option<Action>, DecodeError> {
     let header = read_header(&mut r)?;
     let Some(field) = Field::from_header(header.id) else { return Ok(None) };
+    if let Field::TunMetadata(option) = field {
+        let value = Box::new(read_tun_option(&mut r, header)?);
+        return Ok(Some(Action::SetTunMetadata { option, value }));
+    }
     let masked = read_payload(&mut r, field, header)?;
-    Ok(Some(Action::SetField { field, value: masked.value, mask: masked.mask }))
+    Ok(Some(Action::set_bits(field, masked.value, masked.mask)))
 }
 
 fn read_move(mut r: Reader<'_>, n_bits: u16, src: u16, dst: u16) -> Result<Option<Action>, DecodeError> {
@@ -163,93 +206,40 @@ fn read_controller2(mut r: Reader<'_>) -> Result<Option<Controller>, DecodeError
             0 => controller.max_len = value.u16()?,
             1 => controller.controller_id = value.u16()?,
             2 => controller.reason = PacketInReason::from_u8(value.u8()?),
-            3 => controller.userdata = value.rest().to_vec(),
+            3 => controller.userdata = value.rest().into(),
+            4 if value.is_empty() => controller.pause = true,
             5 => controller.meter_id = Some(value.u32()?),
-            // `pause` among them.
             _ => return Ok(None),
         }
     }
     Ok(Some(controller))
 }
 
-fn read_ct(mut r: Reader<'_>, depth: usize) -> Result<Option<Ct>, DecodeError> {
-    let commit = match r.u16()? {
-        0 => Commit::No,
-        1 => Commit::Yes,
-        3 => Commit::Force,
-        _ => return Ok(None),
-    };
-    let zone = if r.peek().starts_with(&[0; 4]) {
-        r.skip(4)?;
-        Zone::Imm(r.u16()?)
-    } else {
-        let field = read_field_header(&mut r)?;
-        let bits = r.u16()?;
-        match field.and_then(|field| SubField::try_new(field, bits >> 6, (bits & 63) + 1)) {
-            Some(src) => Zone::Sub(src),
-            None => return Ok(None),
-        }
-    };
-    let table = Some(r.u8()?).filter(|table| *table != 255);
-    r.skip(3)?;
-    let mut ct = Ct { commit, zone, table, alg: r.u16()?, nat: None, exec: Vec::new() };
-    if let Some(nested) = nat_ahead(&r) {
-        let mut nat = r.sub(nested, "nat")?;
-        nat.skip(10)?;
-        let Some(nat) = read_nat(nat)? else { return Ok(None) };
-        ct.nat = Some(nat);
-    }
-    ct.exec = read_list(r, depth + 1)?;
-    Ok(Some(ct))
+fn read_dec_ttl_ids(mut r: Reader<'_>) -> Result<Option<Action>, DecodeError> {
+    let n = usize::from(r.u16()?);
+    r.skip(4)?;
+    let ids = r.bytes(2 * n)?;
+    let ids = ids.chunks_exact(2).map(|id| u16::from_be_bytes([id[0], id[1]])).collect();
+    Ok((n > 0).then_some(Action::DecTtlIds(ids)))
 }
 
-/// The length of the `nat` action that comes next, if one does.
-fn nat_ahead(r: &Reader<'_>) -> Option<usize> {
-    let mut ahead = *r;
-    let (kind, length, vendor, subtype) =
-        (ahead.u16().ok()?, ahead.u16().ok()?, ahead.u32().ok()?, ahead.u16().ok()?);
-    (kind == EXPERIMENTER && vendor == NICIRA && subtype == nxast::NAT).then_some(usize::from(length))
-}
-
-fn read_nat(mut r: Reader<'_>) -> Result<Option<Nat>, DecodeError> {
-    r.skip(2)?;
-    let (flags, present) = (r.u16()?, r.u16()?);
-    let kind = match flags & 3 {
-        0 => None,
-        1 => Some(NatKind::Src),
-        2 => Some(NatKind::Dst),
-        _ => return Ok(None),
+fn read_sample(mut r: Reader<'_>, subtype: u16) -> Result<Option<Action>, DecodeError> {
+    let mut sample = Sample {
+        probability: r.u16()?,
+        collector_set_id: r.u32()?,
+        obs_domain_id: r.u32()?,
+        obs_point_id: r.u32()?,
+        sampling_port: Port::ANY,
+        direction: SampleDirection::Default,
     };
-    let selection = match flags & 24 {
-        0 => PortSelection::Default,
-        8 => PortSelection::Hash,
-        16 => PortSelection::Random,
-        _ => return Ok(None),
-    };
-    if flags & !31 != 0 || present & !63 != 0 {
-        return Ok(None);
+    if subtype == nxast::SAMPLE3 {
+        sample.sampling_port = Port::from_u16(r.u16()?);
+        sample.direction = match r.u8()? {
+            0 => SampleDirection::Default,
+            1 => SampleDirection::Ingress,
+            2 => SampleDirection::Egress,
+            _ => return Ok(None),
+        };
     }
-    let has = |bit: u16| present & bit != 0;
-    let mut nat = Nat { kind, selection, persistent: flags & 4 != 0, ..Nat::default() };
-    let v4 = |r: &mut Reader<'_>| r.u32().map(|n| IpAddr::V4(Ipv4Addr::from(n)));
-    let v6 = |r: &mut Reader<'_>| r.uint(16).map(|n| IpAddr::V6(Ipv6Addr::from(n)));
-    if has(nat_range::IPV4_MIN) {
-        let low = v4(&mut r)?;
-        nat.addresses = Some((low, if has(nat_range::IPV4_MAX) { v4(&mut r)? } else { low }));
-    }
-    if has(nat_range::IPV6_MIN) {
-        let low = v6(&mut r)?;
-        nat.addresses = Some((low, if has(nat_range::IPV6_MAX) { v6(&mut r)? } else { low }));
-    }
-    if has(nat_range::PROTO_MIN) {
-        let low = r.u16()?;
-        nat.ports = Some((low, if has(nat_range::PROTO_MAX) { r.u16()? } else { low }));
-    }
-    // A maximum without its minimum, or both families at once: nothing we would print rightly.
-    let orphan = |min, max| has(max) && !has(min);
-    let odd = orphan(nat_range::IPV4_MIN, nat_range::IPV4_MAX)
-        || orphan(nat_range::IPV6_MIN, nat_range::IPV6_MAX)
-        || orphan(nat_range::PROTO_MIN, nat_range::PROTO_MAX)
-        || has(nat_range::IPV4_MIN) && has(nat_range::IPV6_MIN);
-    Ok((!odd).then_some(nat))
+    Ok((sample.probability != 0).then(|| Action::Sample(Box::new(sample))))
 }

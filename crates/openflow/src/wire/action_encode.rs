@@ -1,18 +1,24 @@
 //! Actions to bytes: OpenFlow's own (`OFPAT_*`) and Open vSwitch's (`NXAST_*`, nicira-ext.h).
 
-use std::net::IpAddr;
-
+use super::ct_action::put_ct;
 use super::cursor::{EncodeError, Writer};
-use super::oxm::{put_field, put_field_header};
+use super::encap::put_encap;
+use super::learn::put_learn;
+use super::oxm::{put_field, put_field_header, put_tun_option};
+use super::select::{put_bundle, put_multipath};
 use super::{EXPERIMENTER, NICIRA};
-use crate::action::{Commit, Controller, Ct, Nat, NatKind, PortSelection, Resubmit, ResubmitTuple, Zone};
-use crate::{Action, Field, PacketInReason, Port, SubField, Version};
+use crate::action::{Controller, Resubmit, ResubmitTuple, Sample, SampleDirection, SetField};
+use crate::{Action, Field, PacketInReason, Port, SubField, TunOption, Version};
 
 /// Action type numbers of the specification.
 pub(super) mod ofpat {
     pub(crate) const OUTPUT: u16 = 0;
+    pub(crate) const SET_MPLS_TTL: u16 = 15;
+    pub(crate) const DEC_MPLS_TTL: u16 = 16;
     pub(crate) const PUSH_VLAN: u16 = 17;
     pub(crate) const POP_VLAN: u16 = 18;
+    pub(crate) const PUSH_MPLS: u16 = 19;
+    pub(crate) const POP_MPLS: u16 = 20;
     pub(crate) const SET_QUEUE: u16 = 21;
     pub(crate) const GROUP: u16 = 22;
     pub(crate) const SET_NW_TTL: u16 = 23;
@@ -25,33 +31,40 @@ pub(super) mod ofpat {
 /// Subtypes of Nicira actions.
 pub(super) mod nxast {
     pub(crate) const RESUBMIT: u16 = 1;
+    pub(crate) const POP_QUEUE: u16 = 5;
     pub(crate) const REG_MOVE: u16 = 6;
     pub(crate) const REG_LOAD: u16 = 7;
     pub(crate) const NOTE: u16 = 8;
+    pub(crate) const MULTIPATH: u16 = 10;
+    pub(crate) const BUNDLE: u16 = 12;
+    pub(crate) const BUNDLE_LOAD: u16 = 13;
     pub(crate) const RESUBMIT_TABLE: u16 = 14;
     pub(crate) const OUTPUT_REG: u16 = 15;
+    pub(crate) const LEARN: u16 = 16;
     pub(crate) const EXIT: u16 = 17;
+    pub(crate) const FIN_TIMEOUT: u16 = 19;
     pub(crate) const CONTROLLER: u16 = 20;
+    pub(crate) const DEC_TTL_CNT_IDS: u16 = 21;
     pub(crate) const STACK_PUSH: u16 = 27;
     pub(crate) const STACK_POP: u16 = 28;
+    pub(crate) const SAMPLE: u16 = 29;
+    pub(crate) const OUTPUT_REG2: u16 = 32;
     pub(crate) const REG_LOAD2: u16 = 33;
     pub(crate) const CONJUNCTION: u16 = 34;
     pub(crate) const CT: u16 = 35;
     pub(crate) const NAT: u16 = 36;
     pub(crate) const CONTROLLER2: u16 = 37;
+    pub(crate) const OUTPUT_TRUNC: u16 = 39;
+    pub(crate) const SAMPLE3: u16 = 41;
     pub(crate) const CLONE: u16 = 42;
     pub(crate) const CT_CLEAR: u16 = 43;
     pub(crate) const RESUBMIT_TABLE_CT: u16 = 44;
-}
-
-/// `NX_NAT_*` range-present bits.
-pub(super) mod nat_range {
-    pub(crate) const IPV4_MIN: u16 = 1;
-    pub(crate) const IPV4_MAX: u16 = 2;
-    pub(crate) const IPV6_MIN: u16 = 4;
-    pub(crate) const IPV6_MAX: u16 = 8;
-    pub(crate) const PROTO_MIN: u16 = 16;
-    pub(crate) const PROTO_MAX: u16 = 32;
+    pub(crate) const LEARN2: u16 = 45;
+    pub(crate) const ENCAP: u16 = 46;
+    pub(crate) const DECAP: u16 = 47;
+    pub(crate) const DEC_NSH_TTL: u16 = 48;
+    pub(crate) const CHECK_PKT_LARGER: u16 = 49;
+    pub(crate) const DELETE_FIELD: u16 = 50;
 }
 
 /// Writes a list of actions.
@@ -66,54 +79,98 @@ fn put_action(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeError> {
         Action::Controller(controller) if controller.is_plain_output() => {
             put_output(w, Port::CONTROLLER, controller.max_len)
         }
-        Action::Controller(controller) => put_controller(w, controller),
-        Action::OutputReg(src) => put_output_reg(w, *src),
         Action::Group(id) => plain(w, ofpat::GROUP, |w| w.u32(*id)),
         Action::SetQueue(id) => plain(w, ofpat::SET_QUEUE, |w| w.u32(*id)),
         Action::Meter(id) if w.version >= Version::V1_5 => plain(w, ofpat::METER, |w| w.u32(*id)),
         Action::SetNwTtl(ttl) => plain(w, ofpat::SET_NW_TTL, |w| w.u8(*ttl)),
         Action::DecTtl => plain(w, ofpat::DEC_NW_TTL, |_| ()),
+        Action::SetMplsTtl(ttl) => plain(w, ofpat::SET_MPLS_TTL, |w| w.u8(*ttl)),
+        Action::DecMplsTtl => plain(w, ofpat::DEC_MPLS_TTL, |_| ()),
         Action::PushVlan(eth_type) => plain(w, ofpat::PUSH_VLAN, |w| w.u16(*eth_type)),
         Action::PopVlan => plain(w, ofpat::POP_VLAN, |_| ()),
-        Action::SetField { field, value, mask } => put_set_field(w, *field, *value, *mask),
+        Action::PushMpls(eth_type) => plain(w, ofpat::PUSH_MPLS, |w| w.u16(*eth_type)),
+        Action::PopMpls(eth_type) => plain(w, ofpat::POP_MPLS, |w| w.u16(*eth_type)),
+        Action::SetField(set) => put_set_field(w, set),
         Action::Move { src, dst } => put_move(w, *src, *dst),
-        Action::Push(bits) => put_stack(w, nxast::STACK_PUSH, *bits),
-        Action::Pop(bits) => put_stack(w, nxast::STACK_POP, *bits),
-        Action::Resubmit(resubmit) => put_resubmit(w, *resubmit),
-        Action::Ct(ct) => put_ct(w, ct),
-        Action::CtClear => nicira(w, nxast::CT_CLEAR, |w| {
-            w.zeros(6);
-            Ok(())
-        }),
-        Action::Conjunction { id, clause, n_clauses } => put_conjunction(w, *id, *clause, *n_clauses),
-        Action::Note(bytes) if bytes.len() % 8 == 6 => nicira(w, nxast::NOTE, |w| {
-            w.bytes(bytes);
-            Ok(())
-        }),
-        Action::Note(_) => invalid("note", "length is not 6 + 8n"),
-        Action::Clone(actions) => nicira(w, nxast::CLONE, |w| {
-            w.zeros(6);
-            put_actions(w, actions)
-        }),
-        Action::Exit => nicira(w, nxast::EXIT, |w| {
-            w.zeros(6);
-            Ok(())
-        }),
-        Action::Unknown(bytes) => {
-            w.bytes(bytes);
-            Ok(())
-        }
+        Action::Unknown(bytes) => put_unknown(w, bytes),
         Action::Meter(_)
         | Action::GotoTable(_)
         | Action::WriteMetadata { .. }
         | Action::ClearActions
         | Action::WriteActions(_)
         | Action::UnknownInstruction(_) => invalid("action list", "an instruction cannot stand here"),
+        action => put_extension(w, action),
     }
 }
 
+/// Actions of Open vSwitch.
+fn put_extension(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeError> {
+    match action {
+        Action::Controller(controller) => put_controller(w, controller),
+        Action::OutputReg(src) => put_output_reg(w, *src),
+        Action::OutputTruncated { port, max_len } => put_truncated(w, *port, *max_len),
+        Action::Bundle(bundle) => put_bundle(w, bundle),
+        Action::Multipath(multipath) => put_multipath(w, multipath),
+        Action::PopQueue => bare(w, nxast::POP_QUEUE),
+        Action::SetTunMetadata { option, value } => put_set_tun_metadata(w, *option, value),
+        Action::DeleteField(field) => put_delete_field(w, *field),
+        Action::Push(bits) => put_stack(w, nxast::STACK_PUSH, *bits),
+        Action::Pop(bits) => put_stack(w, nxast::STACK_POP, *bits),
+        Action::Resubmit(resubmit) => put_resubmit(w, *resubmit),
+        Action::Ct(ct) => put_ct(w, ct),
+        Action::CtClear => bare(w, nxast::CT_CLEAR),
+        Action::Conjunction { id, clause, n_clauses } => put_conjunction(w, *id, *clause, *n_clauses),
+        Action::Learn(learn) => put_learn(w, learn),
+        Action::FinTimeout { idle, hard } => nicira(w, nxast::FIN_TIMEOUT, |w| {
+            w.u16(*idle);
+            w.u16(*hard);
+            Ok(())
+        }),
+        Action::CheckPktLarger { length, dst } => put_check_pkt_larger(w, *length, *dst),
+        Action::DecTtlIds(ids) => put_dec_ttl_ids(w, ids),
+        Action::DecNshTtl => bare(w, nxast::DEC_NSH_TTL),
+        Action::Sample(sample) => put_sample(w, sample),
+        Action::Note(bytes) if bytes.len() % 8 == 6 => nicira(w, nxast::NOTE, |w| {
+            w.bytes(bytes);
+            Ok(())
+        }),
+        Action::Note(_) => invalid("note", "not filled up to 6 + 8n bytes"),
+        Action::Clone(actions) => nicira(w, nxast::CLONE, |w| {
+            w.zeros(6);
+            put_actions(w, actions)
+        }),
+        Action::Encap(encap) => put_encap(w, encap),
+        Action::Decap(next) => nicira(w, nxast::DECAP, |w| {
+            w.zeros(2);
+            w.u32(next.0);
+            Ok(())
+        }),
+        Action::Exit => bare(w, nxast::EXIT),
+        // Every other action is written by `put_action`.
+        _ => invalid("action", "not an extension"),
+    }
+}
+
+/// A Nicira action without arguments.
+fn bare(w: &mut Writer<'_>, subtype: u16) -> Result<(), EncodeError> {
+    nicira(w, subtype, |w| {
+        w.zeros(6);
+        Ok(())
+    })
+}
+
+/// Bytes somebody else's action came in; made up here they must at least be one action.
+fn put_unknown(w: &mut Writer<'_>, bytes: &[u8]) -> Result<(), EncodeError> {
+    let length = bytes.get(2..4).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    if length != Some(bytes.len()) || bytes.len() < 8 || !bytes.len().is_multiple_of(8) {
+        return invalid("unknown action", "its length field is not its length");
+    }
+    w.bytes(bytes);
+    Ok(())
+}
+
 /// Refuses a value that has another, canonical form, or none: it would come back different from the switch.
-fn invalid(what: &'static str, reason: &'static str) -> Result<(), EncodeError> {
+pub(super) fn invalid(what: &'static str, reason: &'static str) -> Result<(), EncodeError> {
     Err(EncodeError::Invalid { what, reason })
 }
 
@@ -128,7 +185,7 @@ fn plain(w: &mut Writer<'_>, kind: u16, body: impl FnOnce(&mut Writer<'_>)) -> R
 }
 
 /// A Nicira action: `body` follows the ten header bytes (`struct nx_action_header` without padding).
-fn nicira(
+pub(super) fn nicira(
     w: &mut Writer<'_>,
     subtype: u16,
     body: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
@@ -153,7 +210,7 @@ fn put_output(w: &mut Writer<'_>, port: Port, max_len: u16) -> Result<(), Encode
 }
 
 /// `ofs_nbits`: offset in the upper ten bits, width less one in the lower six.
-fn ofs_nbits(bits: SubField) -> Result<u16, EncodeError> {
+pub(super) fn ofs_nbits(bits: SubField) -> Result<u16, EncodeError> {
     if bits.n_bits() > 64 {
         return Err(EncodeError::Invalid { what: "subfield", reason: "more than 64 bits" });
     }
@@ -161,7 +218,7 @@ fn ofs_nbits(bits: SubField) -> Result<u16, EncodeError> {
 }
 
 /// A 4-byte header; fields of experimenter classes have none.
-fn put_short_header(w: &mut Writer<'_>, field: Field) -> Result<(), EncodeError> {
+pub(super) fn put_short_header(w: &mut Writer<'_>, field: Field) -> Result<(), EncodeError> {
     let version = w.version;
     match field.nxm_header() {
         Some(id) if id.class != EXPERIMENTER => put_field_header(w, field, None),
@@ -170,6 +227,15 @@ fn put_short_header(w: &mut Writer<'_>, field: Field) -> Result<(), EncodeError>
 }
 
 fn put_output_reg(w: &mut Writer<'_>, src: SubField) -> Result<(), EncodeError> {
+    if src.field().nxm_header().is_some_and(|id| id.class == EXPERIMENTER) {
+        return nicira(w, nxast::OUTPUT_REG2, |w| {
+            w.u16(ofs_nbits(src)?);
+            w.u16(u16::MAX);
+            put_field_header(w, src.field(), None)?;
+            w.zeros(2);
+            Ok(())
+        });
+    }
     nicira(w, nxast::OUTPUT_REG, |w| {
         w.u16(ofs_nbits(src)?);
         put_short_header(w, src.field())?;
@@ -180,7 +246,11 @@ fn put_output_reg(w: &mut Writer<'_>, src: SubField) -> Result<(), EncodeError> 
     })
 }
 
-fn put_set_field(w: &mut Writer<'_>, field: Field, value: u128, mask: u128) -> Result<(), EncodeError> {
+fn put_set_field(w: &mut Writer<'_>, set: &SetField) -> Result<(), EncodeError> {
+    let (field, value, mask) = (set.field(), set.value(), set.mask());
+    if matches!(field, Field::TunMetadata(_)) {
+        return invalid("set_field", "a tunnel option is Action::SetTunMetadata");
+    }
     if w.version < Version::V1_5 && mask != field.full_mask() {
         // Only OpenFlow 1.5 has masks here.
         return nicira(w, nxast::REG_LOAD2, |w| put_field(w, field, value, mask));
@@ -191,6 +261,97 @@ fn put_set_field(w: &mut Writer<'_>, field: Field, value: u128, mask: u128) -> R
     put_field(w, field, value, mask)?;
     w.pad_from(start);
     w.patch_len(start + 2, start, "set_field")
+}
+
+fn put_set_tun_metadata(w: &mut Writer<'_>, option: u8, value: &TunOption) -> Result<(), EncodeError> {
+    if value.is_presence() || value.mask().is_some_and(|mask| mask.iter().all(|byte| *byte == 0)) {
+        return invalid("set_field", "no bit of the tunnel option is written");
+    }
+    if w.version < Version::V1_5 && value.mask().is_some() {
+        return nicira(w, nxast::REG_LOAD2, |w| put_tun_option(w, option, value));
+    }
+    let start = w.pos();
+    w.u16(ofpat::SET_FIELD);
+    w.u16(0);
+    put_tun_option(w, option, value)?;
+    w.pad_from(start);
+    w.patch_len(start + 2, start, "set_field")
+}
+
+/// 24 bytes whether the header has 4 or 8.
+fn put_delete_field(w: &mut Writer<'_>, field: Field) -> Result<(), EncodeError> {
+    nicira(w, nxast::DELETE_FIELD, |w| {
+        let start = w.pos();
+        put_field_header(w, field, None)?;
+        w.zeros(14 - (w.pos() - start));
+        Ok(())
+    })
+}
+
+/// 24 bytes whether the header has 4 or 8.
+fn put_check_pkt_larger(w: &mut Writer<'_>, length: u16, dst: SubField) -> Result<(), EncodeError> {
+    if dst.n_bits() != 1 {
+        return invalid("check_pkt_larger", "the result is one bit");
+    }
+    nicira(w, nxast::CHECK_PKT_LARGER, |w| {
+        w.u16(length);
+        w.u16(dst.offset());
+        let start = w.pos();
+        put_field_header(w, dst.field(), None)?;
+        w.zeros(10 - (w.pos() - start));
+        Ok(())
+    })
+}
+
+fn put_truncated(w: &mut Writer<'_>, port: Port, max_len: u32) -> Result<(), EncodeError> {
+    // ovs-actions(7): an Ethernet header at least.
+    if max_len < 14 {
+        return invalid("output", "truncated to less than 14 bytes");
+    }
+    let Some(port) = port.to_u16() else { return invalid("output", "port above 65279") };
+    nicira(w, nxast::OUTPUT_TRUNC, |w| {
+        w.u16(port);
+        w.u32(max_len);
+        Ok(())
+    })
+}
+
+fn put_dec_ttl_ids(w: &mut Writer<'_>, ids: &[u16]) -> Result<(), EncodeError> {
+    let n = u16::try_from(ids.len()).unwrap_or(0);
+    if n == 0 {
+        return invalid("dec_ttl", "no controller ids, or too many");
+    }
+    nicira(w, nxast::DEC_TTL_CNT_IDS, |w| {
+        w.u16(n);
+        w.zeros(4);
+        ids.iter().for_each(|id| w.u16(*id));
+        Ok(())
+    })
+}
+
+/// `struct nx_action_sample`, or `nx_action_sample2` when there is a sampling port.
+fn put_sample(w: &mut Writer<'_>, sample: &Sample) -> Result<(), EncodeError> {
+    if sample.probability == 0 {
+        return invalid("sample", "probability 0");
+    }
+    let plain = sample.sampling_port == Port::ANY && sample.direction == SampleDirection::Default;
+    let Some(port) = sample.sampling_port.to_u16() else { return invalid("sample", "port above 65279") };
+    nicira(w, if plain { nxast::SAMPLE } else { nxast::SAMPLE3 }, |w| {
+        w.u16(sample.probability);
+        w.u32(sample.collector_set_id);
+        w.u32(sample.obs_domain_id);
+        w.u32(sample.obs_point_id);
+        if !plain {
+            w.u16(port);
+            w.u8(match sample.direction {
+                SampleDirection::Default => 0,
+                SampleDirection::Ingress => 1,
+                SampleDirection::Egress => 2,
+            });
+            w.zeros(5);
+        }
+        Ok(())
+    })
 }
 
 fn put_move(w: &mut Writer<'_>, src: SubField, dst: SubField) -> Result<(), EncodeError> {
@@ -269,7 +430,7 @@ fn padded(n: u16) -> [u8; 4] {
 }
 
 fn put_controller(w: &mut Writer<'_>, c: &Controller) -> Result<(), EncodeError> {
-    if c.userdata.is_empty() && c.meter_id.is_none() {
+    if c.userdata.is_empty() && c.meter_id.is_none() && !c.pause {
         return nicira(w, nxast::CONTROLLER, |w| {
             w.u16(c.max_len);
             w.u16(c.controller_id);
@@ -292,99 +453,12 @@ fn put_controller(w: &mut Writer<'_>, c: &Controller) -> Result<(), EncodeError>
         if !c.userdata.is_empty() {
             w.property(3, &c.userdata)?;
         }
+        if c.pause {
+            w.property(4, &[])?;
+        }
         if let Some(meter) = c.meter_id {
             w.property(5, &meter.to_be_bytes())?;
         }
-        Ok(())
-    })
-}
-
-/// `struct nx_action_conntrack`; the actions on the connection follow it, translation first.
-fn put_ct(w: &mut Writer<'_>, ct: &Ct) -> Result<(), EncodeError> {
-    if ct.table == Some(255) {
-        return invalid("ct", "table 255 is none");
-    }
-    nicira(w, nxast::CT, |w| {
-        w.u16(match ct.commit {
-            Commit::No => 0,
-            Commit::Yes => 1,
-            Commit::Force => 3,
-        });
-        match ct.zone {
-            Zone::Imm(zone) => {
-                w.u32(0);
-                w.u16(zone);
-            }
-            Zone::Sub(src) if src.n_bits() == 16 => {
-                put_short_header(w, src.field())?;
-                w.u16(ofs_nbits(src)?);
-            }
-            Zone::Sub(_) => return invalid("ct", "a zone has 16 bits"),
-        }
-        w.u8(ct.table.unwrap_or(255));
-        w.zeros(3);
-        w.u16(ct.alg);
-        if let Some(nat) = &ct.nat {
-            put_nat(w, nat)?;
-        }
-        put_actions(w, &ct.exec)
-    })
-}
-
-fn put_nat(w: &mut Writer<'_>, nat: &Nat) -> Result<(), EncodeError> {
-    if nat.kind.is_none() && *nat != Nat::default() {
-        return invalid("nat", "a range needs src or dst");
-    }
-    if nat.addresses.is_some_and(|(low, high)| low > high) || nat.ports.is_some_and(|(low, high)| low > high)
-    {
-        return invalid("nat", "range reversed");
-    }
-    let mut flags = match nat.kind {
-        None => 0,
-        Some(NatKind::Src) => 1,
-        Some(NatKind::Dst) => 2,
-    };
-    flags |= if nat.persistent { 4 } else { 0 };
-    flags |= match nat.selection {
-        PortSelection::Default => 0,
-        PortSelection::Hash => 8,
-        PortSelection::Random => 16,
-    };
-    let mut present = 0;
-    let mut range = Vec::new();
-    match nat.addresses {
-        None => {}
-        Some((IpAddr::V4(low), IpAddr::V4(high))) => {
-            present |= nat_range::IPV4_MIN;
-            range.extend(low.octets());
-            if high != low {
-                present |= nat_range::IPV4_MAX;
-                range.extend(high.octets());
-            }
-        }
-        Some((IpAddr::V6(low), IpAddr::V6(high))) => {
-            present |= nat_range::IPV6_MIN;
-            range.extend(low.octets());
-            if high != low {
-                present |= nat_range::IPV6_MAX;
-                range.extend(high.octets());
-            }
-        }
-        Some(_) => return invalid("nat", "range mixes address families"),
-    }
-    if let Some((low, high)) = nat.ports {
-        present |= nat_range::PROTO_MIN;
-        range.extend(low.to_be_bytes());
-        if high != low {
-            present |= nat_range::PROTO_MAX;
-            range.extend(high.to_be_bytes());
-        }
-    }
-    nicira(w, nxast::NAT, |w| {
-        w.zeros(2);
-        w.u16(flags);
-        w.u16(present);
-        w.bytes(&range);
         Ok(())
     })
 }

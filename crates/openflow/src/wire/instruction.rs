@@ -119,7 +119,7 @@ fn read_instruction(r: Reader<'_>, actions: &mut Vec<Action>) -> Result<(), Deco
         }
         (WRITE_ACTIONS, 8..) => {
             r.skip(4)?;
-            actions.push(Action::WriteActions(read_actions(r)?));
+            actions.push(Action::WriteActions(read_actions(r)?.into()));
         }
         (APPLY_ACTIONS, 8..) => {
             r.skip(4)?;
@@ -127,7 +127,7 @@ fn read_instruction(r: Reader<'_>, actions: &mut Vec<Action>) -> Result<(), Deco
         }
         (CLEAR_ACTIONS, 8) => actions.push(Action::ClearActions),
         (METER, 8) => actions.push(Action::Meter(r.u32()?)),
-        _ => actions.push(Action::UnknownInstruction(whole.to_vec())),
+        _ => actions.push(Action::UnknownInstruction(whole.into())),
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::EXPERIMENTER;
 use super::cursor::{DecodeError, EncodeError, Reader, Writer, pad8};
 use crate::field::{Format, OxmId};
 use crate::flow_match::Masked;
-use crate::{Field, Match, Version};
+use crate::{Field, Match, TunOption, Version};
 
 const OFPMT_OXM: u16 = 1;
 
@@ -104,10 +104,38 @@ pub(super) fn read_payload(
     Ok(Masked { value: value & mask, mask })
 }
 
+/// Writes a tunnel option; its header has the length of the value at hand.
+pub(super) fn put_tun_option(w: &mut Writer<'_>, option: u8, value: &TunOption) -> Result<(), EncodeError> {
+    let field = Field::TunMetadata(option);
+    let id = field.nxm_header().ok_or(EncodeError::NoHeader { field, version: w.version })?;
+    write_header(w, id, value.value().len(), value.mask().is_some());
+    w.bytes(value.value());
+    w.bytes(value.mask().unwrap_or_default());
+    Ok(())
+}
+
+/// Reads the payload of a tunnel option.
+pub(super) fn read_tun_option(r: &mut Reader<'_>, header: OxmHeader) -> Result<TunOption, DecodeError> {
+    let bad = DecodeError::Length { what: "tunnel option", length: header.length };
+    let option = if header.has_mask {
+        let half = header.length / 2;
+        let (value, mask) = (r.bytes(half)?, r.bytes(header.length - half)?);
+        TunOption::masked(value, mask)
+    } else {
+        TunOption::exact(r.bytes(header.length)?)
+    };
+    option.ok_or(bad)
+}
+
 /// Writes the TLVs of a match.
 pub(super) fn put_tlvs(w: &mut Writer<'_>, matches: &Match) -> Result<(), EncodeError> {
     matches.check()?;
+    // Tunnel options stand after the other fields of the tunnel, as in `nx_put_raw`.
+    let mut options = matches.tun_options();
     for (field, Masked { value, mask }) in matches.iter() {
+        if field > Field::TunGbpFlags {
+            options.try_for_each(|(option, value)| put_tun_option(w, option, value))?;
+        }
         match field {
             // Open vSwitch speaks of register pairs in OpenFlow 1.5 (`nx_put_raw`); an even register without its
             // odd neighbour is a pair with half a mask.
@@ -125,6 +153,7 @@ pub(super) fn put_tlvs(w: &mut Writer<'_>, matches: &Match) -> Result<(), Encode
             field => put_field(w, field, value, mask)?,
         }
     }
+    options.try_for_each(|(option, value)| put_tun_option(w, option, value))?;
     matches.unknown().for_each(|tlv| w.bytes(tlv));
     Ok(())
 }
@@ -141,6 +170,9 @@ pub(super) fn read_tlvs(mut r: Reader<'_>) -> Result<Match, DecodeError> {
         }
         seen.push(header.id);
         match Field::from_header(header.id) {
+            Some(Field::TunMetadata(option)) => {
+                matches.insert_tun_metadata(option, read_tun_option(&mut r, header)?);
+            }
             Some(field) => {
                 let Masked { value, mask } = read_payload(&mut r, field, header)?;
                 matches.insert(field, value, mask);

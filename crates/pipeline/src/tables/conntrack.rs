@@ -71,7 +71,7 @@ fn conntrack_zone(view: &View<'_>, flows: &mut Flows) {
     for family in FAMILIES {
         let track =
             Ct { zone: Zone::Sub(fields::VRF), table: Some(Table::LocalDst.number()), ..Ct::default() };
-        add(UNICAST, Object::Pipeline, any_of(family), vec![Action::Ct(track)]);
+        add(UNICAST, Object::Pipeline, any_of(family), vec![Action::ct(track)]);
     }
 }
 
@@ -124,7 +124,7 @@ fn commit(flows: &mut Flows) {
             Action::move_bits(fields::INGRESS_RULE, fields::LABEL_INGRESS_RULE),
         ];
         let ct = Ct { commit: Commit::Yes, zone: Zone::Sub(fields::VRF), exec: label, ..Ct::default() };
-        let actions = vec![Action::Ct(ct), go(Table::Output)];
+        let actions = vec![Action::ct(ct), go(Table::Output)];
         flows.add(Table::ConntrackCommit, 100, Object::Pipeline, state(any_of(family), NEW, 0), actions);
     }
 }

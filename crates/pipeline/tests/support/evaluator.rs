@@ -133,8 +133,8 @@ impl<'f> Evaluator<'f> {
     ) {
         for action in actions {
             match action {
-                Action::SetField { field, value, mask } => {
-                    packet.set(*field, packet.get(*field) & !mask | value);
+                Action::SetField(set) => {
+                    packet.set(set.field(), packet.get(set.field()) & !set.mask() | set.value());
                 }
                 Action::Move { src, dst } => packet.set_bits(*dst, packet.bits(*src)),
                 Action::Resubmit(r) => self.table(r.table.unwrap(), packet, ct, outcome, depth + 1),
