@@ -13,14 +13,57 @@ pub enum StoreConfig {
     /// In `netmaster.db` of the data folder.
     Sqlite,
     /// In etcd.
-    Etcd {
-        /// Client URLs.
-        endpoints: Vec<String>,
-        /// Folder in etcd, so that several clusters can share one.
-        prefix: Name,
-    },
+    Etcd(EtcdAccess),
     /// Nowhere: for tests.
     Memory,
+}
+
+/// How to reach an etcd. Secrets are in files, never here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdAccess {
+    /// Client URLs, all `https://` or all `http://`.
+    pub endpoints: Vec<String>,
+    /// Folder in etcd, so that several clusters can share one.
+    pub prefix: Name,
+    /// File with the certificates (PEM) of the authorities that may sign the servers'.
+    pub ca: Option<PathBuf>,
+    /// File with our certificate chain (PEM), where etcd wants one.
+    pub certificate: Option<PathBuf>,
+    /// File with its key.
+    pub key: Option<PathBuf>,
+    /// The name the servers' certificates must have, when it is not the endpoint's.
+    pub server_name: Option<String>,
+    /// Who to log in as.
+    pub user: Option<String>,
+    /// File with the password.
+    pub password_file: Option<PathBuf>,
+}
+
+impl EtcdAccess {
+    /// Without login or encryption.
+    pub fn plain(endpoints: Vec<String>, prefix: Name) -> Self {
+        let (ca, certificate, key) = (None, None, None);
+        let (server_name, user, password_file) = (None, None, None);
+        Self { endpoints, prefix, ca, certificate, key, server_name, user, password_file }
+    }
+}
+
+/// How much of the past the leader keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How far back watches and pages may go; `None` when somebody else compacts the store.
+    pub history: Option<Duration>,
+    /// Change records at most.
+    pub records: usize,
+    /// The oldest change record's age at most.
+    pub age: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self { history: Some(Duration::from_secs(300)), records: 100_000, age: day * 90 }
+    }
 }
 
 /// What netmaster is told at start.
@@ -42,4 +85,6 @@ pub struct Config {
     pub names: Vec<String>,
     /// How long a freed number or address stays unused.
     pub cooling: Duration,
+    /// How much of the past the leader keeps.
+    pub retention: Retention,
 }

@@ -9,6 +9,7 @@
 //! | [`app`] | use cases: decided by `model`, written in one transaction |
 //! | [`feed`] | compiles every view and feeds agents; the node API |
 //! | [`pki`] | the cluster's own certificate authority, join tokens |
+//! | [`leader`] | which replica does what must be done once |
 //! | [`tasks`] | what is done without being asked |
 //! | [`run`] | builds all of it, and ends all of it |
 
@@ -18,9 +19,11 @@ pub mod clock;
 pub mod config;
 pub mod feed;
 pub mod http;
+pub mod leader;
+mod open;
 pub mod pki;
 mod run;
 pub mod tasks;
 
-pub use config::{Config, StoreConfig};
+pub use config::{Config, EtcdAccess, Retention, StoreConfig};
 pub use run::run;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use netmaster::{Config, StoreConfig, run};
+use netmaster::{Config, EtcdAccess, Retention, StoreConfig, run};
 use store::Limits;
 use tokio::signal::unix::{SignalKind, signal};
 use types::Name;
@@ -28,6 +28,24 @@ struct Args {
     /// Name of this cluster's folder in etcd, so that several clusters can share one
     #[arg(long, default_value = "selvage")]
     etcd_prefix: Name,
+    /// File with the certificates of the authorities of etcd's certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    etcd_ca: Option<PathBuf>,
+    /// File with our certificate for etcd (PEM)
+    #[arg(long, value_name = "FILE")]
+    etcd_cert: Option<PathBuf>,
+    /// File with the key of our certificate for etcd
+    #[arg(long, value_name = "FILE")]
+    etcd_key: Option<PathBuf>,
+    /// Name in etcd's certificate, when it is not the endpoint's
+    #[arg(long, value_name = "NAME")]
+    etcd_server_name: Option<String>,
+    /// Who to log in to etcd as
+    #[arg(long, value_name = "NAME")]
+    etcd_user: Option<String>,
+    /// File with the password for etcd
+    #[arg(long, value_name = "FILE")]
+    etcd_password_file: Option<PathBuf>,
     /// Operations of one transaction at most; by default what etcd grants (--max-txn-ops), 128 with SQLite
     #[arg(long)]
     max_txn_ops: Option<usize>,
@@ -46,6 +64,15 @@ struct Args {
     /// Seconds a freed address stays unused
     #[arg(long, default_value_t = 60)]
     cooling: u64,
+    /// Seconds of history that watches and pages may go back; 0 leaves compaction to somebody else (a shared etcd)
+    #[arg(long, default_value_t = 300)]
+    history: u64,
+    /// Change records kept at most
+    #[arg(long, default_value_t = 100_000)]
+    change_records: usize,
+    /// Days a change record is kept at most
+    #[arg(long, default_value_t = 90)]
+    change_days: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -58,17 +85,31 @@ impl From<Args> for Config {
     fn from(args: Args) -> Self {
         let store = match args.store {
             StoreKind::Sqlite => StoreConfig::Sqlite,
-            StoreKind::Etcd => StoreConfig::Etcd { endpoints: args.etcd_endpoints, prefix: args.etcd_prefix },
+            StoreKind::Etcd => StoreConfig::Etcd(EtcdAccess {
+                endpoints: args.etcd_endpoints,
+                prefix: args.etcd_prefix,
+                ca: args.etcd_ca,
+                certificate: args.etcd_cert,
+                key: args.etcd_key,
+                server_name: args.etcd_server_name,
+                user: args.etcd_user,
+                password_file: args.etcd_password_file,
+            }),
         };
         let Args { data_dir, listen, node_listen, names, .. } = args;
         let cooling = Duration::from_secs(args.cooling);
+        let retention = Retention {
+            history: (args.history > 0).then(|| Duration::from_secs(args.history)),
+            records: args.change_records,
+            age: Duration::from_secs(86_400) * args.change_days,
+        };
         let stock = Limits::default();
         let stated = args.max_txn_ops.is_some() || args.max_request_bytes.is_some();
         let limits = stated.then(|| Limits {
             max_ops: args.max_txn_ops.unwrap_or(stock.max_ops),
             max_bytes: args.max_request_bytes.unwrap_or(stock.max_bytes),
         });
-        Self { data_dir, store, limits, listen, node_listen, names, cooling }
+        Self { data_dir, store, limits, listen, node_listen, names, cooling, retention }
     }
 }
 

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
-use store::{EtcdConfig, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{App, Reports};
 use crate::auth::{self, Auth};
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::feed::{Feed, FeedConfig};
 use crate::http::{Api, router, serve, tls};
+use crate::leader::{self, Candidate};
 use crate::pki::{self, Ca};
-use crate::tasks;
+use crate::{open, tasks};
 
 /// What `addresses.json` says.
 #[derive(Serialize)]
@@ -67,8 +68,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         serve::Bounds::default(),
         until(stopped.clone()),
     );
-    let nodes = feed.serve(node_listener, names.iter().copied(), until(stopped));
-    let reclaim = tokio::spawn(tasks::reclaim::run(app, config.cooling));
+    let nodes = feed.serve(node_listener, names.iter().copied(), until(stopped.clone()));
+    let candidate =
+        Candidate { store: store.clone(), name: replica_name(&config, api_address), ttl: leader::TTL };
+    let (cooling, retention) = (config.cooling, config.retention.clone());
+    let duties = move |fence| tasks::run(app.clone(), fence, cooling, retention.clone());
+    let mut leader = tokio::spawn(leader::run(candidate, duties, until(stopped)));
 
     publish(&config.data_dir, api_address, node_address)?;
     let limits = store.limits();
@@ -88,9 +93,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
             grace.map_or(Ok(()), |ended| ended.map(drop))
         }
     };
+    // A leader makes room for the next one, if the store lets it.
+    stop.send_replace(true);
+    if tokio::time::timeout(std::time::Duration::from_secs(1), &mut leader).await.is_err() {
+        leader.abort();
+        drop(leader.await);
+    }
     // Both hold the store; who opens it next must find it closed.
-    reclaim.abort();
-    drop(reclaim.await);
     if !follow.is_finished() {
         follow.abort();
         drop((&mut follow).await);
@@ -101,7 +110,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
 /// Opens the store, and makes what a new one or a new folder lacks.
 async fn prepare(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<dyn Store>, Arc<Ca>)> {
     make_dir(&config.data_dir)?;
-    let store = open_store(config).await.context("cannot open the store")?;
+    let store = open::open(config).await.context("cannot open the store")?;
     let token_file = config.data_dir.join("admin.token");
     if auth::first_start(store.as_ref(), &token_file, clock).await.context("first start")? {
         tracing::info!(file = %token_file.display(), "first start: the administrator's token was written");
@@ -136,23 +145,19 @@ fn make_dir(dir: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make {}", dir.display()))
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, store::StoreError> {
-    let limits = config.limits.unwrap_or_default();
-    match &config.store {
-        StoreConfig::Sqlite => store::sqlite_with(&config.data_dir.join("netmaster.db"), limits).await,
-        StoreConfig::Memory => store::memory_with(limits),
-        StoreConfig::Etcd { endpoints, prefix } => {
-            let etcd = EtcdConfig { limits, ..EtcdConfig::new(endpoints.clone(), prefix.clone()) };
-            if config.limits.is_some() { store::etcd(etcd).await } else { store::etcd_probed(etcd).await }
-        }
-    }
-}
-
 /// Everything clients may call us, for the certificate.
 fn server_names(config: &Config, api: SocketAddr, node: SocketAddr) -> Vec<String> {
     let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let bound = [api, node].into_iter().filter(|a| !a.ip().is_unspecified()).map(|a| a.ip().to_string());
     config.names.iter().cloned().chain(local).chain(bound).collect()
+}
+
+/// What people know this replica by.
+fn replica_name(config: &Config, api: SocketAddr) -> String {
+    let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let host =
+        config.names.first().cloned().or_else(|| kernel().ok()).unwrap_or_else(|| "netmaster".to_owned());
+    format!("{host}:{}", api.port())
 }
 
 /// What join files tell nodes.
@@ -180,12 +185,13 @@ mod tests {
     fn join_files_name_what_nodes_can_reach() {
         let config = |names: &[&str]| Config {
             data_dir: "/nonexistent".into(),
-            store: StoreConfig::Memory,
+            store: crate::config::StoreConfig::Memory,
             limits: None,
             listen: ([127, 0, 0, 1], 0).into(),
             node_listen: ([0, 0, 0, 0], 0).into(),
             names: names.iter().map(|n| (*n).to_owned()).collect(),
             cooling: std::time::Duration::ZERO,
+            retention: crate::config::Retention::default(),
         };
         let any = SocketAddr::from(([0, 0, 0, 0], 9998));
         assert_eq!(node_server(&config(&["m.example", "x"]), any), "m.example:9998");

@@ -27,4 +27,6 @@ mod tests;
 pub use codec::object_key;
 pub use informer::{Delta, Deltas, Informer, InformerError, start};
 pub use snapshot::{Cooled, Snapshot};
-pub use write::{Author, CommitError, Committed, Extra, commit, confirm_absent, reclaim, remove};
+pub use write::{
+    Author, CommitError, Committed, Extra, ReclaimError, commit, confirm_absent, reclaim, remove,
+};

@@ -9,6 +9,8 @@
 //! | [`txn`](Txn) | conditions and effects; pure rules that all back ends share |
 //! | [`watch`](WatchItem) | gapless events; [`Mirror`] turns a relist into the difference |
 //! | [`lease`](Lease) | keys that die with their holder |
+//! | [`election`] | one of several leads; who no longer does cannot write |
+//! | [`retention`] | what keeps history from growing for ever |
 //! | [`alloc`] | numbers and addresses |
 //! | [`change`], [`envelope`] | the stored forms |
 //! | [`intent`] | the objects of `model`: codec, informer, transactions |
@@ -30,6 +32,7 @@ use types::{Revision, StoreId};
 
 pub mod alloc;
 pub mod change;
+pub mod election;
 pub mod envelope;
 mod error;
 mod etcd;
@@ -39,6 +42,7 @@ pub mod keys;
 mod kv;
 mod lease;
 mod memory;
+pub mod retention;
 mod sqlite;
 mod txn;
 mod watch;
@@ -72,6 +76,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Compacted`] when that revision is gone: start again. Back end failures.
     async fn list(&self, prefix: &Prefix, page: PageRequest) -> Result<Page, StoreError>;
 
+    /// The first keys of one folder without their values, and how many keys it has in all.
+    ///
+    /// # Errors
+    /// Back end failures.
+    async fn first_keys(&self, prefix: &Prefix, limit: usize) -> Result<FirstKeys, StoreError>;
+
     /// Does all of it at one revision, or nothing.
     ///
     /// # Errors
@@ -101,7 +111,8 @@ pub trait Store: Send + Sync + 'static {
     /// Back end failures.
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError>;
 
-    /// Forgets history before `up_to`; current values and everything at or after it stay readable.
+    /// Forgets history before `up_to`; current values and everything at or after it stay readable. Costs what is
+    /// forgotten; a local back end forgets a stretch at a time, so that writers need not wait for all of it.
     ///
     /// # Errors
     /// [`StoreError::FutureRevision`]; back end failures.
@@ -119,6 +130,15 @@ pub trait Store: Send + Sync + 'static {
 pub struct Health {
     /// Its revision now.
     pub revision: Revision,
+}
+
+/// The beginning of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstKeys {
+    /// In order.
+    pub keys: Vec<Key>,
+    /// Keys in the whole range.
+    pub total: usize,
 }
 
 /// Reads a whole range at one revision, starting over when that revision is compacted meanwhile.

@@ -17,7 +17,7 @@ use crate::kv::{Event, KeyValue, Page, PageRequest};
 use crate::lease::{LeaseId, LeaseOwner, LocalLeases, grant_local};
 use crate::txn::{Decision, Limits, Outcome, Prepared, Present, Txn, Write};
 use crate::watch::{History, Past, WatchStream, tail};
-use crate::{Health, Store, check_identity, identity};
+use crate::{FirstKeys, Health, Store, check_identity, identity};
 
 #[derive(Clone)]
 pub(crate) struct MemoryStore(Arc<Inner>);
@@ -216,6 +216,14 @@ impl Store for MemoryStore {
 
     async fn list(&self, prefix: &Prefix, page: PageRequest) -> Result<Page, StoreError> {
         self.0.lock().list(prefix, &page)
+    }
+
+    async fn first_keys(&self, prefix: &Prefix, limit: usize) -> Result<FirstKeys, StoreError> {
+        let state = self.0.lock();
+        let all = state.keys.keys().filter(|key| prefix.contains(key));
+        let keys: Vec<Key> = all.filter(|key| state.current(key).is_some()).cloned().collect();
+        let total = keys.len();
+        Ok(FirstKeys { keys: keys.into_iter().take(limit).collect(), total })
     }
 
     async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {

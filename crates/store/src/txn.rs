@@ -33,6 +33,9 @@ pub enum Compare {
     Absent(Key),
     /// The key exists.
     Exists(Key),
+    /// The key exists and came into being at this revision, however often it was written since: whoever created it still
+    /// holds it ([`crate::election`]).
+    Created(Key, Revision),
     /// Nothing below the prefix was created, changed or deleted after this revision.
     RangeUnchanged(Prefix, Revision),
 }
@@ -198,13 +201,15 @@ pub(crate) enum Test {
     ModifiedAt(Key, Revision),
     Absent(Key),
     Exists(Key),
+    CreatedAt(Key, Revision),
     NotModifiedAfter(Key, Revision),
 }
 
 impl Test {
     pub(crate) fn key(&self) -> &Key {
         match self {
-            Self::ModifiedAt(k, _) | Self::Absent(k) | Self::Exists(k) | Self::NotModifiedAfter(k, _) => k,
+            Self::Absent(k) | Self::Exists(k) => k,
+            Self::ModifiedAt(k, _) | Self::CreatedAt(k, _) | Self::NotModifiedAfter(k, _) => k,
         }
     }
 
@@ -213,6 +218,7 @@ impl Test {
             Self::ModifiedAt(_, at) => present.is_some_and(|kv| kv.modified == *at),
             Self::Absent(_) => present.is_none(),
             Self::Exists(_) => present.is_some(),
+            Self::CreatedAt(_, at) => present.is_some_and(|kv| kv.created == *at),
             Self::NotModifiedAfter(_, at) => present.is_none_or(|kv| kv.modified <= *at),
         }
     }
@@ -309,7 +315,11 @@ impl Prepared {
             // Whoever demands absence creates; there is nothing to compare with.
             Op::Put { key, .. } => !self.tests().any(|t| matches!(t, Test::Absent(k) if k == key)),
             Op::Delete { key } => {
-                !self.tests().any(|t| matches!(t, Test::Exists(k) | Test::ModifiedAt(k, _) if k == key))
+                let exists = |t: &Test| match t {
+                    Test::Exists(k) | Test::ModifiedAt(k, _) | Test::CreatedAt(k, _) => k == key,
+                    Test::Absent(_) | Test::NotModifiedAfter(..) => false,
+                };
+                !self.tests().any(exists)
             }
         }
     }
@@ -382,6 +392,7 @@ fn lower(compare: Compare) -> Result<(Compare, Test), StoreError> {
         Compare::ModRevision(key, at) => Test::ModifiedAt(key.clone(), *at),
         Compare::Absent(key) => Test::Absent(key.clone()),
         Compare::Exists(key) => Test::Exists(key.clone()),
+        Compare::Created(key, at) => Test::CreatedAt(key.clone(), *at),
         Compare::RangeUnchanged(prefix, since) => {
             let generation =
                 prefix.generation().ok_or_else(|| StoreError::RangeNotGuarded(prefix.clone()))?;

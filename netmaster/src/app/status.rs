@@ -1,6 +1,6 @@
 //! What the system is doing.
 
-use api::v1::{Health, RefusedObject, Status};
+use api::v1::{Health, Leader, RefusedObject, Status};
 
 use super::{App, Reports};
 
@@ -23,6 +23,9 @@ impl App {
                 store_id: self.inner.store.store_id().to_string(),
                 store,
                 revision: snapshot.revision().to_string(),
+                leader: snapshot
+                    .leader()
+                    .map(|l| Leader { name: l.name.clone(), since: l.since.to_string() }),
                 nodes: snapshot.view().nodes.keys().map(|node| scene.report(node)).collect(),
                 refused: refused
                     .map(|(o, why)| RefusedObject { object: o.to_string(), reason: why.to_string() })

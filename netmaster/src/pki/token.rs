@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use store::election::{Fence, FencedError};
 use store::envelope::{Codec, EnvelopeError};
 use store::keys::Entry;
 use store::{Compare, Key, KeyValue, Op, Outcome, Prefix, Store, StoreError, Txn, list_all};
@@ -155,17 +156,18 @@ pub async fn claim(
     Ok(Claim { id, compare: Compare::ModRevision(key.clone(), kv.modified), op: Op::Delete { key } })
 }
 
-/// Removes tokens that have expired, and how many. One that cannot be read is left, and admits nobody.
+/// Removes tokens that have expired, on behalf of a leader, and how many. One that cannot be read is left, and admits
+/// nobody.
 ///
 /// # Errors
-/// [`TokenError::Store`].
-pub async fn sweep(store: &dyn Store, now: Timestamp) -> Result<usize, TokenError> {
+/// [`FencedError`].
+pub async fn sweep(store: &dyn Store, fence: &Fence, now: Timestamp) -> Result<usize, FencedError> {
     let (tokens, _) = list_all(store, &Prefix::join_tokens()).await?;
     let expired = |kv: &KeyValue| CODEC.decode::<Stored>(&kv.value).is_ok_and(|t| now >= t.expires);
     let mut swept = 0;
     for kv in tokens.into_iter().filter(expired) {
         let txn = Txn::new().when(Compare::ModRevision(kv.key.clone(), kv.modified)).delete(kv.key);
-        swept += usize::from(matches!(store.txn(txn).await?, Outcome::Committed { .. }));
+        swept += usize::from(matches!(fence.txn(store, txn).await?, Outcome::Committed { .. }));
     }
     Ok(swept)
 }

@@ -39,10 +39,12 @@ async fn expired_tokens_are_removed_and_no_others() {
     let store = store::memory().unwrap();
     let old = issue(&*store).await;
     let later = now() + HOUR;
-    assert_eq!(sweep(&*store, now()).await.unwrap(), 0);
+    let leadership = store::election::campaign(&store, "r1", Duration::from_secs(60)).await.unwrap();
+    let fence = leadership.fence();
+    assert_eq!(sweep(&*store, fence, now()).await.unwrap(), 0);
     let fresh = Issued::new(node("node-b"), later, HOUR).unwrap();
     let _ = store.txn(Txn::new().when(fresh.compare).then(fresh.op)).await.unwrap();
-    assert_eq!(sweep(&*store, later).await.unwrap(), 1);
+    assert_eq!(sweep(&*store, fence, later).await.unwrap(), 1);
     assert!(store.get(&key(&old.id)).await.unwrap().is_none());
     claim(&*store, fresh.text.expose(), &node("node-b"), later).await.unwrap();
 }

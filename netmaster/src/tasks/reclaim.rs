@@ -1,72 +1,42 @@
 //! Gives back what has had its time: numbers and addresses that have cooled down, join tokens that have expired.
-//!
-//! Level-triggered and idempotent: each round looks at what is there now. Every replica may run it; who loses a race
-//! finds the work done.
 
 use std::time::Duration;
 
-use store::StoreError;
-use store::intent::{CommitError, reclaim};
+use store::election::Fence;
+use store::intent::reclaim;
 
-use crate::app::{App, AppError};
-use crate::pki::{self, TokenError};
+use super::{RoundError, Rounds};
+use crate::app::App;
+use crate::pki;
 
 /// Rounds that find nothing are this far apart at most.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// Why a round is not complete. The next one goes on.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    #[error(transparent)]
-    View(#[from] AppError),
-}
-
-impl RoundError {
-    /// Others did the work, or nobody can do it right now.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Commit(CommitError::Conflict { .. }) | Self::View(_) => true,
-            Self::Commit(CommitError::Store(e)) | Self::Token(TokenError::Store(e)) => {
-                e.is_transient() || matches!(e, StoreError::Contended { .. })
-            }
-            Self::Token(_) => false,
-        }
-    }
-}
-
-/// Runs for ever; `cooling` is how long a freed number stays unused.
-pub async fn run(app: App, cooling: Duration) {
+/// Runs until the leadership is over; `cooling` is how long a freed number stays unused.
+pub(super) async fn run(app: &App, fence: &Fence, cooling: Duration) {
     let period = (cooling / 4).clamp(Duration::from_millis(100), LONGEST);
-    let mut rounds = tokio::time::interval(period);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = Rounds::new("reclaim", period);
     loop {
-        rounds.tick().await;
-        for result in [cooled(&app, cooling).await, expired(&app).await] {
-            match result {
-                Ok(()) => {}
-                Err(error) if error.passes() => tracing::debug!(%error, "reclaiming later"),
-                Err(error) => tracing::error!(%error, "cannot reclaim"),
-            }
+        rounds.due().await;
+        // Neither waits for the other's trouble to pass.
+        if rounds.was_last(cooled(app, fence, cooling).await) || rounds.was_last(expired(app, fence).await) {
+            return;
         }
     }
 }
 
 /// All that is due: however much was freed, nothing cools longer than it must.
-async fn cooled(app: &App, cooling: Duration) -> Result<(), RoundError> {
+async fn cooled(app: &App, fence: &Fence, cooling: Duration) -> Result<(), RoundError> {
     let before = app.clock().stamp_before(cooling);
     let mut snapshot = app.snapshot();
-    while let Some(revision) = reclaim(app.store().as_ref(), &snapshot, &before).await? {
+    while let Some(revision) = reclaim(app.store().as_ref(), &snapshot, &before, fence).await? {
         snapshot = app.reach(revision).await?;
     }
     Ok(())
 }
 
-async fn expired(app: &App) -> Result<(), RoundError> {
-    let swept = pki::sweep(app.store().as_ref(), app.clock().now()).await?;
+async fn expired(app: &App, fence: &Fence) -> Result<(), RoundError> {
+    let swept = pki::sweep(app.store().as_ref(), fence, app.clock().now()).await?;
     if swept > 0 {
         tracing::info!(swept, "expired join tokens removed");
     }
@@ -80,6 +50,7 @@ mod tests {
 
     use model::Spec;
     use serde_json::json;
+    use store::election::campaign;
 
     use super::*;
     use crate::app::{Actor, Subject};
@@ -93,6 +64,8 @@ mod tests {
         let seconds = Arc::new(AtomicI64::new(0));
         let told = seconds.clone();
         let clock = Clock::new(move || jiff::Timestamp::from_second(told.load(Ordering::Relaxed)).unwrap());
+        let leadership = campaign(&store, "r1", Duration::from_secs(60)).await.unwrap();
+        let fence = leadership.fence();
         let app = App::new(store, informer, clock);
         let actor = Actor { subject: Subject::System("test"), source: "test".into(), request_id: "r".into() };
         let tenants = (0..100).map(|i| json!({"kind": "tenant", "name": format!("t{i}")}));
@@ -104,10 +77,10 @@ mod tests {
         }
         assert_eq!(app.snapshot().cooled().count(), 100);
         seconds.store(60, Ordering::Relaxed);
-        cooled(&app, Duration::from_secs(60)).await.unwrap();
+        cooled(&app, fence, Duration::from_secs(60)).await.unwrap();
         assert_eq!(app.snapshot().cooled().count(), 100, "a minute is not over");
         seconds.store(61, Ordering::Relaxed);
-        cooled(&app, Duration::from_secs(60)).await.unwrap();
+        cooled(&app, fence, Duration::from_secs(60)).await.unwrap();
         assert_eq!(app.snapshot().cooled().count(), 0);
     }
 }

@@ -102,9 +102,14 @@ impl Bench {
 
     /// Another replica: over etcd, with a connection of its own.
     pub async fn another(&self) -> Replica {
+        replica(&self.client().await).await
+    }
+
+    /// Another client of the store: over etcd, with a connection of its own.
+    pub async fn client(&self) -> Arc<dyn Store> {
         match &self.etcd {
-            Some(etcd) => replica(&connect(etcd.url(), "it").await).await,
-            None => replica(&self.store).await,
+            Some(etcd) => connect(etcd.url(), "it").await,
+            None => self.store.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! netmaster in process: REST requests against the router, over memory and SQLite.
 
 mod bench;
+mod leader;
 mod life;
 mod nodes;
 mod nouns;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netmaster::{Config, StoreConfig, run};
+use netmaster::{Config, Retention, StoreConfig, run};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -21,6 +21,7 @@ fn config(dir: &Path) -> Config {
         node_listen: ([127, 0, 0, 1], 0).into(),
         names: vec!["m.example".into()],
         cooling: Duration::from_secs(60),
+        retention: Retention::default(),
     }
 }
 

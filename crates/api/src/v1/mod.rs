@@ -23,7 +23,7 @@ pub use group::{Group, GroupBody, GroupStatus};
 pub use network::{AddressUse, Network, NetworkBody, NetworkStatus, Subnet};
 pub use node::{JoinFile, Node, NodeBody, NodeStatus};
 pub use policy::{Peer, Policy, PolicyBody, PolicyStatus, Rule};
-pub use status::{Health, NodeReport, Realization, RefusedObject, Status, Version, Warning};
+pub use status::{Health, Leader, NodeReport, Realization, RefusedObject, Status, Version, Warning};
 pub use tenant::{Tenant, TenantBody, TenantStatus};
 
 /// A list: every object, and the revision of the view it shows.

@@ -61,10 +61,24 @@ pub struct Status {
     /// The newest intent this process has seen.
     #[schema(value_type = schema::Revision)]
     pub revision: String,
+    /// The replica that does what must be done once; absent while none does, as after its death.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Leader>,
     /// The nodes.
     pub nodes: Vec<NodeReport>,
     /// Objects that cannot be compiled; what refers to them is denied.
     pub refused: Vec<RefusedObject>,
+}
+
+/// The replica that leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Leader {
+    /// Its name: host and port of its REST API.
+    pub name: String,
+    /// The revision since which it leads.
+    #[schema(value_type = schema::Revision)]
+    pub since: String,
 }
 
 /// Whether something can serve.

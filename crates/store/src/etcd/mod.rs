@@ -26,7 +26,7 @@ use crate::kv::{KeyValue, Page, PageRequest, Value};
 use crate::lease::LeaseId;
 use crate::txn::{Limits, Outcome, Prepared, Txn};
 use crate::watch::WatchStream;
-use crate::{Health, Store, check_identity, identity};
+use crate::{FirstKeys, Health, Store, check_identity, identity};
 use error::{read_failed, write_failed};
 
 mod error;
@@ -239,6 +239,16 @@ impl Store for EtcdStore {
         let items = answer.kvs().iter().map(|kv| self.key_value(kv)).collect::<Result<Vec<_>, _>>()?;
         let at = page.at().map_or_else(|| header_revision(answer.header()), Ok)?;
         Ok(Page::new(items, limit, at, span.then))
+    }
+
+    async fn first_keys(&self, prefix: &Prefix, limit: usize) -> Result<FirstKeys, StoreError> {
+        let (start, end) = prefix.bounds();
+        let limit = i64::try_from(limit.clamp(1, PageRequest::MAX)).unwrap_or(i64::MAX);
+        let options = GetOptions::new().with_range(self.path(&end)).with_keys_only().with_limit(limit);
+        let answer = self.kv().get(self.path(&start), Some(options)).await.map_err(read_failed("list"))?;
+        let keys = answer.kvs().iter().map(|kv| self.key(kv.key())).collect::<Result<_, _>>()?;
+        // etcd counts the whole range, whatever the limit.
+        Ok(FirstKeys { keys, total: usize::try_from(answer.count()).unwrap_or_default() })
     }
 
     async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {

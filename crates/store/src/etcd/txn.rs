@@ -97,6 +97,9 @@ impl EtcdStore {
             // To etcd a missing key has version and mod-revision 0; to us revision 0 is no key's, so this never holds.
             Test::ModifiedAt(_, at) if *at == Revision::ZERO => Compare::version(path, CompareOp::Less, 0),
             Test::ModifiedAt(_, at) => Compare::mod_revision(path, CompareOp::Equal, number(*at)?),
+            // As above: a missing key has create-revision 0.
+            Test::CreatedAt(_, at) if *at == Revision::ZERO => Compare::version(path, CompareOp::Less, 0),
+            Test::CreatedAt(_, at) => Compare::create_revision(path, CompareOp::Equal, number(*at)?),
             Test::Absent(_) => Compare::version(path, CompareOp::Equal, 0),
             Test::Exists(_) => Compare::version(path, CompareOp::Greater, 0),
             Test::NotModifiedAfter(_, at) => {

@@ -10,6 +10,7 @@ use super::codec;
 use crate::StoreError;
 use crate::alloc::{self, Allocation, Known};
 use crate::change::Timestamp;
+use crate::election::{self, Leader};
 use crate::keys::{Entry, Key, Slot};
 use crate::kv::{Event, KeyValue};
 
@@ -21,6 +22,7 @@ pub struct Snapshot {
     allocations: Map<Slot, Known>,
     /// Those of `allocations` that are cooling: every new object asks for them.
     cooling: Map<Slot, Timestamp>,
+    leader: Option<Leader>,
 }
 
 /// A number or address that was given back.
@@ -73,6 +75,7 @@ impl Snapshot {
                 }
                 self.allocations.insert(slot, known);
             }
+            Entry::Leader => self.leader = Some(election::decode(kv)?),
             _ => {}
         }
         Ok(None)
@@ -90,6 +93,7 @@ impl Snapshot {
                 self.cooling.remove(&slot);
                 self.allocations.remove(&slot);
             }
+            Entry::Leader => self.leader = None,
             _ => {}
         }
         Ok(None)
@@ -112,6 +116,11 @@ impl Snapshot {
     /// The objects.
     pub fn view(&self) -> &Arc<IntentView> {
         &self.view
+    }
+
+    /// The replica that leads; `None` while none does.
+    pub fn leader(&self) -> Option<&Leader> {
+        self.leader.as_ref()
     }
 
     /// Revision of an object's last change.

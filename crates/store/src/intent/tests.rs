@@ -10,6 +10,7 @@ use types::{EndpointUid, Revision};
 use super::*;
 use crate::alloc::Allocation;
 use crate::change::{ChangeRecord, Timestamp};
+use crate::election::campaign;
 use crate::keys::Slot;
 use crate::{Prefix, Store, list_all};
 
@@ -133,11 +134,14 @@ async fn freed_numbers_cool_down_and_come_back() {
     assert_eq!(snapshot.cooled().count(), 3, "uid and two addresses");
     let at = |second: u32| Timestamp::new(format!("2026-05-04T03:03:{second:02}.123Z")).unwrap();
     let early = Timestamp::new("2026-05-04T03:02:01.123Z").unwrap();
-    assert_eq!(reclaim(bench.store.as_ref(), &snapshot, &early).await.unwrap(), None);
-    let now = reclaim(bench.store.as_ref(), &snapshot, &at(1)).await.unwrap().unwrap();
+    let leadership = campaign(&bench.store, "r1", Duration::from_secs(60)).await.unwrap();
+    let fence = leadership.fence();
+    assert_eq!(reclaim(bench.store.as_ref(), &snapshot, &early, fence).await.unwrap(), None);
+    let now = reclaim(bench.store.as_ref(), &snapshot, &at(1), fence).await.unwrap().unwrap();
     let snapshot = bench.informer.reach(now).await.unwrap();
     assert_eq!(snapshot.cooled().count(), 0);
     assert!(snapshot.allocation(slot).is_none());
+    assert_eq!(snapshot.leader().map(|l| (l.name.as_str(), l.since)), Some(("r1", fence.token())));
 }
 
 /// Two decisions made on one snapshot: both are sound alone, not together.

@@ -9,6 +9,7 @@ use super::codec::{self, object_key};
 use super::snapshot::Snapshot;
 use crate::alloc;
 use crate::change::{ChangeRecord, Timestamp};
+use crate::election::{Fence, FencedError};
 use crate::keys::{Entry, Key, ObjectKey, Slot, TenantObject};
 use crate::txn::{Compare, Op, Outcome, Txn};
 use crate::{Prefix, Store, StoreError};
@@ -123,16 +124,17 @@ pub async fn confirm_absent(
     }
 }
 
-/// Frees what was given back before `before`, a transaction's worth at most. The revision of that transaction; `None`
-/// when there is nothing to free.
+/// Frees what was given back before `before`, a transaction's worth at most, on behalf of a leader. The revision of that
+/// transaction; `None` when there is nothing to free.
 ///
 /// # Errors
-/// [`CommitError`]; a conflict means that somebody else reclaims too.
+/// [`ReclaimError`]; nothing was written then.
 pub async fn reclaim(
     store: &dyn Store,
     snapshot: &Snapshot,
     before: &Timestamp,
-) -> Result<Option<Revision>, CommitError> {
+    fence: &Fence,
+) -> Result<Option<Revision>, ReclaimError> {
     const AT_ONCE: usize = 64;
     let due = snapshot.cooled().filter(|c| c.since < *before).take(AT_ONCE);
     let due: Vec<(Slot, Revision)> =
@@ -141,10 +143,24 @@ pub async fn reclaim(
         return Ok(None);
     }
     let txn = due.iter().fold(Txn::new(), |txn, (slot, modified)| alloc::reclaim(txn, *slot, *modified));
-    match store.txn(txn).await? {
-        Outcome::Conflict { revision, .. } => Err(CommitError::Conflict { revision, extra_only: false }),
+    match fence.txn(store, txn).await? {
+        Outcome::Conflict { revision, .. } => Err(ReclaimError::Changed { revision }),
         Outcome::Committed { revision } | Outcome::Unchanged { revision } => Ok(Some(revision)),
     }
+}
+
+/// Why nothing was freed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReclaimError {
+    /// Somebody else reclaimed meanwhile. Look again at or after this revision.
+    #[error("what was cooling has changed meanwhile (revision {revision})")]
+    Changed {
+        /// When.
+        revision: Revision,
+    },
+    /// Deposed, or the store failed.
+    #[error(transparent)]
+    Fenced(#[from] FencedError),
 }
 
 /// A transaction being built.

@@ -29,7 +29,7 @@ use crate::kv::{KeyValue, Page, PageRequest};
 use crate::lease::{LeaseId, LeaseOwner, LocalLeases, grant_local};
 use crate::txn::{Decision, Limits, Outcome, Prepared, Txn, Write};
 use crate::watch::{History, Past, WatchStream, tail};
-use crate::{Health, Store, check_identity, identity};
+use crate::{FirstKeys, Health, Store, check_identity, identity};
 
 mod open;
 mod rows;
@@ -136,6 +136,8 @@ async fn detached<T: Send + 'static>(
 }
 
 const BACKEND: &str = "sqlite";
+/// Revisions that one transaction forgets.
+const COMPACTED_AT_ONCE: u64 = 1_000;
 
 /// Sorts an error of something that wrote nothing.
 fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -203,6 +205,10 @@ impl Store for SqliteStore {
         rows::list(&self.inner.reader, prefix, &page).await
     }
 
+    async fn first_keys(&self, prefix: &Prefix, limit: usize) -> Result<FirstKeys, StoreError> {
+        rows::first_keys(&self.inner.reader, prefix, limit).await
+    }
+
     async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {
         let prepared = Prepared::new(txn, self.inner.limits)?;
         let inner = Arc::clone(&self.inner);
@@ -231,7 +237,12 @@ impl Store for SqliteStore {
 
     async fn compact(&self, up_to: Revision) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
-        detached(async move { rows::compact(&inner.writer, up_to).await }).await
+        detached(async move {
+            // A stretch at a time: writers wait for one, not for all of it.
+            while rows::compact(&inner.writer, up_to, COMPACTED_AT_ONCE).await? < up_to {}
+            Ok(())
+        })
+        .await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -7,6 +7,7 @@ use sqlx::{Executor, Row, Sqlite, SqlitePool};
 use types::Revision;
 
 use super::{failed, unknown};
+use crate::FirstKeys;
 use crate::error::StoreError;
 use crate::keys::{Key, Prefix};
 use crate::kv::{Event, KeyValue, Page, PageRequest, Value};
@@ -185,26 +186,58 @@ pub(super) async fn past(
     Ok(Past::Events { batches, through })
 }
 
-/// Forgets versions that were superseded at or before `up_to`.
-pub(super) async fn compact(pool: &SqlitePool, up_to: Revision) -> Result<(), StoreError> {
+/// The first keys of a range, and how many it has.
+pub(super) async fn first_keys(
+    pool: &SqlitePool,
+    prefix: &Prefix,
+    limit: usize,
+) -> Result<FirstKeys, StoreError> {
+    let (start, end) = prefix.bounds();
+    let mut tx = pool.begin().await.map_err(failed("list"))?;
+    let count = sqlx::query("SELECT count(*) AS n FROM kv WHERE key >= ?1 AND key < ?2");
+    let count = count.bind(bytes(&start)).bind(bytes(&end)).fetch_one(&mut *tx).await;
+    let total = column::<i64>(&count.map_err(failed("list"))?, "n")?;
+    let rows = sqlx::query("SELECT key FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3")
+        .bind(bytes(&start))
+        .bind(bytes(&end))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed("list"))?;
+    let keys = rows.iter().map(key).collect::<Result<_, _>>()?;
+    Ok(FirstKeys { keys, total: usize::try_from(total).unwrap_or_default() })
+}
+
+/// Forgets versions that were superseded at or before `up_to`, of `stretch` revisions at most; up to where it got.
+///
+/// Nothing older than the last compaction is looked at: every version that a later one has superseded is named by that
+/// one (`prev`), and deletions are the versions without value.
+pub(super) async fn compact(
+    pool: &SqlitePool,
+    up_to: Revision,
+    stretch: u64,
+) -> Result<Revision, StoreError> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("compact"))?;
     let Position { revision, compacted } = position(&mut *tx).await?;
     if up_to > revision {
         return Err(StoreError::FutureRevision { requested: up_to });
     }
     if up_to <= compacted {
-        return Ok(());
+        return Ok(compacted);
     }
+    let to = up_to.min(Revision::new(compacted.get().saturating_add(stretch)));
     // Superseded versions first, then the deletions they were superseded by.
     for statement in [
-        "DELETE FROM log WHERE rev <= ?1 AND EXISTS
-            (SELECT 1 FROM log AS m WHERE m.key = log.key AND m.rev > log.rev AND m.rev <= ?1)",
-        "DELETE FROM log WHERE rev <= ?1 AND value IS NULL",
-        "UPDATE meta SET compacted = ?1",
+        "DELETE FROM log WHERE (rev, key) IN
+            (SELECT prev, key FROM log WHERE rev > ?1 AND rev <= ?2 AND prev <> 0)",
+        "DELETE FROM log WHERE rev > ?1 AND rev <= ?2 AND value IS NULL",
+        "UPDATE meta SET compacted = ?2 WHERE compacted = ?1",
     ] {
-        sqlx::query(statement).bind(number(up_to)?).execute(&mut *tx).await.map_err(failed("compact"))?;
+        let statement = sqlx::query(statement).bind(number(compacted)?).bind(number(to)?);
+        statement.execute(&mut *tx).await.map_err(failed("compact"))?;
     }
-    tx.commit().await.map_err(unknown("compact"))
+    tx.commit().await.map_err(unknown("compact"))?;
+    Ok(to)
 }
 
 fn bytes(text: &str) -> &[u8] {

@@ -96,6 +96,15 @@ contract! {
         loss_of_a_lease_is_noticed,
         revoked_leases_take_their_keys_at_once,
         dead_leases_hold_no_keys;
+    election:
+        created_holds_and_fails,
+        of_several_candidates_one_leads_at_a_time,
+        a_deposed_leader_cannot_write,
+        what_leaders_count_is_never_lost;
+    retention:
+        trimming_keeps_the_newest_records,
+        trimming_ends_with_the_leadership,
+        compaction_follows_the_history_kept;
     random:
         random_transactions_agree_with_the_model;
     alloc:

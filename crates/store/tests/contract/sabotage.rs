@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use store::{
-    Compare, Event, Health, Key, KeyValue, LeaseId, Limits, Op, Outcome, Page, PageRequest, Prefix, Store,
-    StoreError, Txn, WatchItem, WatchStream,
+    Compare, Event, FirstKeys, Health, Key, KeyValue, LeaseId, Limits, Op, Outcome, Page, PageRequest,
+    Prefix, Store, StoreError, Txn, WatchItem, WatchStream,
 };
 use types::{Revision, StoreId};
 
@@ -23,6 +23,7 @@ enum Defect {
     DropsModRevision,
     DropsAbsent,
     DropsExists,
+    DropsCreated,
     DropsRangeUnchanged,
     RangeMissesDeletion,
     HalfTransactions,
@@ -45,6 +46,8 @@ const NOTICED: &[(Defect, &str)] = &[
     (Defect::DropsAbsent, "absent_holds_and_fails"),
     (Defect::DropsAbsent, "concurrent_clients_get_unique_and_dense_numbers"),
     (Defect::DropsExists, "exists_holds_and_fails"),
+    (Defect::DropsCreated, "created_holds_and_fails"),
+    (Defect::DropsCreated, "a_deposed_leader_cannot_write"),
     (Defect::DropsRangeUnchanged, "range_unchanged_prevents_write_skew"),
     (Defect::RangeMissesDeletion, "range_unchanged_sees_creation_change_and_deletion"),
     (Defect::RangeMissesDeletion, "random_transactions_agree_with_the_model"),
@@ -84,6 +87,7 @@ impl Broken {
             Compare::ModRevision(..) => self.defect != Defect::DropsModRevision,
             Compare::Absent(_) => self.defect != Defect::DropsAbsent,
             Compare::Exists(_) => self.defect != Defect::DropsExists,
+            Compare::Created(..) => self.defect != Defect::DropsCreated,
             Compare::RangeUnchanged(prefix, _) => {
                 let deleted = self.deleted_ranges.lock().unwrap();
                 let only_deleted = deleted.iter().any(|key| prefix.contains(key));
@@ -172,6 +176,10 @@ impl Store for Broken {
         let next = next.filter(|_| items.len() == limit);
         *self.last_page_end.lock().unwrap() = items.last().map(|kv| kv.key.clone());
         Ok(Page { items, next, revision: Revision::new(1) })
+    }
+
+    async fn first_keys(&self, prefix: &Prefix, limit: usize) -> Result<FirstKeys, StoreError> {
+        self.inner.first_keys(prefix, limit).await
     }
 
     async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {

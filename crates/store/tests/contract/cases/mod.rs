@@ -1,10 +1,12 @@
 //! The cases, by what they are about, and the words they are written in.
 
 pub mod alloc;
+pub mod election;
 pub mod lease;
 pub mod list;
 pub mod random;
 pub mod range;
+pub mod retention;
 pub mod txn;
 pub mod watch;
 

@@ -10,10 +10,10 @@ use types::Revision;
 use super::*;
 use crate::backends::{Backend, Fixture};
 
-/// Values with their modification revision, and when each tenant's range of networks last changed.
+/// Values with their revisions of modification and creation, and when each tenant's range of networks last changed.
 #[derive(Default)]
 struct Model {
-    keys: BTreeMap<Key, (String, Revision)>,
+    keys: BTreeMap<Key, (String, Revision, Revision)>,
     ranges: BTreeMap<&'static str, Revision>,
 }
 
@@ -23,7 +23,8 @@ const NAMES: [&str; 3] = ["x", "y", "z"];
 impl Model {
     fn holds(&self, compare: &Compare) -> bool {
         match compare {
-            Compare::ModRevision(k, r) => self.keys.get(k).is_some_and(|(_, at)| at == r),
+            Compare::ModRevision(k, r) => self.keys.get(k).is_some_and(|(_, at, _)| at == r),
+            Compare::Created(k, r) => self.keys.get(k).is_some_and(|(_, _, at)| at == r),
             Compare::Absent(k) => !self.keys.contains_key(k),
             Compare::Exists(k) => self.keys.contains_key(k),
             Compare::RangeUnchanged(p, r) => {
@@ -35,7 +36,7 @@ impl Model {
     fn changes(&self, op: &Op) -> bool {
         match op {
             Op::Put { key, value, .. } => {
-                self.keys.get(key).is_none_or(|(v, _)| v.as_bytes() != value.as_bytes())
+                self.keys.get(key).is_none_or(|(v, ..)| v.as_bytes() != value.as_bytes())
             }
             Op::Delete { key } => self.keys.contains_key(key),
             Op::Record { .. } => false,
@@ -48,7 +49,8 @@ impl Model {
         match op {
             Op::Put { key, value, .. } => {
                 let text = String::from_utf8(value.as_bytes().to_vec()).unwrap();
-                self.keys.insert(key.clone(), (text, revision));
+                let created = self.keys.get(key).map_or(revision, |(_, _, at)| *at);
+                self.keys.insert(key.clone(), (text, revision, created));
             }
             Op::Delete { key } => {
                 self.keys.remove(key);
@@ -59,7 +61,7 @@ impl Model {
 
     fn agrees_with(&self, items: &[KeyValue]) {
         let stored: BTreeMap<_, _> =
-            items.iter().map(|kv| (kv.key.clone(), (text(kv), kv.modified))).collect();
+            items.iter().map(|kv| (kv.key.clone(), (text(kv), kv.modified, kv.created))).collect();
         assert_eq!(stored, self.keys);
     }
 }
@@ -73,13 +75,15 @@ fn random_txn(rng: &mut StdRng, model: &Model, now: Revision) -> Txn {
     for _ in 0..rng.random_range(0..3) {
         let key = random_key(rng);
         let recent = Revision::new(now.get() - rng.random_range(0..4).min(now.get()));
-        let present = model.keys.get(&key).map(|(_, at)| *at);
-        txn = txn.when(match rng.random_range(0..5) {
+        let present = model.keys.get(&key).map(|(_, at, created)| (*at, *created));
+        txn = txn.when(match rng.random_range(0..7) {
             0 => Compare::Absent(key),
             1 => Compare::Exists(key),
             2 => Compare::RangeUnchanged(networks_of(TENANTS[rng.random_range(0..2)]), recent),
             3 => Compare::ModRevision(key, recent),
-            _ => Compare::ModRevision(key, present.unwrap_or(recent)),
+            4 => Compare::Created(key, recent),
+            5 => Compare::Created(key, present.map_or(recent, |(_, created)| created)),
+            _ => Compare::ModRevision(key, present.map_or(recent, |(at, _)| at)),
         });
     }
     let mut ops: BTreeMap<Key, Op> = BTreeMap::new();
@@ -105,7 +109,7 @@ pub async fn random_transactions_agree_with_the_model(f: &Fixture) {
             }
             // What earlier seeds did to the ranges is not in this model: begin after it.
             let begun = put(&*f.store, &network(t, NAMES[0]), "begin").await;
-            model.keys.insert(network(t, NAMES[0]), ("begin".into(), begun));
+            model.keys.insert(network(t, NAMES[0]), ("begin".into(), begun, begun));
             model.ranges.insert(t, begun);
         }
         run_seed(f, &mut rng, &mut model).await;
