@@ -27,6 +27,7 @@ impl Master {
             node_listen: any,
             names: vec!["127.0.0.1".to_owned()],
             cooling: Duration::from_secs(60),
+            retention: netmaster::Retention::default(),
         };
         let addresses = config.data_dir.join("addresses.json");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
