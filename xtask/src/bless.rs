@@ -10,6 +10,7 @@ use crate::step::{cargo, run, step};
 const GOLDEN: &[&[&str]] = &[
     &["-p", "selvage-api"],
     &["-p", "selvage-compile"],
+    &["-p", "selvage-ovsdb", "--test", "generated"],
     &["-p", "selvage-pipeline"],
     &["-p", "netmaster"],
     &["-p", "netctl"],

@@ -1,8 +1,8 @@
 //! The replica: rows by table, fed by monitor updates.
 //!
 //! Invariants: every row holds exactly the monitored columns; an update is applied as a whole or not at all.
-//! A modification or deletion of a row that is not there is an error: the replica is out of step and must be
-//! fetched again. Tables and rows are behind [`Arc`], so a snapshot costs one pointer per table and a change
+//! A modification or deletion of a row that is not there, or an insertion of one that is, is an error: the replica is
+//! out of step and must be fetched again. Tables and rows are behind [`Arc`], so a snapshot costs one pointer per table and a change
 //! copies only the table it touches.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::difference::{KindMismatch, apply};
+use crate::difference::{DifferenceError, apply};
 use crate::monitor::{RowUpdate, Updates};
 use crate::operation::Row;
 use crate::schema::{DatabaseSchema, SchemaError};
@@ -62,9 +62,25 @@ pub enum CacheError {
         /// Row.
         uuid: Uuid,
     },
-    /// A difference in a dump, which has nothing to differ from.
-    #[error("dump holds a difference for row {table} {uuid}")]
-    DifferenceInDump {
+    /// An insertion of a row that is in the replica.
+    #[error("insertion of row {table} {uuid}, which is in the replica already")]
+    RowExists {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+    },
+    /// A row of a dump among changes.
+    #[error("change holds row {table} {uuid} of a dump")]
+    DumpInUpdate {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+    },
+    /// A change in a dump, which has nothing to change.
+    #[error("dump holds a change of row {table} {uuid}")]
+    ChangeInDump {
         /// Table.
         table: String,
         /// Row.
@@ -81,8 +97,17 @@ pub enum CacheError {
         column: String,
     },
     /// A difference that cannot be applied.
-    #[error(transparent)]
-    Kind(#[from] KindMismatch),
+    #[error("cannot change column {table}.{column} of row {uuid}")]
+    Difference {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+        /// Column.
+        column: String,
+        /// Why.
+        source: DifferenceError,
+    },
     /// The schema lacks a column.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -116,12 +141,22 @@ impl Database {
         let mut steps = Vec::new();
         for (table, rows) in updates {
             for (&uuid, update) in rows {
+                let old = self.row(table, uuid);
                 let missing = || CacheError::NoSuchRow { table: table.clone(), uuid };
                 let row = match update {
-                    RowUpdate::Full(row) => Some(Arc::new(row.clone())),
-                    RowUpdate::Delete => self.row(table, uuid).map(|_| None).ok_or_else(missing)?,
+                    RowUpdate::Initial(_) => {
+                        return Err(CacheError::DumpInUpdate { table: table.clone(), uuid });
+                    }
+                    RowUpdate::Insert(_) if old.is_some() => {
+                        return Err(CacheError::RowExists { table: table.clone(), uuid });
+                    }
+                    RowUpdate::Insert(row) => Some(Arc::new(row.clone())),
+                    RowUpdate::Replace(row) => {
+                        old.map(|_| Some(Arc::new(row.clone()))).ok_or_else(missing)?
+                    }
+                    RowUpdate::Delete => old.map(|_| None).ok_or_else(missing)?,
                     RowUpdate::Modify(difference) => {
-                        let old = self.row(table, uuid).ok_or_else(missing)?;
+                        let old = old.ok_or_else(missing)?;
                         Some(Arc::new(modified(schema, table, uuid, old, difference)?))
                     }
                 };
@@ -142,8 +177,9 @@ impl Database {
         }
         for (table, rows) in dump {
             for (&uuid, update) in rows {
-                let RowUpdate::Full(row) = update else {
-                    return Err(CacheError::DifferenceInDump { table: table.clone(), uuid });
+                // `monitor` calls the rows of its dump new ones.
+                let (RowUpdate::Initial(row) | RowUpdate::Insert(row)) = update else {
+                    return Err(CacheError::ChangeInDump { table: table.clone(), uuid });
                 };
                 steps.push(Step { table: table.clone(), uuid, row: Some(Arc::new(row.clone())) });
             }
@@ -190,7 +226,12 @@ fn modified(
             uuid,
             column: column.clone(),
         })?;
-        *datum = apply(column_type, datum, difference)?;
+        *datum = apply(column_type, datum, difference).map_err(|source| CacheError::Difference {
+            table: table.to_owned(),
+            uuid,
+            column: column.clone(),
+            source,
+        })?;
     }
     Ok(new)
 }

@@ -14,7 +14,7 @@ mod task;
 mod unixctl;
 mod vswitch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,10 +24,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::cache::{Database, RowEvent};
+use crate::liveness::Backoff;
 use crate::monitor::{MonitorMethod, MonitorSpec};
-use crate::operation::{Condition, Transaction};
+use crate::operation::Transaction;
 use crate::outcome::{Outcome, TransactError};
-use crate::session::{LockState, Phase, Session};
+use crate::session::{Conditions, LockName, LockState, Phase, Session};
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use unixctl::UnixctlClient;
@@ -46,14 +47,17 @@ pub struct Config {
     pub probe_interval: Duration,
     /// Longest time to connect and to fetch schema and dump.
     pub sync_timeout: Duration,
-    /// Largest message accepted.
+    /// Longest pause between two attempts to connect.
+    pub max_backoff: Duration,
+    /// Largest message accepted; the values in it may take 32 times as much memory.
     pub max_message: usize,
     /// Requests in flight above which callers wait.
     pub max_in_flight: usize,
 }
 
 impl Config {
-    /// The usual values: probe after 5 s, 30 s to sync, messages up to 256 MiB, 256 requests in flight.
+    /// The usual values: probe after 5 s, 30 s to sync, 8 s between attempts, messages up to 64 MiB (the dump of some
+    /// hundred thousand interfaces), 256 requests in flight.
     pub fn new(endpoint: Endpoint, database: impl Into<String>, monitor: MonitorSpec) -> Self {
         Self {
             endpoint,
@@ -61,7 +65,8 @@ impl Config {
             monitor,
             probe_interval: Duration::from_secs(5),
             sync_timeout: Duration::from_secs(30),
-            max_message: 256 << 20,
+            max_backoff: Backoff::MAX,
+            max_message: 64 << 20,
             max_in_flight: 256,
         }
     }
@@ -80,10 +85,12 @@ pub struct Status {
     pub resumed: bool,
     /// The schema's version, once known.
     pub schema_version: Option<String>,
+    /// Columns asked for that the server's schema lacks, as `Table.column`; no row has them.
+    pub absent_columns: BTreeSet<String>,
     /// Why the last connection, or attempt, ended.
     pub last_error: Option<String>,
     /// The locks asked for.
-    pub locks: BTreeMap<String, LockState>,
+    pub locks: BTreeMap<LockName, LockState>,
 }
 
 impl Status {
@@ -166,10 +173,10 @@ type Reply = oneshot::Sender<Result<Value, ClientError>>;
 /// What a caller wants of the task.
 enum Request {
     Call { method: &'static str, params: Vec<Value> },
-    Lock(String),
-    Steal(String),
-    Unlock(String),
-    Conditions(BTreeMap<String, Option<Vec<Condition>>>),
+    Lock(LockName),
+    Steal(LockName),
+    Unlock(LockName),
+    Conditions(Conditions),
 }
 
 struct Command {
@@ -290,6 +297,9 @@ impl Client {
 
     /// Executes a transaction. When this returns, the replica holds its effects.
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, ClientError> {
+        if let Some(index) = transaction.nul_byte() {
+            return Err(TransactError::NulByte(index).into());
+        }
         let params = transaction.to_params(&self.database);
         match self.submit(Request::Call { method: "transact", params }).await {
             Ok(reply) => Ok(Outcome::from_json(transaction, &reply)?),
@@ -311,26 +321,24 @@ impl Client {
         if value == Value::Array(params) { Ok(()) } else { Err(ClientError::Malformed("echo")) }
     }
 
-    /// Asks for a lock, now and after each reconnect; [`Status::locks`] tells when it is ours or stolen.
-    pub async fn lock(&self, name: &str) -> Result<LockState, ClientError> {
-        lock_state(self.submit(Request::Lock(name.to_owned())).await?)
+    /// Asks for a lock, now and after each reconnect; [`Status::locks`] tells when it is ours or stolen. A transaction
+    /// that must not happen without it says so ([`Transaction::assert_lock`]): only the server knows in time.
+    pub async fn lock(&self, name: &LockName) -> Result<LockState, ClientError> {
+        lock_state(self.submit(Request::Lock(name.clone())).await?)
     }
 
     /// Takes a lock from whoever holds it.
-    pub async fn steal(&self, name: &str) -> Result<LockState, ClientError> {
-        lock_state(self.submit(Request::Steal(name.to_owned())).await?)
+    pub async fn steal(&self, name: &LockName) -> Result<LockState, ClientError> {
+        lock_state(self.submit(Request::Steal(name.clone())).await?)
     }
 
     /// Gives up a lock, or the wish for it.
-    pub async fn unlock(&self, name: &str) -> Result<(), ClientError> {
-        self.submit(Request::Unlock(name.to_owned())).await.map(|_| ())
+    pub async fn unlock(&self, name: &LockName) -> Result<(), ClientError> {
+        self.submit(Request::Unlock(name.clone())).await.map(|_| ())
     }
 
     /// Replaces the conditions of some monitored tables. When this returns, the replica holds what they select.
-    pub async fn change_conditions(
-        &self,
-        conditions: BTreeMap<String, Option<Vec<Condition>>>,
-    ) -> Result<(), ClientError> {
+    pub async fn change_conditions(&self, conditions: Conditions) -> Result<(), ClientError> {
         self.submit(Request::Conditions(conditions)).await.map(|_| ())
     }
 

@@ -10,10 +10,13 @@
 //! that is not there.
 
 pub mod cache;
+#[cfg(feature = "codegen")]
+pub mod codegen;
 pub mod difference;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod frame;
+pub mod json;
 pub mod liveness;
 pub mod monitor;
 pub mod operation;
@@ -21,6 +24,7 @@ pub mod outcome;
 pub mod rpc;
 pub mod schema;
 pub mod session;
+pub mod typed;
 pub mod unixctl;
 pub mod value;
 pub mod vswitch;

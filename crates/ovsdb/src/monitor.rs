@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::operation::{Condition, Row, conditions_to_json};
 use crate::schema::{DatabaseSchema, SchemaError, TypeError};
+use crate::typed::{Column, ColumnValue, Shape, Table};
 use crate::value::{Datum, ValueError, parse_uuid};
 
 /// What to replicate of one table.
@@ -19,6 +20,10 @@ use crate::value::{Datum, ValueError, parse_uuid};
 pub struct TableSpec {
     /// Columns.
     pub columns: BTreeSet<String>,
+    /// Those of them that the server need not have.
+    pub optional: BTreeSet<String>,
+    /// What the typed ones of them are read from.
+    pub shapes: BTreeMap<String, Shape>,
     /// A row is replicated when any of these holds; `None` replicates all rows. Servers without `monitor_cond`
     /// ignore it and send all rows.
     pub conditions: Option<Vec<Condition>>,
@@ -44,6 +49,24 @@ impl MonitorSpec {
         self
     }
 
+    /// Adds a typed column of all rows of its table. A server whose schema lacks it, or has another type, is refused.
+    #[must_use]
+    pub fn column<T: Table, V: ColumnValue>(mut self, column: Column<T, V>) -> Self {
+        let entry = self.tables.entry(T::TABLE.to_owned()).or_default();
+        entry.columns.insert(column.name().to_owned());
+        entry.shapes.insert(column.name().to_owned(), V::SHAPE);
+        self
+    }
+
+    /// [`Self::column`] that the server's schema need not have: then it is absent from every row.
+    #[must_use]
+    pub fn optional_column<T: Table, V: ColumnValue>(mut self, column: Column<T, V>) -> Self {
+        self = self.column(column);
+        let entry = self.tables.entry(T::TABLE.to_owned()).or_default();
+        entry.optional.insert(column.name().to_owned());
+        self
+    }
+
     /// Replaces the conditions of a table already present.
     pub fn set_conditions(
         &mut self,
@@ -60,14 +83,39 @@ impl MonitorSpec {
         &self.tables
     }
 
-    /// Checks that the schema has every table and column asked for.
-    pub fn check(&self, schema: &DatabaseSchema) -> Result<(), SchemaError> {
-        for (table, spec) in &self.tables {
-            for column in &spec.columns {
-                schema.column(table, column)?;
+    /// What of this a server with the given schema has. A column it lacks is an error unless it is optional, and so is
+    /// one whose values could not be read.
+    pub fn resolve(&self, schema: &DatabaseSchema) -> Result<Self, SchemaError> {
+        let mut resolved = Self::new();
+        for (table, wanted) in &self.tables {
+            let mut spec = TableSpec { columns: BTreeSet::new(), ..wanted.clone() };
+            for column in &wanted.columns {
+                let found = match schema.column(table, column) {
+                    Err(_) if wanted.optional.contains(column) => continue,
+                    found => found?,
+                };
+                if let Some(shape) = wanted.shapes.get(column).filter(|shape| !shape.fits(found)) {
+                    let (table, column) = (table.clone(), column.clone());
+                    return Err(SchemaError::OtherType { table, column, expected: shape.describe() });
+                }
+                spec.columns.insert(column.clone());
+            }
+            // A table of which nothing is there need not be there either.
+            if !spec.columns.is_empty() || wanted.columns.is_empty() {
+                schema.table(table)?;
+                resolved.tables.insert(table.clone(), spec);
             }
         }
-        Ok(())
+        Ok(resolved)
+    }
+
+    /// The columns this asks for and `resolved` has not, as `Table.column`.
+    pub fn absent_from(&self, resolved: &Self) -> BTreeSet<String> {
+        let has = |table: &str, column: &str| {
+            resolved.tables.get(table).is_some_and(|spec| spec.columns.contains(column))
+        };
+        let columns = self.tables.iter().flat_map(|(t, spec)| spec.columns.iter().map(move |c| (t, c)));
+        columns.filter(|(t, c)| !has(t, c)).map(|(t, c)| format!("{t}.{c}")).collect()
     }
 
     fn requests(&self, method: MonitorMethod) -> Value {
@@ -146,9 +194,13 @@ impl MonitorMethod {
 /// What happened to one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowUpdate {
-    /// The whole row, every monitored column present.
-    Full(Row),
-    /// Differences by column.
+    /// The whole row, of a dump; every monitored column is present.
+    Initial(Row),
+    /// The whole row, which was not there.
+    Insert(Row),
+    /// The whole row, which was there with other values.
+    Replace(Row),
+    /// Differences by column of a row that was there.
     Modify(Row),
     /// The row is gone.
     Delete,
@@ -200,6 +252,14 @@ pub enum MonitorError {
     /// A row's key is not a UUID.
     #[error(transparent)]
     RowId(#[from] ValueError),
+    /// One row, spelled in two ways.
+    #[error("two updates of row {table} {uuid}")]
+    DuplicateRow {
+        /// Table.
+        table: String,
+        /// Row.
+        uuid: Uuid,
+    },
 }
 
 /// Decodes the updates of one monitor.
@@ -220,14 +280,19 @@ impl Decoder<'_> {
             let spec = self.spec.tables.get(name).ok_or_else(|| MonitorError::UnknownTable(name.clone()))?;
             let table = TableDecoder { schema: self.schema, name, spec };
             let rows = rows.as_object().ok_or(MonitorError::Malformed("row updates are not an object"))?;
-            let decoded = rows.iter().map(|(id, update)| {
+            let mut decoded = BTreeMap::new();
+            for (id, update) in rows {
                 let update = match method {
                     MonitorMethod::Plain => table.update1(update)?,
                     MonitorMethod::Cond | MonitorMethod::CondSince => table.update2(update)?,
                 };
-                Ok((parse_uuid(id)?, update))
-            });
-            updates.insert(name.clone(), decoded.collect::<Result<_, MonitorError>>()?);
+                let uuid = parse_uuid(id)?;
+                // The digits of a UUID may be of either case.
+                if decoded.insert(uuid, update).is_some() {
+                    return Err(MonitorError::DuplicateRow { table: name.clone(), uuid });
+                }
+            }
+            updates.insert(name.clone(), decoded);
         }
         Ok(updates)
     }
@@ -243,7 +308,8 @@ impl TableDecoder<'_> {
     fn update1(&self, update: &Value) -> Result<RowUpdate, MonitorError> {
         let object = update.as_object().ok_or(MonitorError::Malformed("row update is not an object"))?;
         match (object.get("old"), object.get("new")) {
-            (_, Some(new)) => self.full(new).map(RowUpdate::Full),
+            (None, Some(new)) => self.full(new).map(RowUpdate::Insert),
+            (Some(_), Some(new)) => self.full(new).map(RowUpdate::Replace),
             (Some(_), None) => Ok(RowUpdate::Delete),
             (None, None) => Err(MonitorError::Malformed("row update has neither old nor new")),
         }
@@ -256,7 +322,8 @@ impl TableDecoder<'_> {
             return Err(MonitorError::Malformed("row update needs exactly one member"));
         };
         match kind.as_str() {
-            "initial" | "insert" => self.full(row).map(RowUpdate::Full),
+            "initial" => self.full(row).map(RowUpdate::Initial),
+            "insert" => self.full(row).map(RowUpdate::Insert),
             "modify" => self.row(row, true).map(RowUpdate::Modify),
             "delete" => Ok(RowUpdate::Delete),
             _ => Err(MonitorError::Malformed("row update of unknown kind")),

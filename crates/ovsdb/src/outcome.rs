@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::operation::{OpIndex, Operation, Row, Transaction};
-use crate::value::{Datum, ValueError, parse_uuid};
+use crate::value::{Datum, UuidName, ValueError, parse_uuid};
 
 /// The `error` member of a failed operation (RFC 7047 section 3.1 and the operations' own).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum ErrorTag {
     IoError,
     /// Two rows of the transaction share a name.
     DuplicateUuidName,
+    /// A row of the UUID to insert is there, or was deleted by the same transaction.
+    DuplicateUuid,
     /// An arithmetic result outside of the real or integer domain.
     DomainError,
     /// An arithmetic result outside the allowed range.
@@ -57,6 +59,7 @@ impl ErrorTag {
             "resources exhausted" => Self::ResourcesExhausted,
             "I/O error" => Self::IoError,
             "duplicate uuid-name" => Self::DuplicateUuidName,
+            "duplicate uuid" => Self::DuplicateUuid,
             "domain error" => Self::DomainError,
             "range error" => Self::RangeError,
             "permission error" => Self::PermissionError,
@@ -77,6 +80,7 @@ impl ErrorTag {
             Self::ResourcesExhausted => "resources exhausted",
             Self::IoError => "I/O error",
             Self::DuplicateUuidName => "duplicate uuid-name",
+            Self::DuplicateUuid => "duplicate uuid",
             Self::DomainError => "domain error",
             Self::RangeError => "range error",
             Self::PermissionError => "permission error",
@@ -123,6 +127,9 @@ pub enum TransactError {
         /// The server's explanation.
         details: Option<String>,
     },
+    /// Not sent: the server would drop the connection.
+    #[error("operation {} holds a NUL byte", .0.get())]
+    NulByte(OpIndex),
     /// The request as a whole was refused, for instance because the database does not exist.
     #[error("transact request refused: {0}")]
     Request(String),
@@ -144,7 +151,7 @@ impl TransactError {
     pub fn tag(&self) -> Option<&ErrorTag> {
         match self {
             Self::Refused { error, .. } => Some(error),
-            Self::Request(_) | Self::Malformed(_) | Self::Value(_) => None,
+            Self::NulByte(_) | Self::Request(_) | Self::Malformed(_) | Self::Value(_) => None,
         }
     }
 }
@@ -201,6 +208,22 @@ impl Outcome {
         }
     }
 
+    /// How many rows an `update`, `mutate` or `delete` touched.
+    pub fn count(&self, index: OpIndex) -> Option<u64> {
+        match self.0.get(index.get()) {
+            Some(OpResult::Count(count)) => Some(*count),
+            _ => None,
+        }
+    }
+
+    /// The row inserted under this name by the transaction this is the outcome of.
+    pub fn row_named(&self, transaction: &Transaction, name: &UuidName) -> Option<Uuid> {
+        match self.0.get(transaction.position_of(name)?.get()) {
+            Some(OpResult::Inserted(uuid)) => Some(*uuid),
+            _ => None,
+        }
+    }
+
     /// UUIDs of inserted rows, in order of the `insert` operations.
     pub fn inserted(&self) -> impl Iterator<Item = Uuid> {
         self.0.iter().filter_map(|r| if let OpResult::Inserted(uuid) = r { Some(*uuid) } else { None })
@@ -228,11 +251,14 @@ fn op_result(operation: &Operation, element: &Value) -> Result<OpResult, Transac
             let rows = rows.ok_or(TransactError::Malformed("select result has no rows"))?;
             rows.iter().map(select_row).collect::<Result<_, _>>().map(OpResult::Rows)
         }
-        Operation::Wait(_)
-        | Operation::Commit { .. }
-        | Operation::Abort
-        | Operation::Comment(_)
-        | Operation::Assert { .. } => Ok(OpResult::Done),
+        // An `abort` that went well is none.
+        Operation::Abort => Err(TransactError::Malformed("abort had no effect")),
+        Operation::Wait(_) | Operation::Commit { .. } | Operation::Comment(_) | Operation::Assert { .. } => {
+            match element.as_object() {
+                Some(members) if members.is_empty() => Ok(OpResult::Done),
+                _ => Err(TransactError::Malformed("result is not an empty object")),
+            }
+        }
     }
 }
 
@@ -287,6 +313,16 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn refuses_success_of_operations_that_cannot_succeed_so() {
+        let (mut abort, mut assert) = (Transaction::new(), Transaction::new());
+        abort.push(Operation::Abort);
+        assert.assert_lock(&crate::session::LockName::new("l").unwrap());
+        assert!(Outcome::from_json(&abort, &json!([{}])).is_err());
+        assert!(Outcome::from_json(&assert, &json!([{"count": 1}])).is_err());
+        assert_eq!(Outcome::from_json(&assert, &json!([{}])).unwrap().results(), [OpResult::Done]);
     }
 
     #[test]

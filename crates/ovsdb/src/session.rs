@@ -9,6 +9,9 @@
 //! dump is fetched in full. ovsdb-server sends the updates of a transaction before its reply (RFC 7047
 //! section 4.1.6), so a caller holding a reply sees its own changes in the replica.
 
+mod conditions;
+mod locks;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -17,21 +20,13 @@ use uuid::Uuid;
 
 use crate::cache::{CacheError, Database, RowEvent};
 use crate::monitor::{Decoder, MonitorError, MonitorMethod, MonitorSpec, Updates};
-use crate::operation::Condition;
 use crate::rpc::{Message, MessageError};
 use crate::schema::{DatabaseSchema, SchemaError};
 use crate::value::{ValueError, parse_uuid};
 
-/// The state of a lock (RFC 7047 section 4.1.8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockState {
-    /// Asked for, held by someone else.
-    Waiting,
-    /// Held.
-    Owned,
-    /// Someone stole it; it is not asked for again by itself, two thieves would never rest.
-    Stolen,
-}
+use conditions::ConditionChange;
+pub use conditions::Conditions;
+pub use locks::{LockName, LockState};
 
 /// How far the current connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +96,9 @@ pub enum SessionError {
     /// An update cannot be applied.
     #[error("cannot apply update")]
     Cache(#[from] CacheError),
+    /// News of a lock whose name is none.
+    #[error("malformed name of a lock")]
+    Lock(#[source] ValueError),
     /// A transaction id that is not one.
     #[error("malformed transaction id")]
     TransactionId(#[source] ValueError),
@@ -111,18 +109,21 @@ pub enum SessionError {
 enum Pending {
     Schema,
     Monitor(MonitorMethod),
-    Probe,
+    /// Whatever the answer is, nothing follows from it.
+    Ignored,
     User,
-    Lock(String),
-    /// Holds the specification to return to when the server refuses.
-    Conditions(MonitorSpec),
+    Lock(LockName),
+    Conditions(Box<ConditionChange>),
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Session {
     database: String,
+    /// What is wanted.
     spec: MonitorSpec,
+    /// What of it the server's schema has.
+    resolved: MonitorSpec,
     phase: Phase,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
@@ -134,7 +135,7 @@ pub struct Session {
     /// A condition change was sent and not answered: the last transaction id does not describe the replica.
     changing_conditions: bool,
     resumed: bool,
-    locks: BTreeMap<String, LockState>,
+    locks: BTreeMap<LockName, LockState>,
     cache: Database,
     outputs: VecDeque<Output>,
 }
@@ -152,6 +153,7 @@ impl Session {
     pub fn new(database: impl Into<String>, spec: MonitorSpec) -> Self {
         Self {
             database: database.into(),
+            resolved: spec.clone(),
             spec,
             phase: Phase::Disconnected,
             next_id: 0,
@@ -188,6 +190,11 @@ impl Session {
         self.schema.as_ref()
     }
 
+    /// The columns asked for, as `Table.column`, that the server's schema lacks and that may be missing.
+    pub fn absent_columns(&self) -> BTreeSet<String> {
+        self.spec.absent_from(&self.resolved)
+    }
+
     /// The monitor method in use.
     pub fn method(&self) -> MonitorMethod {
         self.method
@@ -199,7 +206,7 @@ impl Session {
     }
 
     /// The locks asked for.
-    pub fn locks(&self) -> &BTreeMap<String, LockState> {
+    pub fn locks(&self) -> &BTreeMap<LockName, LockState> {
         &self.locks
     }
 
@@ -239,7 +246,7 @@ impl Session {
 
     /// Asks the server for a sign of life.
     pub fn probe(&mut self) {
-        self.send("echo", Vec::new(), Pending::Probe);
+        self.send("echo", Vec::new(), Pending::Ignored);
     }
 
     /// Tells the server that the answer to a request is no longer wanted (RFC 7047 section 4.1.4). There will be
@@ -255,42 +262,6 @@ impl Session {
             let cancel = Message::Notification { method: "cancel".into(), params: vec![json!(id)] };
             self.outputs.push_back(Output::Send(cancel));
         }
-    }
-
-    /// Asks for a lock, now and after each reconnect. The name is an RFC 7047 `<id>`: letters, digits, underscores.
-    pub fn lock(&mut self, name: &str) -> u64 {
-        self.locks.insert(name.to_owned(), LockState::Waiting);
-        self.send("lock", vec![json!(name)], Pending::Lock(name.to_owned()))
-    }
-
-    /// Takes a lock from whoever holds it.
-    pub fn steal(&mut self, name: &str) -> u64 {
-        self.locks.insert(name.to_owned(), LockState::Waiting);
-        self.send("steal", vec![json!(name)], Pending::Lock(name.to_owned()))
-    }
-
-    /// Gives up a lock, or the wish for it.
-    pub fn unlock(&mut self, name: &str) -> u64 {
-        self.locks.remove(name);
-        self.outputs.push_back(Output::Status);
-        self.send("unlock", vec![json!(name)], Pending::User)
-    }
-
-    /// Replaces the conditions of some tables (`monitor_cond_change`); also in force after reconnects. With a
-    /// server that only knows `monitor` the answer is that server's error and the conditions stay.
-    pub fn change_conditions(
-        &mut self,
-        conditions: BTreeMap<String, Option<Vec<Condition>>>,
-    ) -> Result<u64, MonitorError> {
-        let mut spec = self.spec.clone();
-        let tables: BTreeSet<String> = conditions.keys().cloned().collect();
-        for (table, conditions) in conditions {
-            spec.set_conditions(&table, conditions)?;
-        }
-        let params = spec.change_params(&monitor_id(), &tables);
-        let old = std::mem::replace(&mut self.spec, spec);
-        self.changing_conditions = true;
-        Ok(self.send("monitor_cond_change", params, Pending::Conditions(old)))
     }
 
     /// Takes in one message. After an error the connection must be dropped.
@@ -332,8 +303,9 @@ impl Session {
             ("update", [id, updates]) => self.update(MonitorMethod::Plain, id, updates),
             ("update2", [id, updates]) => self.update(MonitorMethod::Cond, id, updates),
             ("update3", [id, Value::String(txn), updates]) => {
+                let txn = parse_uuid(txn).map_err(SessionError::TransactionId)?;
                 self.update(MonitorMethod::CondSince, id, updates)?;
-                self.last_txn = Some(parse_uuid(txn).map_err(SessionError::TransactionId)?);
+                self.last_txn = history(txn);
                 Ok(())
             }
             ("locked", [Value::String(name)]) => self.lock_changed(name, LockState::Owned),
@@ -355,22 +327,13 @@ impl Session {
     }
 
     fn decode(&self, schema: &DatabaseSchema, value: &Value) -> Result<Updates, MonitorError> {
-        Decoder { schema, spec: &self.spec }.decode(self.method, value)
+        Decoder { schema, spec: &self.resolved }.decode(self.method, value)
     }
 
     fn changed(&mut self, events: Vec<RowEvent>) {
         if !events.is_empty() {
             self.outputs.push_back(Output::Changed(events));
         }
-    }
-
-    fn lock_changed(&mut self, name: &str, state: LockState) -> Result<(), SessionError> {
-        // A notification may cross our `unlock`.
-        if let Some(current) = self.locks.get_mut(name) {
-            *current = state;
-            self.outputs.push_back(Output::Status);
-        }
-        Ok(())
     }
 
     fn answered(&mut self, id: &Value, outcome: Result<Value, Value>) -> Result<(), SessionError> {
@@ -383,19 +346,21 @@ impl Session {
         match purpose {
             Pending::Schema => self.schema_answered(outcome),
             Pending::Monitor(method) => self.monitor_answered(method, outcome),
-            Pending::Probe => Ok(()),
+            Pending::Ignored => Ok(()),
             Pending::User => self.pass_on(id, outcome),
             Pending::Lock(name) => {
                 let locked =
                     outcome.as_ref().ok().and_then(|result| result.get("locked")).and_then(Value::as_bool);
-                if locked == Some(true) {
-                    self.lock_changed(&name, LockState::Owned)?;
+                if let Some(locked) = locked {
+                    // News of an earlier request may have come meanwhile; this answer is younger.
+                    let state = if locked { LockState::Owned } else { LockState::Waiting };
+                    self.lock_changed(name.as_str(), state)?;
                 }
                 self.pass_on(id, outcome)
             }
-            Pending::Conditions(old) => {
+            Pending::Conditions(change) => {
                 if outcome.is_err() {
-                    self.spec = old;
+                    self.take_back(*change)?;
                 }
                 self.changing_conditions = self.pending.values().any(|p| matches!(p, Pending::Conditions(_)));
                 self.pass_on(id, outcome)
@@ -412,11 +377,15 @@ impl Session {
         let value =
             outcome.map_err(|e| SessionError::Refused { method: "get_schema", error: e.to_string() })?;
         let schema = DatabaseSchema::from_json(&value).map_err(SessionError::BadSchema)?;
-        self.spec.check(&schema).map_err(|source| SessionError::Schema {
+        if schema.name() != self.database {
+            return Err(SessionError::Unexpected(format!("schema of database {}", schema.name())));
+        }
+        let resolved = self.spec.resolve(&schema).map_err(|source| SessionError::Schema {
             database: self.database.clone(),
             version: schema.version().to_owned(),
             source,
         })?;
+        self.resolved = resolved;
         if self.schema.as_deref() != Some(&schema) {
             // Differences across a schema change mean nothing.
             self.last_txn = None;
@@ -428,7 +397,7 @@ impl Session {
 
     fn start_monitor(&mut self, method: MonitorMethod) {
         self.method = method;
-        let params = self.spec.params(&self.database, method, &monitor_id(), self.last_txn);
+        let params = self.resolved.params(&self.database, method, &monitor_id(), self.last_txn);
         self.send(method.as_str(), params, Pending::Monitor(method));
     }
 
@@ -454,9 +423,14 @@ impl Session {
         }
         synced?;
         self.set_phase(Phase::Synced);
-        let wanted = self.locks.iter().filter(|(_, state)| **state == LockState::Waiting);
-        for name in wanted.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.lock(&name);
+        let wanted: Vec<LockName> = self
+            .locks
+            .iter()
+            .filter(|(_, state)| **state == LockState::Waiting)
+            .map(|(n, _)| n.clone())
+            .collect();
+        for name in wanted {
+            self.ask_for_lock("lock", &name);
         }
         Ok(())
     }
@@ -472,19 +446,23 @@ impl Session {
         else {
             return Err(MonitorError::Malformed("reply to monitor_cond_since is not a triple").into());
         };
+        let txn = parse_uuid(txn).map_err(SessionError::TransactionId)?;
         let updates = self.decode(&schema, updates)?;
         let events = match (found, self.last_txn) {
             (true, Some(_)) => self.cache.apply(&schema, &updates)?,
             (true, None) => return Err(SessionError::Unexpected("resumption nobody asked for".into())),
             (false, _) => self.cache.replace(&updates)?,
         };
-        let txn = parse_uuid(txn).map_err(SessionError::TransactionId)?;
         self.resumed = *found;
-        // The zero id stands for "no history": there is nothing to resume from.
-        self.last_txn = Some(txn).filter(|txn| !txn.is_nil());
+        self.last_txn = history(txn);
         self.changed(events);
         Ok(())
     }
+}
+
+/// The zero id stands for "no history": there is nothing to resume from.
+fn history(txn: Uuid) -> Option<Uuid> {
+    Some(txn).filter(|txn| !txn.is_nil())
 }
 
 /// ovsdb-server answers `"unknown method"`; other servers wrap it in an object.

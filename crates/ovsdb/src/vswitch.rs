@@ -1,5 +1,8 @@
 //! The Open_vSwitch database (ovs-vswitchd.conf.db(5)): typed rows, and builders of the transactions an agent needs.
 //!
+//! [`tables`] has every table and column of the schema of Open vSwitch 3.1 (8.3.1), generated. A server of another
+//! version is compared column by column with what is asked of it, see [`crate::typed`].
+//!
 //! Builders are pure: a snapshot of the replica and a specification go in, a [`Transaction`] comes out, empty when
 //! nothing has to change. They keep three rules:
 //!
@@ -19,21 +22,24 @@ mod flow_table;
 mod names;
 mod ports;
 mod rows;
+pub mod tables;
 mod uplink;
 
 use std::collections::BTreeMap;
 
 use crate::monitor::MonitorSpec;
 
+pub use crate::typed::RowError;
 pub use bridge::{BridgeSpec, delete_bridge, ensure_bridge};
 pub use config::{bump_next_cfg, has_reached, next_cfg_of, set_external_ids};
 pub use flow_table::set_prefixes;
-pub use names::{DatapathType, DeviceName, NameError, Ofport, OfportError, OpenFlowVersion, Owner};
+pub use names::{DatapathType, DeviceName, NameError, Ofport, OfportError, Owner};
 pub use ports::{
     PortFailure, PortKind, PortSpec, TunnelKey, TunnelRemote, Unrealized, Vxlan, delete_ports, ensure_ports,
     realized_ports,
 };
-pub use rows::{Bridge, FlowTable, Interface, LinkState, OpenVSwitch, Port, RowError, Vswitch};
+pub use rows::{Bridge, FlowTable, Interface, OpenVSwitch, Port, Vswitch};
+pub use tables::BridgeProtocols as OpenFlowVersion;
 pub use uplink::{UplinkBridge, UplinkState};
 
 #[cfg(doc)]
@@ -42,20 +48,11 @@ use crate::operation::Transaction;
 /// The database's name.
 pub const DATABASE: &str = "Open_vSwitch";
 
-pub(crate) const OPEN_VSWITCH: &str = "Open_vSwitch";
-pub(crate) const BRIDGE: &str = "Bridge";
-pub(crate) const PORT: &str = "Port";
-pub(crate) const INTERFACE: &str = "Interface";
-pub(crate) const FLOW_TABLE: &str = "Flow_Table";
-
 /// The tables and columns the typed rows read; statistics are left out, they change every five seconds.
 pub fn monitor_spec() -> MonitorSpec {
-    MonitorSpec::new()
-        .table(OPEN_VSWITCH, rows::OPEN_VSWITCH_COLUMNS)
-        .table(BRIDGE, rows::BRIDGE_COLUMNS)
-        .table(PORT, rows::PORT_COLUMNS)
-        .table(INTERFACE, rows::INTERFACE_COLUMNS)
-        .table(FLOW_TABLE, rows::FLOW_TABLE_COLUMNS)
+    let parts =
+        [OpenVSwitch::monitor, Bridge::monitor, Port::monitor, Interface::monitor, FlowTable::monitor];
+    parts.iter().fold(MonitorSpec::new(), |spec, part| part(spec))
 }
 
 /// Keys and values of `external_ids`, `other_config` or `options`.

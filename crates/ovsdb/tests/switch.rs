@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ovsdb::driver::ApplyError;
 use ovsdb::unixctl::UnixctlError;
+use ovsdb::vswitch::tables::BridgeFailMode;
 use ovsdb::vswitch::{
     BuildError, DATABASE, Ofport, PortFailure, PortKind, PortSpec, Unrealized, Vswitch, Vxlan, delete_bridge,
     delete_ports, ensure_bridge, ensure_ports, monitor_spec, set_external_ids, set_prefixes,
@@ -157,13 +158,13 @@ async fn drifted_bridge_is_repaired_and_foreign_keys_survive() {
         .unwrap();
     let drifted = |db: &ovsdb::Database| {
         let bridge = Vswitch::new(db).bridge("br-t").unwrap()?;
-        (bridge.fail_mode.as_deref() == Some("standalone")).then_some(())
+        (bridge.fail_mode == Some(BridgeFailMode::Standalone)).then_some(())
     };
     lab.client.wait_for("the drift", soon(), drifted).await.unwrap();
     let tx = ensure_bridge(&lab.client.cache(), &owner(), &spec).unwrap();
     lab.client.apply(&tx, soon()).await.unwrap();
     let bridge = Vswitch::new(&lab.client.cache()).bridge("br-t").unwrap().unwrap();
-    assert_eq!(bridge.fail_mode.as_deref(), Some("secure"));
+    assert_eq!(bridge.fail_mode, Some(BridgeFailMode::Secure));
     assert_eq!(bridge.other_config["disable-in-band"], "true");
     assert_eq!(bridge.external_ids["theirs"], "1");
     assert!(owner().owns(&bridge.external_ids));

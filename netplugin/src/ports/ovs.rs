@@ -77,7 +77,7 @@ impl OvsPorts {
         let deadline = Instant::now() + APPLY;
         let synced = client.wait_synced(deadline).await;
         synced.map_err(|e| PortsError { object: "ovsdb".into(), reason: e.to_string() })?;
-        let spec = BridgeSpec::new(bridge_name.clone(), datapath, [OpenFlowVersion::V15]);
+        let spec = BridgeSpec::new(bridge_name.clone(), datapath, [OpenFlowVersion::OpenFlow15]);
         apply(&client, |db| Ok(ensure_bridge(db, &owner(), &spec)?)).await.map_err(failed(bridge))?;
         let tunnel = tunnel_spec().map_err(name)?;
         let ensure = |db: &ovsdb::Database| {

@@ -68,7 +68,8 @@ fn update(old: &Rows, new: &Rows, method: MonitorMethod) -> Value {
     for (uuid, row) in new {
         let entry = match old.get(uuid) {
             Some(before) if before == row => continue,
-            _ if plain => json!({ "new": row_json(row) }),
+            None if plain => json!({ "new": row_json(row) }),
+            Some(before) if plain => json!({ "old": row_json(before), "new": row_json(row) }),
             None => json!({ "insert": row_json(row) }),
             Some(before) => {
                 let changed = row.iter().filter(|(c, d)| before[*c] != **d);
@@ -138,7 +139,7 @@ proptest! {
 fn insert_fills_omitted_columns_with_defaults() {
     let uuid = Uuid::from_u128(1);
     let updates = decode(MonitorMethod::CondSince, &json!({"T": {uuid.to_string(): {"insert": {"n": 3}}}}));
-    let RowUpdate::Full(row) = &updates["T"][&uuid] else { panic!("full row") };
+    let RowUpdate::Insert(row) = &updates["T"][&uuid] else { panic!("full row") };
     assert_eq!(row.len(), 5);
     assert_eq!((&row["n"], &row["o"], &row["m"]), (&3.into(), &Datum::empty_set(), &Datum::empty_map()));
 }

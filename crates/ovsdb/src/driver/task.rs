@@ -94,6 +94,7 @@ pub(super) fn status_of(session: &Session, syncs: u64, last_error: Option<String
         method: session.method(),
         resumed: session.resumed(),
         schema_version: session.schema().map(|s| s.version().to_owned()),
+        absent_columns: session.absent_columns(),
         last_error,
         locks: session.locks().clone(),
     }
@@ -129,7 +130,7 @@ impl Task {
         if synced_at.is_some_and(|at: Instant| at.elapsed() >= Backoff::MAX) {
             backoff.reset();
         }
-        let delay = backoff.next_delay(rand::random());
+        let delay = backoff.next_delay(rand::random()).min(self.config.max_backoff);
         self.meanwhile(tokio::time::sleep_until(Instant::now() + delay)).await
     }
 
@@ -140,6 +141,8 @@ impl Task {
             tokio::select! {
                 output = &mut wait => return Ok(output),
                 command = self.commands.recv() => self.refuse(command.ok_or(Unwanted)?),
+                // Of calls that were refused meanwhile; kept, they would pile up while there is no server.
+                Some(_) = self.cancels.recv() => {}
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cache::RowChange;
-use crate::operation::Row;
+use crate::operation::{Condition, Row};
 
 const TXN: &str = "00000000-0000-0000-0000-0000000000aa";
 const ROW: &str = "00000000-0000-0000-0000-000000000001";
@@ -74,6 +74,10 @@ fn n(session: &Session) -> Option<i64> {
 
 fn update3(txn: &str, updates: Value) -> Value {
     json!({"id": null, "method": "update3", "params": ["monitor", txn, updates]})
+}
+
+fn lock(name: &str) -> LockName {
+    LockName::new(name).unwrap()
 }
 
 #[test]
@@ -197,16 +201,118 @@ fn cancelled_request_may_be_answered_or_not() {
 fn stolen_lock_is_not_asked_for_again_and_a_lost_one_is() {
     let mut session = synced();
     for name in ["kept", "stolen"] {
-        let id = session.lock(name);
+        let id = session.lock(&lock(name));
         session.handle(json!({"id": id, "result": {"locked": true}, "error": null})).unwrap();
     }
     session.handle(json!({"id": null, "method": "stolen", "params": ["stolen"]})).unwrap();
     session.disconnected();
-    assert_eq!(session.locks()["kept"], LockState::Waiting);
+    assert_eq!(session.locks()[&lock("kept")], LockState::Waiting);
     let (id, _) = connect(&mut session);
     answer(&mut session, &id, json!([false, TXN, dump(1)]));
     let (_, method, params) = request(&mut session);
     assert_eq!((method.as_str(), params), ("lock", vec![json!("kept")]));
+}
+
+/// Methods of the requests sent.
+fn methods(session: &mut Session) -> Vec<String> {
+    let method = |message| match message {
+        Message::Request { method, .. } => method,
+        other => panic!("request expected: {other:?}"),
+    };
+    sent(session).into_iter().map(method).collect()
+}
+
+#[test]
+fn stolen_lock_is_withdrawn_before_it_is_asked_for_again() {
+    let mut session = synced();
+    let name = lock("l");
+    let id = session.lock(&name);
+    session.handle(json!({"id": id, "result": {"locked": true}, "error": null})).unwrap();
+    session.handle(json!({"id": null, "method": "stolen", "params": ["l"]})).unwrap();
+    sent(&mut session);
+    session.lock(&name);
+    assert_eq!(methods(&mut session), ["unlock", "lock"]);
+    assert_eq!(session.locks()[&name], LockState::Waiting);
+    session.steal(&name);
+    assert_eq!(methods(&mut session), ["unlock", "steal"]);
+}
+
+#[test]
+fn lock_that_is_ours_stays_ours_when_it_is_asked_for_again() {
+    let mut session = synced();
+    let name = lock("l");
+    let id = session.lock(&name);
+    session.handle(json!({"id": id, "result": {"locked": true}, "error": null})).unwrap();
+    let id = session.lock(&name);
+    session.handle(json!({"id": id, "result": null, "error": "must issue unlock before new lock"})).unwrap();
+    assert_eq!(session.locks()[&name], LockState::Owned);
+}
+
+#[test]
+fn news_of_a_lock_given_up_is_not_taken_for_news_of_the_next() {
+    let mut session = synced();
+    let name = lock("l");
+    let id = session.lock(&name);
+    session.handle(json!({"id": id, "result": {"locked": false}, "error": null})).unwrap();
+    // Crosses the server's `locked`.
+    session.unlock(&name);
+    let id = session.lock(&name);
+    session.handle(json!({"id": null, "method": "locked", "params": ["l"]})).unwrap();
+    session.handle(json!({"id": id, "result": {"locked": false}, "error": null})).unwrap();
+    assert_eq!(session.locks()[&name], LockState::Waiting);
+}
+
+#[test]
+fn refused_condition_does_not_take_back_a_later_one() {
+    let mut session = synced();
+    let n = |n: i64| BTreeMap::from([("T".to_owned(), Some(vec![Condition::equal("n", n)]))]);
+    let first = session.change_conditions(n(1)).unwrap();
+    let second = session.change_conditions(n(2)).unwrap();
+    session.handle(json!({"id": first, "result": null, "error": "no"})).unwrap();
+    session.handle(json!({"id": second, "result": {}, "error": null})).unwrap();
+    session.disconnected();
+    let (_, params) = connect(&mut session);
+    assert_eq!(params[2]["T"][0]["where"], json!([["n", "==", 2]]));
+}
+
+#[test]
+fn history_that_the_server_does_not_have_is_not_asked_for() {
+    let mut session = synced();
+    let nil = Uuid::nil().to_string();
+    session.handle(update3(&nil, json!({"T": {ROW: {"modify": {"n": 2}}}}))).unwrap();
+    session.disconnected();
+    let (id, params) = connect(&mut session);
+    assert_eq!(params[3], json!(nil));
+    let found = json!({"id": id, "result": [true, nil, {}], "error": null});
+    assert!(session.handle(found).is_err(), "a resumption nobody asked for");
+}
+
+#[test]
+fn update_with_a_malformed_transaction_id_changes_nothing() {
+    let mut session = synced();
+    assert!(session.handle(update3("x", json!({"T": {ROW: {"modify": {"n": 2}}}}))).is_err());
+    assert_eq!(n(&session), Some(1));
+}
+
+#[test]
+fn columns_the_server_lacks_are_left_out_and_named_when_they_may_be() {
+    use crate::vswitch::tables::Interface;
+    let spec = MonitorSpec::new().column(Interface::NAME).optional_column(Interface::MTU_REQUEST);
+    let mut session = Session::new("D", spec);
+    session.connected();
+    let (id, _, _) = request(&mut session);
+    let columns = json!({"name": {"type": "string"}});
+    answer(
+        &mut session,
+        &id,
+        json!({"name": "D", "version": "1.0.0", "tables": {"Interface": {"columns": columns}}}),
+    );
+    let (id, _, params) = request(&mut session);
+    assert_eq!(params[2], json!({"Interface": [{"columns": ["name"]}]}));
+    assert_eq!(session.absent_columns(), BTreeSet::from(["Interface.mtu_request".to_owned()]));
+    answer(&mut session, &id, json!([false, TXN, {"Interface": {ROW: {"initial": {"name": "p"}}}}]));
+    let row = session.cache().only::<Interface>().unwrap();
+    assert!(matches!(row.get(Interface::MTU_REQUEST), Err(crate::typed::RowError::Absent { .. })));
 }
 
 #[test]
@@ -218,8 +324,25 @@ fn messages_that_do_not_belong_break_the_connection() {
         json!({"id": null, "method": "update3", "params": ["monitor", "no-uuid", {}]}),
         json!({"id": null, "method": "monitor_canceled", "params": ["monitor"]}),
         json!({"id": null, "method": "surprise", "params": []}),
+        json!({"id": null, "method": "update3", "params": ["monitor", TXN]}),
+        json!({"id": null, "method": "locked", "params": ["9 lives"]}),
+        update3(TXN, json!({"U": {}})),
+        update3(TXN, json!({"T": {ROW: {"insert": {"n": 1}}}})),
+        update3(TXN, json!({"T": {ROW: {"initial": {"n": 1}}}})),
+        update3(TXN, json!({"T": {ROW: {"modify": {"n": "one"}}}})),
+        update3(TXN, json!({"T": {ROW: {"modify": {"n": ["set", [1, 2]]}}}})),
+        update3(TXN, json!({"T": {ROW: {"modify": {"_version": 1}}}})),
+        update3(TXN, json!({"T": {ROW: {"modify": [], "delete": null}}})),
+        update3(
+            TXN,
+            json!({"T": {"00000000-0000-0000-0000-00000000000A": {"insert": {}},
+            "00000000-0000-0000-0000-00000000000a": {"insert": {}}}}),
+        ),
         json!([]),
     ] {
-        assert!(synced().handle(message.clone()).is_err(), "{message}");
+        let mut session = synced();
+        assert!(session.handle(message.clone()).is_err(), "{message}");
+        assert_eq!(n(&session), Some(1), "{message}");
+        assert_eq!(session.cache().rows("T").count(), 1, "{message}");
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::names::{DatapathType, DeviceName, OpenFlowVersion, Owner};
+use super::OpenFlowVersion;
+use super::names::{DatapathType, DeviceName, Owner};
 use super::rows::{Bridge, Vswitch};
-use super::{BRIDGE, BuildError, INTERFACE, OPEN_VSWITCH, PORT, StringMap};
+use super::tables::{self, BridgeFailMode};
+use super::{BuildError, StringMap};
 use crate::cache::Database;
-use crate::operation::{Condition, Mutation, Mutator, Row, Transaction, named, row};
-use crate::value::Datum;
+use crate::operation::{Condition, Mutation, Row, Transaction};
+use crate::typed::{Ref, Table, cells};
 
 /// A bridge as it should be. `fail_mode` is always `secure` (without flows nothing is forwarded) and in-band
 /// control is always off (its hidden flows would bypass the pipeline).
@@ -25,8 +27,6 @@ pub struct BridgeSpec {
     pub other_config: StringMap,
 }
 
-const FAIL_MODE: &str = "secure";
-
 impl BridgeSpec {
     /// A bridge without further configuration.
     pub fn new(
@@ -42,10 +42,6 @@ impl BridgeSpec {
             external_ids: StringMap::new(),
             other_config: StringMap::new(),
         }
-    }
-
-    fn protocols(&self) -> BTreeSet<String> {
-        self.protocols.iter().map(|version| version.as_str().to_owned()).collect()
     }
 
     fn other_config(&self) -> StringMap {
@@ -66,10 +62,10 @@ pub(super) fn own_bridge(view: Vswitch<'_>, owner: &Owner, name: &DeviceName) ->
 }
 
 /// Fails the transaction unless the row still is ours.
-pub(super) fn require_owned(tx: &mut Transaction, table: &str, uuid: uuid::Uuid, name: &str, owner: &Owner) {
+pub(super) fn require_owned<T: Table>(tx: &mut Transaction, row: Ref<T>, name: &str, owner: &Owner) {
     let conditions =
-        vec![Condition::uuid(uuid), Condition::has_pair("external_ids", owner.key(), owner.value())];
-    tx.require(table, conditions, &["name"], vec![row([("name", name.into())])]);
+        vec![Condition::uuid(row), Condition::has_pair("external_ids", owner.key(), owner.value())];
+    tx.require(T::TABLE, conditions, &["name"], vec![crate::operation::row([("name", name.into())])]);
 }
 
 /// The given `external_ids` and our mark.
@@ -79,10 +75,6 @@ pub(super) fn marked(external_ids: &StringMap, owner: &Owner) -> Result<StringMa
         None => Ok(ids),
         Some(_) => Err(BuildError::ReservedKey(owner.key().to_owned())),
     }
-}
-
-pub(super) fn string_map(map: &StringMap) -> Datum {
-    Datum::map(map.iter().map(|(k, v)| (k.as_str(), v.as_str())))
 }
 
 /// The pairs of `wanted` that `current` lacks or has with another value.
@@ -111,30 +103,28 @@ fn create(view: Vswitch<'_>, owner: &Owner, spec: &BridgeSpec) -> Result<Transac
         return Err(BuildError::ForeignPort { name: spec.name.to_string(), mark: owner.clone() });
     }
     let root = view.root()?;
-    let ids = string_map(&marked(&spec.external_ids, owner)?);
-    let mark = string_map(&marked(&StringMap::new(), owner)?);
-    let name = || Datum::scalar(&spec.name);
+    let mark = marked(&StringMap::new(), owner)?;
     let mut tx = Transaction::new();
-    let interface = tx.insert(
-        INTERFACE,
-        row([("name", name()), ("type", "internal".into()), ("external_ids", mark.clone())]),
-    );
-    let port =
-        tx.insert(PORT, row([("name", name()), ("interfaces", named(&interface)), ("external_ids", mark)]));
-    let bridge = tx.insert(
-        BRIDGE,
-        row([
-            ("name", name()),
-            ("datapath_type", spec.datapath_type.as_str().into()),
-            ("fail_mode", FAIL_MODE.into()),
-            ("protocols", Datum::set(spec.protocols())),
-            ("other_config", string_map(&spec.other_config())),
-            ("external_ids", ids),
-            ("ports", named(&port)),
-        ]),
-    );
-    let insert = Mutation::new("bridges", Mutator::Insert, named(&bridge));
-    tx.mutate(OPEN_VSWITCH, vec![Condition::uuid(root.uuid)], vec![insert]);
+    let interface = tx.insert_row([
+        tables::Interface::NAME.is(&spec.name),
+        tables::Interface::TYPE.is("internal"),
+        tables::Interface::EXTERNAL_IDS.is(mark.clone()),
+    ]);
+    let port = tx.insert_row([
+        tables::Port::NAME.is(&spec.name),
+        tables::Port::INTERFACES.refers([&interface]),
+        tables::Port::EXTERNAL_IDS.is(mark),
+    ]);
+    let bridge = tx.insert_row([
+        tables::Bridge::NAME.is(&spec.name),
+        tables::Bridge::DATAPATH_TYPE.is(spec.datapath_type.as_str()),
+        tables::Bridge::FAIL_MODE.is(BridgeFailMode::Secure),
+        tables::Bridge::PROTOCOLS.is(spec.protocols.clone()),
+        tables::Bridge::OTHER_CONFIG.is(spec.other_config()),
+        tables::Bridge::EXTERNAL_IDS.is(marked(&spec.external_ids, owner)?),
+        tables::Bridge::PORTS.refers([&port]),
+    ]);
+    tx.mutate_row(root.uuid, vec![tables::OpenVSwitch::BRIDGES.insert_named([&bridge])]);
     tx.comment(format!("{owner}: create bridge {}", spec.name));
     Ok(tx)
 }
@@ -144,11 +134,11 @@ fn repair(owner: &Owner, spec: &BridgeSpec, bridge: &Bridge) -> Result<Transacti
         return Err(BuildError::Differs { name: spec.name.clone(), column: "datapath_type" });
     }
     let mut columns = Row::new();
-    if bridge.fail_mode.as_deref() != Some(FAIL_MODE) {
-        columns.insert("fail_mode".into(), FAIL_MODE.into());
+    if bridge.fail_mode != Some(BridgeFailMode::Secure) {
+        columns.extend(cells([tables::Bridge::FAIL_MODE.is(BridgeFailMode::Secure)]));
     }
-    if bridge.protocols != spec.protocols() {
-        columns.insert("protocols".into(), Datum::set(spec.protocols()));
+    if bridge.protocols != spec.protocols {
+        columns.extend(cells([tables::Bridge::PROTOCOLS.is(spec.protocols.clone())]));
     }
     let ids = missing_pairs(&marked(&spec.external_ids, owner)?, &bridge.external_ids);
     let config = missing_pairs(&spec.other_config(), &bridge.other_config);
@@ -159,12 +149,12 @@ fn repair(owner: &Owner, spec: &BridgeSpec, bridge: &Bridge) -> Result<Transacti
     if columns.is_empty() && mutations.is_empty() {
         return Ok(tx);
     }
-    require_owned(&mut tx, BRIDGE, bridge.uuid, &bridge.name, owner);
+    require_owned(&mut tx, bridge.uuid, &bridge.name, owner);
     if !columns.is_empty() {
-        tx.update(BRIDGE, vec![Condition::uuid(bridge.uuid)], columns);
+        tx.update(tables::Bridge::TABLE, vec![Condition::uuid(bridge.uuid)], columns);
     }
     if !mutations.is_empty() {
-        tx.mutate(BRIDGE, vec![Condition::uuid(bridge.uuid)], mutations);
+        tx.mutate_row(bridge.uuid, mutations);
     }
     tx.comment(format!("{owner}: repair bridge {}", spec.name));
     Ok(tx)
@@ -188,12 +178,10 @@ pub fn delete_bridge(
         }
     }
     let root = view.root()?;
-    require_owned(&mut tx, BRIDGE, bridge.uuid, &bridge.name, owner);
+    require_owned(&mut tx, bridge.uuid, &bridge.name, owner);
     // No port may have joined since.
-    let ports = row([("ports", Datum::set(bridge.ports.iter().copied()))]);
-    tx.require(BRIDGE, vec![Condition::uuid(bridge.uuid)], &["ports"], vec![ports]);
-    let delete = Mutation::new("bridges", Mutator::Delete, bridge.uuid);
-    tx.mutate(OPEN_VSWITCH, vec![Condition::uuid(root.uuid)], vec![delete]);
+    tx.require_row(bridge.uuid, [tables::Bridge::PORTS.is(bridge.ports)]);
+    tx.mutate_row(root.uuid, vec![tables::OpenVSwitch::BRIDGES.delete(BTreeSet::from([bridge.uuid]))]);
     tx.comment(format!("{owner}: delete bridge {name}"));
     Ok(tx)
 }

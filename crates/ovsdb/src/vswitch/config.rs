@@ -4,28 +4,28 @@ use std::collections::BTreeSet;
 
 use super::bridge::{missing_pairs, require_owned};
 use super::names::{DeviceName, Owner};
-use super::rows::{RowError, Vswitch};
-use super::{BuildError, INTERFACE, OPEN_VSWITCH, StringMap};
+use super::rows::Vswitch;
+use super::tables::OpenVSwitch;
+use super::{BuildError, StringMap};
 use crate::cache::Database;
 use crate::operation::{Condition, Mutation, Mutator, OpIndex, Transaction};
 use crate::outcome::Outcome;
-use crate::value::{Atom, Datum};
+use crate::typed::{ColumnValue, RowError, Table};
+use crate::value::Datum;
 
 /// Increments `next_cfg` and reads it back. Once `cur_cfg` has reached the value, `ovs-vswitchd` has acted on the
 /// transaction (ovs-vswitchd.conf.db(5), "Configuring Open vSwitch").
 pub fn bump_next_cfg(database: &Database, tx: &mut Transaction) -> Result<OpIndex, RowError> {
-    let root = vec![Condition::uuid(Vswitch::new(database).root()?.uuid)];
-    tx.mutate(OPEN_VSWITCH, root.clone(), vec![Mutation::new("next_cfg", Mutator::Add, 1)]);
-    Ok(tx.select(OPEN_VSWITCH, root, &["next_cfg"]))
+    let root = Vswitch::new(database).root()?.uuid;
+    let next_cfg = OpenVSwitch::NEXT_CFG.name();
+    tx.mutate_row(root, vec![Mutation::new(next_cfg, Mutator::Add, 1)]);
+    Ok(tx.select(OpenVSwitch::TABLE, vec![Condition::uuid(root)], &[next_cfg]))
 }
 
 /// The value [`bump_next_cfg`] read back.
 pub fn next_cfg_of(outcome: &Outcome, index: OpIndex) -> Option<i64> {
     match outcome.rows(index) {
-        [row] => match row.get("next_cfg").and_then(Datum::as_scalar) {
-            Some(Atom::Integer(number)) => Some(*number),
-            _ => None,
-        },
+        [row] => row.get(OpenVSwitch::NEXT_CFG.name()).and_then(i64::from_datum),
         _ => None,
     }
 }
@@ -63,8 +63,8 @@ pub fn set_external_ids(
     mutations.extend(Mutation::set_keys("external_ids", &missing_pairs(set, &row.external_ids)));
     let mut tx = Transaction::new();
     if !mutations.is_empty() {
-        require_owned(&mut tx, INTERFACE, row.uuid, &row.name, owner);
-        tx.mutate(INTERFACE, vec![Condition::uuid(row.uuid)], mutations);
+        require_owned(&mut tx, row.uuid, &row.name, owner);
+        tx.mutate_row(row.uuid, mutations);
     }
     Ok(tx)
 }

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bridge::{marked, own_bridge, require_owned, string_map};
+use super::bridge::{marked, own_bridge, require_owned};
 use super::names::{DeviceName, Owner};
 use super::rows::Vswitch;
-use super::{BRIDGE, BuildError, FLOW_TABLE, StringMap};
+use super::{BuildError, StringMap, tables};
 use crate::cache::Database;
-use crate::operation::{Condition, Mutation, Mutator, Transaction, row};
+use crate::operation::{Mutation, Mutator, Transaction};
 use crate::value::{Atom, Datum};
 
 const MAX_PREFIXES: usize = 3;
@@ -22,36 +22,29 @@ pub fn set_prefixes(
 ) -> Result<Transaction, BuildError> {
     let view = Vswitch::new(database);
     let own = own_bridge(view, owner, bridge)?;
-    let mark = string_map(&marked(&StringMap::new(), owner)?);
+    let mark = marked(&StringMap::new(), owner)?;
     let mut tx = Transaction::new();
-    require_owned(&mut tx, BRIDGE, own.uuid, &own.name, owner);
+    require_owned(&mut tx, own.uuid, &own.name, owner);
     // Nobody may have configured one of the tables since: `insert` would keep their entry and drop ours.
-    let current = Datum::map(own.flow_tables.iter().map(|(table, uuid)| (*table, *uuid)));
-    tx.require(
-        BRIDGE,
-        vec![Condition::uuid(own.uuid)],
-        &["flow_tables"],
-        vec![row([("flow_tables", current)])],
-    );
+    tx.require_row(own.uuid, [tables::Bridge::FLOW_TABLES.is(own.flow_tables.clone())]);
     let guards = tx.operations().len();
     for (&table, fields) in prefixes {
         check(table, fields)?;
-        let wanted = Datum::set(fields.iter().map(String::as_str));
         let Some(&uuid) = own.flow_tables.get(&i64::from(table)) else {
-            let new = tx.insert(FLOW_TABLE, row([("prefixes", wanted), ("external_ids", mark.clone())]));
+            let new = tx.insert_row([
+                tables::FlowTable::PREFIXES.is(fields.clone()),
+                tables::FlowTable::EXTERNAL_IDS.is(mark.clone()),
+            ]);
             let entry = Datum::Map(BTreeMap::from([(i64::from(table).into(), Atom::NamedUuid(new))]));
-            tx.mutate(
-                BRIDGE,
-                vec![Condition::uuid(own.uuid)],
-                vec![Mutation::new("flow_tables", Mutator::Insert, entry)],
-            );
+            let insert = Mutation::new(tables::Bridge::FLOW_TABLES.name(), Mutator::Insert, entry);
+            tx.mutate_row(own.uuid, vec![insert]);
             continue;
         };
         let current = view.flow_table(uuid)?.filter(|row| owner.owns(&row.external_ids));
         let current =
             current.ok_or_else(|| BuildError::ForeignFlowTable { bridge: bridge.clone(), table })?;
         if current.prefixes != *fields {
-            tx.update(FLOW_TABLE, vec![Condition::uuid(uuid)], row([("prefixes", wanted)]));
+            tx.update_row(uuid, [tables::FlowTable::PREFIXES.is(fields.clone())]);
         }
     }
     Ok(if tx.operations().len() == guards { Transaction::new() } else { tx })

@@ -52,6 +52,12 @@ impl From<DeviceName> for String {
     }
 }
 
+impl From<&DeviceName> for String {
+    fn from(name: &DeviceName) -> Self {
+        name.0.clone()
+    }
+}
+
 impl From<&DeviceName> for Atom {
     fn from(name: &DeviceName) -> Self {
         Self::String(name.0.clone())
@@ -165,31 +171,6 @@ impl DatapathType {
     /// Whether the column holds this type; the empty string means `system`.
     pub(crate) fn matches(self, column: &str) -> bool {
         column == self.as_str() || (column.is_empty() && self == Self::System)
-    }
-}
-
-/// Protocol versions a bridge accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OpenFlowVersion {
-    /// 1.0
-    V10,
-    /// 1.3
-    V13,
-    /// 1.4
-    V14,
-    /// 1.5
-    V15,
-}
-
-impl OpenFlowVersion {
-    /// The spelling in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V10 => "OpenFlow10",
-            Self::V13 => "OpenFlow13",
-            Self::V14 => "OpenFlow14",
-            Self::V15 => "OpenFlow15",
-        }
     }
 }
 

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::bridge::{marked, missing_pairs, own_bridge, require_owned, string_map};
+use super::bridge::{marked, missing_pairs, own_bridge, require_owned};
 use super::names::{DeviceName, Ofport, Owner};
-use super::rows::{Bridge, Interface, Port, RowError, Vswitch};
-use super::{BRIDGE, BuildError, INTERFACE, PORT, StringMap};
+use super::rows::{Bridge, Interface, Port, Vswitch};
+use super::{BuildError, StringMap, tables};
 use crate::cache::Database;
-use crate::operation::{Condition, Mutation, Mutator, Row, Transaction, named, row};
-use crate::value::{Atom, Datum};
+use crate::operation::{Condition, Mutation, Row, Transaction};
+use crate::typed::{RowError, Table, cells};
+use crate::value::UuidName;
 
 /// The remote end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,12 +124,11 @@ impl PortSpec {
     }
 
     fn columns(&self) -> Row {
-        let number = |n: Option<i64>| Datum::set(n);
-        row([
-            ("type", self.kind.type_name().into()),
-            ("options", string_map(&self.kind.options())),
-            ("ofport_request", number(self.ofport.map(i64::from))),
-            ("mtu_request", number(self.mtu.map(i64::from))),
+        cells([
+            tables::Interface::TYPE.is(self.kind.type_name()),
+            tables::Interface::OPTIONS.is(self.kind.options()),
+            tables::Interface::OFPORT_REQUEST.is(self.ofport.map(i64::from)),
+            tables::Interface::MTU_REQUEST.is(self.mtu.map(i64::from)),
         ])
     }
 }
@@ -197,7 +197,7 @@ pub fn ensure_ports(
     check_distinct(specs)?;
     let ofports = current.ofports();
     let mut tx = Transaction::new();
-    require_owned(&mut tx, BRIDGE, current.bridge.uuid, &current.bridge.name, owner);
+    require_owned(&mut tx, current.bridge.uuid, &current.bridge.name, owner);
     let guards = tx.operations().len();
     let mut added = Vec::new();
     for spec in specs {
@@ -216,8 +216,7 @@ pub fn ensure_ports(
         }
     }
     if !added.is_empty() {
-        let ports = Mutation::new("ports", Mutator::Insert, Datum::set(added));
-        tx.mutate(BRIDGE, vec![Condition::uuid(current.bridge.uuid)], vec![ports]);
+        tx.mutate_row(current.bridge.uuid, vec![tables::Bridge::PORTS.insert_named(&added)]);
     }
     if tx.operations().len() == guards {
         return Ok(Transaction::new());
@@ -241,15 +240,18 @@ fn check_distinct(specs: &[PortSpec]) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn insert(tx: &mut Transaction, owner: &Owner, spec: &PortSpec) -> Result<Atom, BuildError> {
+fn insert(tx: &mut Transaction, owner: &Owner, spec: &PortSpec) -> Result<UuidName, BuildError> {
     let mut interface = spec.columns();
-    interface.insert("name".into(), Datum::scalar(&spec.name));
-    interface.insert("external_ids".into(), string_map(&marked(&spec.external_ids, owner)?));
-    let interface = tx.insert(INTERFACE, interface);
-    let mark = string_map(&marked(&StringMap::new(), owner)?);
-    let port =
-        row([("name", Datum::scalar(&spec.name)), ("interfaces", named(&interface)), ("external_ids", mark)]);
-    Ok(Atom::NamedUuid(tx.insert(PORT, port)))
+    interface.extend(cells([
+        tables::Interface::NAME.is(&spec.name),
+        tables::Interface::EXTERNAL_IDS.is(marked(&spec.external_ids, owner)?),
+    ]));
+    let interface = tx.insert(tables::Interface::TABLE, interface);
+    Ok(tx.insert_row([
+        tables::Port::NAME.is(&spec.name),
+        tables::Port::INTERFACES.refers([&interface]),
+        tables::Port::EXTERNAL_IDS.is(marked(&StringMap::new(), owner)?),
+    ]))
 }
 
 fn correct(
@@ -272,10 +274,10 @@ fn correct(
     }
     let mut columns = Row::new();
     if interface.options != spec.kind.options() {
-        columns.insert("options".into(), string_map(&spec.kind.options()));
+        columns.extend(cells([tables::Interface::OPTIONS.is(spec.kind.options())]));
     }
     if interface.mtu_request != spec.mtu.map(i64::from) {
-        columns.insert("mtu_request".into(), Datum::set(spec.mtu.map(i64::from)));
+        columns.extend(cells([tables::Interface::MTU_REQUEST.is(spec.mtu.map(i64::from))]));
     }
     let ids = Mutation::set_keys(
         "external_ids",
@@ -284,12 +286,12 @@ fn correct(
     if columns.is_empty() && ids.is_empty() {
         return Ok(());
     }
-    require_owned(tx, PORT, port.uuid, &port.name, owner);
+    require_owned(tx, port.uuid, &port.name, owner);
     if !columns.is_empty() {
-        tx.update(INTERFACE, vec![Condition::uuid(interface.uuid)], columns);
+        tx.update(tables::Interface::TABLE, vec![Condition::uuid(interface.uuid)], columns);
     }
     if !ids.is_empty() {
-        tx.mutate(INTERFACE, vec![Condition::uuid(interface.uuid)], ids);
+        tx.mutate_row(interface.uuid, ids);
     }
     Ok(())
 }
@@ -309,7 +311,7 @@ pub fn delete_ports(
             return Err(BuildError::LocalPort(name.clone()));
         }
         if let Some(port) = current.own_port(owner, bridge, name)? {
-            require_owned(&mut tx, PORT, port.uuid, &port.name, owner);
+            require_owned(&mut tx, port.uuid, &port.name, owner);
             deleted.insert(port.uuid);
         }
     }
@@ -317,9 +319,8 @@ pub fn delete_ports(
         return Ok(tx);
     }
     let count = deleted.len();
-    require_owned(&mut tx, BRIDGE, current.bridge.uuid, &current.bridge.name, owner);
-    let ports = Mutation::new("ports", Mutator::Delete, Datum::set(deleted));
-    tx.mutate(BRIDGE, vec![Condition::uuid(current.bridge.uuid)], vec![ports]);
+    require_owned(&mut tx, current.bridge.uuid, &current.bridge.name, owner);
+    tx.mutate_row(current.bridge.uuid, vec![tables::Bridge::PORTS.delete(deleted)]);
     tx.comment(format!("{owner}: delete {count} ports of {bridge}"));
     Ok(tx)
 }

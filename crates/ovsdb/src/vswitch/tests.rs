@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::tables;
 use super::*;
 use crate::cache::Database;
 use crate::monitor::{RowUpdate, Updates};
 use crate::operation::{Operation, Row, Transaction, row};
+use crate::typed::Table;
 use crate::value::Datum;
 
 fn owner() -> Owner {
@@ -54,11 +56,15 @@ fn database(own_bridge: bool, own_port: bool) -> Database {
         ("tag", none()),
         ("external_ids", mark(own_port)),
     ]);
-    let tables =
-        [(OPEN_VSWITCH, 1, root), (BRIDGE, 2, bridge), (PORT, 3, port), (INTERFACE, 4, interface(own_port))];
+    let tables = [
+        (tables::OpenVSwitch::TABLE, 1, root),
+        (tables::Bridge::TABLE, 2, bridge),
+        (tables::Port::TABLE, 3, port),
+        (tables::Interface::TABLE, 4, interface(own_port)),
+    ];
     let mut dump = Updates::new();
     for (table, uuid, row) in tables {
-        dump.entry(table.into()).or_default().insert(id(uuid), RowUpdate::Full(row));
+        dump.entry(table.into()).or_default().insert(id(uuid), RowUpdate::Initial(row));
     }
     let mut database = Database::new();
     database.replace(&dump).unwrap();
@@ -156,14 +162,14 @@ fn ports_are_deleted_through_the_bridge_never_as_rows() {
 
 #[test]
 fn another_datapath_is_refused() {
-    let spec = BridgeSpec::new(name("br"), DatapathType::System, [OpenFlowVersion::V13]);
+    let spec = BridgeSpec::new(name("br"), DatapathType::System, [OpenFlowVersion::OpenFlow13]);
     let error = ensure_bridge(&database(true, true), &owner(), &spec).unwrap_err();
     assert_eq!(error, BuildError::Differs { name: name("br"), column: "datapath_type" });
 }
 
 #[test]
 fn bridge_may_not_take_the_name_of_a_port() {
-    let spec = BridgeSpec::new(name("p1"), DatapathType::Netdev, [OpenFlowVersion::V13]);
+    let spec = BridgeSpec::new(name("p1"), DatapathType::Netdev, [OpenFlowVersion::OpenFlow13]);
     let error = ensure_bridge(&database(true, true), &owner(), &spec).unwrap_err();
     assert!(matches!(error, BuildError::ForeignPort { .. }), "{error}");
 }
@@ -190,5 +196,8 @@ fn realized_ports_names_every_failure() {
 
 #[test]
 fn replica_without_a_root_row_is_an_error() {
-    assert_eq!(Vswitch::new(&Database::new()).root().unwrap_err(), RowError::Root(0));
+    assert_eq!(
+        Vswitch::new(&Database::new()).root().unwrap_err(),
+        RowError::NotOne { table: "Open_vSwitch", count: 0 }
+    );
 }

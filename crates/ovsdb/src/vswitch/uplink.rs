@@ -4,13 +4,14 @@
 //! Bridge and uplink appear in one transaction: in between the node would be cut off. It is an ordinary learning
 //! switch (`fail_mode` `standalone`), and has the uplink's MAC address so that neighbours notice nothing.
 
-use super::bridge::{marked, string_map};
+use super::bridge::marked;
 use super::names::{DatapathType, DeviceName, Owner};
-use super::rows::{RowError, Vswitch};
-use super::{BRIDGE, BuildError, INTERFACE, OPEN_VSWITCH, PORT, StringMap};
+use super::rows::Vswitch;
+use super::tables::{self, BridgeFailMode};
+use super::{BuildError, StringMap};
 use crate::cache::Database;
-use crate::operation::{Condition, Mutation, Mutator, Transaction, named, row};
-use crate::value::{Atom, Datum};
+use crate::operation::Transaction;
+use crate::typed::RowError;
 
 /// The bridge of an uplink as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +40,6 @@ pub enum UplinkState {
     },
 }
 
-const STANDALONE: &str = "standalone";
-
 impl UplinkBridge {
     /// Compares with a snapshot.
     pub fn state(&self, database: &Database, owner: &Owner) -> Result<UplinkState, RowError> {
@@ -58,7 +57,7 @@ impl UplinkBridge {
             return Ok(if taken { UplinkState::Taken { ours: false } } else { UplinkState::Absent });
         };
         let is_wanted = DatapathType::Netdev.matches(&bridge.datapath_type)
-            && bridge.fail_mode.as_deref().is_none_or(|mode| mode == STANDALONE)
+            && bridge.fail_mode.as_ref().is_none_or(|mode| *mode == BridgeFailMode::Standalone)
             && bridge.other_config.get("hwaddr").is_some_and(|mac| mac.eq_ignore_ascii_case(&self.hwaddr))
             && holder.is_some();
         let ours = owner.owns(&bridge.external_ids);
@@ -69,30 +68,32 @@ impl UplinkBridge {
     /// has moved on since refuses the second row of a name. [`super::delete_bridge`] takes both away.
     pub fn create(&self, database: &Database, owner: &Owner) -> Result<Transaction, BuildError> {
         let root = Vswitch::new(database).root()?;
-        let mark = string_map(&marked(&StringMap::new(), owner)?);
+        let mark = marked(&StringMap::new(), owner)?;
         let mut tx = Transaction::new();
         let mut ports = Vec::new();
         for (name, kind) in [(&self.name, "internal"), (&self.uplink, "system")] {
-            let name = || Datum::scalar(name);
-            let interface = row([("name", name()), ("type", kind.into()), ("external_ids", mark.clone())]);
-            let interface = named(&tx.insert(INTERFACE, interface));
-            let port = row([("name", name()), ("interfaces", interface), ("external_ids", mark.clone())]);
-            ports.push(Atom::NamedUuid(tx.insert(PORT, port)));
+            let interface = tx.insert_row([
+                tables::Interface::NAME.is(name),
+                tables::Interface::TYPE.is(kind),
+                tables::Interface::EXTERNAL_IDS.is(mark.clone()),
+            ]);
+            ports.push(tx.insert_row([
+                tables::Port::NAME.is(name),
+                tables::Port::INTERFACES.refers([&interface]),
+                tables::Port::EXTERNAL_IDS.is(mark.clone()),
+            ]));
         }
         let config = [("hwaddr", self.hwaddr.as_str()), ("disable-in-band", "true")];
-        let bridge = tx.insert(
-            BRIDGE,
-            row([
-                ("name", Datum::scalar(&self.name)),
-                ("datapath_type", DatapathType::Netdev.as_str().into()),
-                ("fail_mode", STANDALONE.into()),
-                ("other_config", Datum::map(config)),
-                ("external_ids", mark),
-                ("ports", Datum::set(ports)),
-            ]),
-        );
-        let insert = Mutation::new("bridges", Mutator::Insert, named(&bridge));
-        tx.mutate(OPEN_VSWITCH, vec![Condition::uuid(root.uuid)], vec![insert]);
+        let config: StringMap = config.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let bridge = tx.insert_row([
+            tables::Bridge::NAME.is(&self.name),
+            tables::Bridge::DATAPATH_TYPE.is(DatapathType::Netdev.as_str()),
+            tables::Bridge::FAIL_MODE.is(BridgeFailMode::Standalone),
+            tables::Bridge::OTHER_CONFIG.is(config),
+            tables::Bridge::EXTERNAL_IDS.is(mark),
+            tables::Bridge::PORTS.refers(&ports),
+        ]);
+        tx.mutate_row(root.uuid, vec![tables::OpenVSwitch::BRIDGES.insert_named([&bridge])]);
         tx.comment(format!("{owner}: create bridge {} of {}", self.name, self.uplink));
         Ok(tx)
     }

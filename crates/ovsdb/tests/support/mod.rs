@@ -38,7 +38,7 @@ pub fn bridge_spec(text: &str) -> ovsdb::vswitch::BridgeSpec {
     ovsdb::vswitch::BridgeSpec::new(
         name(text),
         DatapathType::Netdev,
-        [OpenFlowVersion::V13, OpenFlowVersion::V15],
+        [OpenFlowVersion::OpenFlow13, OpenFlowVersion::OpenFlow15],
     )
 }
 
@@ -115,6 +115,13 @@ impl Server {
     pub fn appctl(&self, args: &[&str]) -> String {
         let ctl = self.dir.path().join("ovsdb.ctl").display().to_string();
         run("ovs-appctl", &[&["-t", &ctl], args].concat())
+    }
+
+    /// How many rows a table has.
+    pub fn rows(&self, table: &str) -> usize {
+        let out = run("ovsdb-client", &["-f", "json", "dump", &self.remote(), DATABASE, table, "_uuid"]);
+        let value: Value = serde_json::from_str(&out).unwrap();
+        value["data"].as_array().unwrap().len()
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
