@@ -5,6 +5,8 @@
 //! | `codec` | an object and its stored form |
 //! | [`Snapshot`] | all intent at one revision, with versions and allocations |
 //! | [`Informer`] | a snapshot that keeps itself up to date by watching; [`Deltas`] say what changed |
+//! | [`History`] | what happened, by revision, for those who watch |
+//! | [`page`] | a collection page by page, at one revision |
 //! | `write` | a checked [`model::Plan`] or [`model::Removal`] as one transaction |
 //!
 //! # Invariants
@@ -17,7 +19,9 @@
 //! [`CommitError::Conflict`] when the snapshot a decision was made on is not the newest: decide again on a newer one.
 
 mod codec;
+mod history;
 mod informer;
+mod page;
 mod snapshot;
 mod write;
 
@@ -25,7 +29,9 @@ mod write;
 mod tests;
 
 pub use codec::object_key;
+pub use history::{Batch, Change, Depth, Gone, History, Past, history};
 pub use informer::{Delta, Deltas, Informer, InformerError, start};
+pub use page::{ObjectPage, page};
 pub use snapshot::{Cooled, Snapshot};
 pub use write::{
     Author, CommitError, Committed, Extra, ReclaimError, commit, confirm_absent, reclaim, remove,

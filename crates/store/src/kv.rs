@@ -134,7 +134,12 @@ impl PageRequest {
 
     /// The first page of what follows a key.
     pub fn beyond(limit: usize, key: Key) -> Self {
-        Self { limit, from: Some(Cursor { at: None, last: key }) }
+        Self { limit, from: Some(Cursor { at: None, last: Some(key) }) }
+    }
+
+    /// A page of the store as of a revision: the first, or what follows a key.
+    pub(crate) fn at_revision(limit: usize, revision: Revision, after: Option<Key>) -> Self {
+        Self { limit, from: Some(Cursor { at: Some(revision), last: after }) }
     }
 
     /// The revision wanted; `None` is now.
@@ -144,7 +149,7 @@ impl PageRequest {
 
     /// The key to begin after.
     pub(crate) fn last(&self) -> Option<&Key> {
-        self.from.as_ref().map(|cursor| &cursor.last)
+        self.from.as_ref().and_then(|cursor| cursor.last.as_ref())
     }
 
     pub(crate) fn effective_limit(&self) -> usize {
@@ -156,7 +161,7 @@ impl PageRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     at: Option<Revision>,
-    last: Key,
+    last: Option<Key>,
 }
 
 /// A part of a list.
@@ -176,7 +181,7 @@ impl Page {
     pub(crate) fn new(mut items: Vec<KeyValue>, limit: usize, revision: Revision, then: Option<Key>) -> Self {
         let full = items.len() >= limit;
         let last = items.last().filter(|_| full).map(|kv| kv.key.clone());
-        let next = last.or(then).map(|last| Cursor { at: Some(revision), last });
+        let next = last.or(then).map(|last| Cursor { at: Some(revision), last: Some(last) });
         items.retain(|kv| !kv.key.is_generation());
         Self { items, revision, next }
     }

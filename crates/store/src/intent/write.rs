@@ -323,7 +323,8 @@ fn corrupt(e: Invalid) -> StoreError {
     StoreError::Corrupt(e.to_string())
 }
 
-fn range(kind: Kind, tenant: Option<&Name>) -> Result<Prefix, StoreError> {
+/// Where the objects of a kind lie, of one tenant if they live in one.
+pub(super) fn range(kind: Kind, tenant: Option<&Name>) -> Result<Prefix, StoreError> {
     let of = |kind| {
         let tenant =
             tenant.ok_or_else(|| StoreError::Corrupt("a range of a tenant without its name".into()))?;
