@@ -155,7 +155,7 @@ pub(crate) async fn list_of<N: Noun>(
             Some(whole) => whole.items.extend(list.items),
         }
     }
-    let empty = || List { items: Vec::new(), resource_version: "0".to_owned() };
+    let empty = || List { items: Vec::new(), resource_version: "0".to_owned(), next: None };
     Ok(whole.unwrap_or_else(empty))
 }
 

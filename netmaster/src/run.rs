@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 use store::Store;
+use store::intent::Depth;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::auth::{self, Auth};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::{Feed, FeedConfig};
-use crate::http::{Api, router, serve, tls};
+use crate::http::{Api, WatchBounds, Watches, router, serve, tls};
 use crate::leader::{self, Candidate};
 use crate::pki::{self, Ca};
 use crate::{open, tasks};
@@ -36,6 +37,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let clock = Clock::system();
     let (store, ca) = prepare(&config, &clock).await?;
     let (informer, follow) = store::intent::start(store.clone()).await.context("cannot read intent")?;
+    let (history, follow_history) =
+        store::intent::history(store.clone(), Depth::default()).await.context("cannot read history")?;
+    let follow = async { tokio::try_join!(follow, follow_history).map(drop) };
     let mut follow = tokio::spawn(follow);
 
     let app = App::new(store.clone(), informer, clock.clone());
@@ -56,6 +60,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         app: app.clone(),
         reports: Reports { status: feed.status(), compiled: feed.snapshots() },
         auth: Auth::new(store.clone()),
+        watches: Watches::new(history, WatchBounds::default()),
         ca: ca.clone(),
         node_server: node_server(&config, node_address).into(),
     };

@@ -21,4 +21,4 @@ pub mod v1;
 pub use openapi::document;
 pub use parse::{Malformed, from_slice};
 pub use problem::{Code, FieldProblem, Problem};
-pub use route::{Method, Route};
+pub use route::{Method, Parameter, Route};

@@ -47,6 +47,17 @@ fn operation(route: &Route) -> OperationBuilder {
         operation =
             operation.parameter(parameter(name, ParameterIn::Path, parameter_schema(name), Required::True));
     }
+    for query in route.query {
+        let schema = query.schema();
+        let query = parameter(query.name(), ParameterIn::Query, schema, Required::False)
+            .description(Some(query.summary()));
+        operation = operation.parameter(query);
+    }
+    if route.is_watchable() {
+        let place = parameter(v1::watch::LAST_EVENT_ID, ParameterIn::Header, "EventId", Required::False);
+        operation =
+            operation.parameter(place.description(Some("With `watch`: the id of the last event seen")));
+    }
     let writes = matches!(route.method, Method::Put | Method::Delete);
     if writes {
         let tag = parameter("If-Match", ParameterIn::Header, "Revision", Required::False);
@@ -61,6 +72,11 @@ fn operation(route: &Route) -> OperationBuilder {
     let success = match route.reply {
         Some(reply) => success.content("application/json", json(reply)),
         None => success,
+    };
+    let success = if route.is_watchable() {
+        success.content(v1::watch::MEDIA_TYPE, json("EventStream"))
+    } else {
+        success
     };
     let problem = ResponseBuilder::new()
         .description("Refused or failed; `code` says what")
@@ -114,6 +130,12 @@ fn schemas() -> Schemas {
     add::<schema::Cidr>(&mut all);
     add::<schema::Revision>(&mut all);
     add::<schema::EndpointName>(&mut all);
+    add::<schema::Limit>(&mut all);
+    add::<schema::Continue>(&mut all);
+    add::<schema::Flag>(&mut all);
+    add::<schema::EventId>(&mut all);
+    add::<schema::EventStream>(&mut all);
+    add::<v1::Bookmark>(&mut all);
     let anything = ObjectBuilder::new().description(Some("An OpenAPI 3.1 document")).build();
     all.push(("OpenApi".to_owned(), RefOr::T(anything.into())));
     all

@@ -48,6 +48,10 @@ codes! {
     AlreadyExists = "already_exists", "Use PUT to replace it.";
     /// The object is not at the version given.
     ResourceVersionMismatch = "resource_version_mismatch", "Read the object again, apply the change to what it is now, and send its new version.";
+    /// The revision asked for, or the one a list began at, is no longer known.
+    Gone = "gone", "List again, without `continue`, and watch from the list's `resourceVersion`.";
+    /// The server has as many watches as it takes.
+    TooManyWatches = "too_many_watches", "End watches that nobody reads, or ask another netmaster.";
     /// DELETE of an object that others need; `users` names them.
     InUse = "in_use", "Delete or change what `users` names first.";
     /// No or wrong credentials.

@@ -25,6 +25,64 @@ impl Method {
     }
 }
 
+/// A query parameter. What is not declared is refused: a misspelled `watch` must not become a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Parameter {
+    /// How many objects a page holds at most.
+    Limit,
+    /// Where the page before ended.
+    Continue,
+    /// Follow instead of list.
+    Watch,
+    /// The revision to follow from.
+    ResourceVersion,
+}
+
+impl Parameter {
+    /// Every parameter.
+    pub const ALL: &[Self] = &[Self::Limit, Self::Continue, Self::Watch, Self::ResourceVersion];
+
+    /// As in the URL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Continue => "continue",
+            Self::Watch => "watch",
+            Self::ResourceVersion => "resourceVersion",
+        }
+    }
+
+    /// Name of its schema.
+    pub(crate) const fn schema(self) -> &'static str {
+        match self {
+            Self::Limit => "Limit",
+            Self::Continue => "Continue",
+            Self::Watch => "Flag",
+            Self::ResourceVersion => "Revision",
+        }
+    }
+
+    /// One sentence.
+    pub(crate) const fn summary(self) -> &'static str {
+        match self {
+            Self::Limit => {
+                "At most this many objects; `continue` of the answer leads on. The server may give fewer"
+            }
+            Self::Continue => {
+                "`continue` of the page before. All pages show one revision; 410 (`gone`) when it is forgotten"
+            }
+            Self::Watch => "Answers with a stream of events (text/event-stream) instead of a list",
+            Self::ResourceVersion => {
+                "With `watch`: what happened after this revision; without it, first every object there is. \
+                 410 (`gone`) when that is no longer known: list again"
+            }
+        }
+    }
+}
+
+/// What a collection understands.
+pub const COLLECTION_QUERY: &[Parameter] = Parameter::ALL;
+
 /// One endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -40,7 +98,9 @@ pub struct Route {
     pub body: Option<&'static str>,
     /// Name of the answer's schema; `None` has no content.
     pub reply: Option<&'static str>,
-    /// Whether a credential is needed.
+    /// Query parameters.
+    pub query: &'static [Parameter],
+    /// Whether no credential is needed.
     pub public: bool,
 }
 
@@ -50,6 +110,11 @@ impl Route {
         parameters
             .iter()
             .fold(self.path.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
+    }
+
+    /// Whether it can be followed by `watch`.
+    pub fn is_watchable(&self) -> bool {
+        self.query.contains(&Parameter::Watch)
     }
 
     /// Names of the path's parameters.
@@ -75,6 +140,7 @@ macro_rules! noun_routes {
             summary: concat!("Lists every ", $noun),
             body: None,
             reply: Some(concat!($Noun, "List")),
+            query: $crate::route::COLLECTION_QUERY,
             public: false,
         };
         /// Reads one.
@@ -85,6 +151,7 @@ macro_rules! noun_routes {
             summary: concat!("Reads one ", $noun),
             body: None,
             reply: Some($Noun),
+            query: &[],
             public: false,
         };
         /// Deletes one.
@@ -95,6 +162,7 @@ macro_rules! noun_routes {
             summary: concat!("Deletes a ", $noun, "; refused while it is in use"),
             body: None,
             reply: None,
+            query: &[],
             public: false,
         };
     };
@@ -111,6 +179,7 @@ macro_rules! noun_write_routes {
             summary: concat!("Creates a ", $noun),
             body: Some(concat!($Noun, "Body")),
             reply: Some($Noun),
+            query: &[],
             public: false,
         };
         /// Creates or replaces one.
@@ -121,6 +190,7 @@ macro_rules! noun_write_routes {
             summary: concat!("Creates or replaces a ", $noun),
             body: Some(concat!($Noun, "Body")),
             reply: Some($Noun),
+            query: &[],
             public: false,
         };
     };

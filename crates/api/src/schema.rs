@@ -39,6 +39,10 @@ text_schema! {
     Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
     Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6) or an IP protocol number", None, None, "tcp";
     Revision: "A position in the store's history, as decimal text", Some("^[0-9]{1,20}$"), None, "42";
+    Continue: "Where a page ended. Opaque", None, None, "NDIud2Vi";
+    EventId: "Where a watch is: a revision, or a part of one. Opaque", Some("^[0-9]{1,20}(/[0-9]{1,9})?$"), None, "42";
+    EventStream: "Server-sent events: `event` is added, modified, deleted (data: the object), bookmark (data: a Bookmark), gone or error (data: a Problem); `id` is the place to go on from",
+        None, None, "id: 42\nevent: bookmark\ndata: {\"resourceVersion\":\"42\"}\n\n";
     Uid: "An endpoint's number: 48 bits in hexadecimal", Some("^[0-9a-f]{12}$"), Some(12), "5f3759df0001";
 }
 
@@ -78,9 +82,21 @@ int_schema! {
         "Priority of a rule: the higher number wins, deny wins ties";
     VrfId(i32::from(types::VrfId::MIN.get()), i32::from(types::VrfId::MAX.get())):
         "A tenant's address space and conntrack zone";
+    Limit(1, i32::MAX): "How many objects at most";
     GroupId(types::GroupId::MIN.get(), types::GroupId::MAX.get()): "A group's number in the data plane";
     PolicyId(types::PolicyId::MIN.get(), types::PolicyId::MAX.get()): "A policy's number in the data plane";
 }
+
+/// Yes or no.
+pub(crate) struct Flag;
+
+impl PartialSchema for Flag {
+    fn schema() -> RefOr<Schema> {
+        RefOr::T(ObjectBuilder::new().schema_type(Type::Boolean).description(Some("Yes or no")).into())
+    }
+}
+
+impl ToSchema for Flag {}
 
 macro_rules! word_schema {
     ($($name:ident: $doc:literal, [$($word:literal),+];)*) => {$(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::v1::watch::{LAST_EVENT_ID, MEDIA_TYPE};
 use api::{Problem, Route};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -25,8 +26,12 @@ const ANSWER_LIMIT: usize = 256 << 20;
 pub(crate) struct Extra<'a> {
     /// Values of the path's parameters.
     pub parameters: &'a [(&'a str, &'a str)],
+    /// The query; values need no escaping.
+    pub query: &'a [(&'a str, &'a str)],
     /// Only if the object is at this version.
     pub if_match: Option<&'a str>,
+    /// Where a watch goes on.
+    pub last_event_id: Option<&'a str>,
 }
 
 impl Client {
@@ -66,8 +71,24 @@ impl Client {
         if status.is_success() {
             return Ok((server, bytes, status));
         }
-        let problem: Problem = serde_json::from_slice(&bytes).map_err(|e| strange(&server, status, &e))?;
-        Err(Error::Refused(Box::new(problem)))
+        Err(problem(&server, status, &bytes))
+    }
+
+    /// Calls a route whose answer has no end.
+    pub(crate) async fn stream(&self, route: &Route, extra: Extra<'_>) -> Result<Incoming, Error> {
+        let (server, mut sender) = self.connect().await?;
+        let request = self.request::<()>(&server, route, extra, None)?;
+        let no_answer = |reason: String| Error::NoAnswer { server: server.authority.clone(), reason };
+        let late = |_| no_answer(format!("none within {} s", ANSWER_TIMEOUT.as_secs()));
+        let response = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request)).await;
+        let response = response.map_err(late)?.map_err(|e| no_answer(e.to_string()))?;
+        let (head, body) = response.into_parts();
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        let bytes = tokio::time::timeout(ANSWER_TIMEOUT, Limited::new(body, ANSWER_LIMIT).collect()).await;
+        let bytes = bytes.map_err(late)?.map_err(|e| no_answer(e.to_string()))?.to_bytes();
+        Err(problem(&server, head.status, &bytes))
     }
 
     fn request<B: Serialize>(
@@ -91,9 +112,13 @@ impl Client {
                 reason: format!("is no {what}"),
             });
         }
-        let mut request =
-            Request::builder().method(route.method.as_str()).uri(route.path_with(extra.parameters));
-        request = request.header(header::HOST, &server.authority).header(header::ACCEPT, "application/json");
+        let mut uri = route.path_with(extra.parameters);
+        for (n, (name, value)) in extra.query.iter().enumerate() {
+            uri.push_str(&format!("{}{name}={value}", if n == 0 { '?' } else { '&' }));
+        }
+        let mut request = Request::builder().method(route.method.as_str()).uri(uri);
+        let accept = if extra.last_event_id.is_some() { MEDIA_TYPE } else { "application/json" };
+        request = request.header(header::HOST, &server.authority).header(header::ACCEPT, accept);
         request = request.header(header::USER_AGENT, concat!("selvage-client/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = &self.token {
             let mut value =
@@ -104,6 +129,9 @@ impl Client {
         if let Some(version) = extra.if_match {
             request = request.header(header::IF_MATCH, format!("\"{version}\""));
         }
+        if let Some(place) = extra.last_event_id {
+            request = request.header(LAST_EVENT_ID, place);
+        }
         let json = match body {
             Some(body) => {
                 request = request.header(header::CONTENT_TYPE, "application/json");
@@ -112,6 +140,13 @@ impl Client {
             None => Vec::new(),
         };
         request.body(Full::new(Bytes::from(json))).map_err(|e| unfit(e.to_string()))
+    }
+}
+
+fn problem(server: &Server, status: StatusCode, bytes: &[u8]) -> Error {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => Error::Refused(Box::new(problem)),
+        Err(e) => strange(server, status, &e),
     }
 }
 

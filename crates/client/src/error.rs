@@ -48,6 +48,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same request may do later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Setting { .. } => false,
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
+            Self::Refused(problem) => {
+                use api::Code;
+                let passing = [
+                    Code::AllocationBusy,
+                    Code::StoreUnavailable,
+                    Code::StoreIndeterminate,
+                    Code::TooManyWatches,
+                ];
+                passing.contains(&problem.code)
+            }
+            // What stands between us and netmaster while netmaster is away.
+            Self::Strange { status, .. } => matches!(status, 502..=504),
+        }
+    }
+
     /// The problem, when the server gave one.
     pub fn problem(&self) -> Option<&Problem> {
         match self {

@@ -15,12 +15,15 @@ mod call;
 mod connect;
 mod error;
 mod noun;
+mod sse;
+mod watch;
 
 use std::sync::Arc;
 
 pub use connect::{Setting, Token};
 pub use error::Error;
 pub use noun::{Address, Endpoints, Groups, Networks, Nodes, Noun, Policies, Tenants, WritableNoun};
+pub use watch::{Seen, Watch};
 
 use connect::Server;
 

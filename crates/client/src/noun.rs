@@ -1,18 +1,23 @@
 //! The nouns, and the calls they share.
 
-use api::{Route, v1};
+use api::v1::Item;
+use api::{Code, Parameter, Route, v1};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::call::Extra;
 use crate::{Client, Error};
 
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+/// How often a list is begun.
+const LIST_ATTEMPTS: u32 = 4;
 const NO_BODY: Option<&()> = None;
 
 /// A noun of the API.
 pub trait Noun {
     /// What the server answers.
-    type Object: DeserializeOwned + Serialize;
+    type Object: DeserializeOwned + Serialize + Item + Clone;
     /// `network`; the name of its path parameter too.
     const NAME: &'static str;
     /// Whether it lives in a tenant.
@@ -95,12 +100,45 @@ pub struct Address<'a> {
 }
 
 impl Client {
-    /// Every object of a noun, in one tenant if it lives in one.
+    /// Every object of a noun, in one tenant if it lives in one: as many pages as it takes, all at one revision.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn list<N: Noun>(&self, tenant: &str) -> Result<v1::List<N::Object>, Error> {
-        self.call(&N::LIST, Extra { parameters: &[("tenant", tenant)], if_match: None }, NO_BODY).await
+        let mut attempts = 1;
+        let mut whole: v1::List<N::Object> = self.page::<N>(tenant, PAGE, None).await?;
+        while let Some(place) = whole.next.take() {
+            match self.page::<N>(tenant, PAGE, Some(&place)).await {
+                Ok(page) => {
+                    whole.items.extend(page.items);
+                    whole.next = page.next;
+                }
+                // History was cut while we read.
+                Err(e) if e.problem().is_some_and(|p| p.code == Code::Gone) && attempts < LIST_ATTEMPTS => {
+                    attempts += 1;
+                    whole = self.page::<N>(tenant, PAGE, None).await?;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(whole)
+    }
+
+    /// One page of a list: the first, or the one after `place`, which is `next` of the page before.
+    ///
+    /// # Errors
+    /// [`Error`]; `gone` when the list's revision is forgotten.
+    pub async fn page<N: Noun>(
+        &self,
+        tenant: &str,
+        limit: u32,
+        place: Option<&str>,
+    ) -> Result<v1::List<N::Object>, Error> {
+        let limit = limit.to_string();
+        let mut query = vec![(Parameter::Limit.name(), limit.as_str())];
+        query.extend(place.map(|place| (Parameter::Continue.name(), place)));
+        let extra = Extra { parameters: &[("tenant", tenant)], query: &query, ..Extra::default() };
+        self.call(&N::LIST, extra, NO_BODY).await
     }
 
     /// One object.
@@ -108,7 +146,7 @@ impl Client {
     /// # Errors
     /// [`Error`]; `not_found` when there is none.
     pub async fn read<N: Noun>(&self, at: Address<'_>) -> Result<N::Object, Error> {
-        self.call(&N::READ, Extra { parameters: &parameters::<N>(at), if_match: None }, NO_BODY).await
+        self.call(&N::READ, Extra { parameters: &parameters::<N>(at), ..Extra::default() }, NO_BODY).await
     }
 
     /// Creates an object.
@@ -116,7 +154,8 @@ impl Client {
     /// # Errors
     /// [`Error`]; `already_exists` when there is one.
     pub async fn create<N: WritableNoun>(&self, tenant: &str, body: &N::Body) -> Result<N::Object, Error> {
-        self.call(&N::CREATE, Extra { parameters: &[("tenant", tenant)], if_match: None }, Some(body)).await
+        self.call(&N::CREATE, Extra { parameters: &[("tenant", tenant)], ..Extra::default() }, Some(body))
+            .await
     }
 
     /// Creates or replaces an object; with a version, only if it is at that version.
@@ -129,8 +168,12 @@ impl Client {
         body: &N::Body,
         version: Option<&str>,
     ) -> Result<N::Object, Error> {
-        self.call(&N::REPLACE, Extra { parameters: &parameters::<N>(at), if_match: version }, Some(body))
-            .await
+        self.call(
+            &N::REPLACE,
+            Extra { parameters: &parameters::<N>(at), if_match: version, ..Extra::default() },
+            Some(body),
+        )
+        .await
     }
 
     /// Deletes an object.
@@ -138,7 +181,7 @@ impl Client {
     /// # Errors
     /// [`Error`]; `in_use` when others need it.
     pub async fn delete<N: Noun>(&self, at: Address<'_>) -> Result<(), Error> {
-        let extra = Extra { parameters: &parameters::<N>(at), if_match: None };
+        let extra = Extra { parameters: &parameters::<N>(at), ..Extra::default() };
         self.call::<(), serde::de::IgnoredAny>(&N::DELETE, extra, None).await.map(drop)
     }
 
@@ -155,7 +198,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn join_token(&self, node: &str) -> Result<v1::JoinFile, Error> {
-        let extra = Extra { parameters: &[("node", node)], if_match: None };
+        let extra = Extra { parameters: &[("node", node)], ..Extra::default() };
         self.call(&v1::node::JOIN_TOKEN, extra, NO_BODY).await
     }
 

@@ -21,9 +21,9 @@ impl Noun for Endpoints {
     type Body = EndpointBody;
     type Object = Endpoint;
 
-    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
-        let all = view.endpoints.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        all.map(|(_, o)| Object::Endpoint(o.clone())).collect()
+    fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
+        let all = view.endpoints.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        Box::new(all.map(|(_, o)| Object::Endpoint(o.clone())))
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Endpoint> {

@@ -15,9 +15,9 @@ impl Noun for Groups {
     type Body = GroupBody;
     type Object = Group;
 
-    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
-        let all = view.groups.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        all.map(|(_, o)| Object::Group(o.clone())).collect()
+    fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
+        let all = view.groups.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        Box::new(all.map(|(_, o)| Object::Group(o.clone())))
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Group> {

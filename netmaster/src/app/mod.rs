@@ -19,10 +19,12 @@ pub mod group;
 pub mod network;
 pub mod node;
 mod noun;
+mod page;
 pub mod policy;
 mod scene;
 pub mod status;
 pub mod tenant;
+mod watcher;
 mod write;
 
 use std::sync::Arc;
@@ -36,7 +38,9 @@ use types::{NodeName, Revision};
 
 pub use error::AppError;
 pub use noun::Noun;
+pub use page::{ListPage, PageEnd};
 pub use scene::{Reports, Scene};
+pub use watcher::{EventId, NoEventId, Told, WatchError, Watcher};
 pub use write::{Mode, Written};
 
 use crate::clock::Clock;

@@ -16,9 +16,9 @@ impl Noun for Networks {
     type Body = NetworkBody;
     type Object = Network;
 
-    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
-        let all = view.networks.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        all.map(|(_, o)| Object::Network(o.clone())).collect()
+    fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
+        let all = view.networks.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        Box::new(all.map(|(_, o)| Object::Network(o.clone())))
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Network> {

@@ -26,8 +26,8 @@ impl Noun for Nodes {
     type Body = NodeBody;
     type Object = Node;
 
-    fn list(view: &IntentView, _: Option<&Name>) -> Vec<Object> {
-        view.nodes.values().cloned().map(Object::Node).collect()
+    fn list<'a>(view: &'a IntentView, _: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
+        Box::new(view.nodes.values().cloned().map(Object::Node))
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Node> {

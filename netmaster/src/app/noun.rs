@@ -18,8 +18,8 @@ pub trait Noun: Send + Sync + 'static {
     /// What people read.
     type Object: Serialize + Send;
 
-    /// Every object, or those of one tenant.
-    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object>;
+    /// Every object, or those of one tenant, by name.
+    fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a>;
 
     /// The object with its version and status; `None` for another noun's object.
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Self::Object>;

@@ -16,9 +16,9 @@ impl Noun for Policies {
     type Body = PolicyBody;
     type Object = Policy;
 
-    fn list(view: &IntentView, tenant: Option<&Name>) -> Vec<Object> {
-        let all = view.policies.iter().filter(|((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        all.map(|(_, o)| Object::Policy(o.clone())).collect()
+    fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
+        let all = view.policies.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
+        Box::new(all.map(|(_, o)| Object::Policy(o.clone())))
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Policy> {

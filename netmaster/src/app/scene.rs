@@ -21,6 +21,7 @@ pub struct Reports {
 }
 
 /// One moment.
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// Intent.
     pub snapshot: &'a Snapshot,
@@ -28,6 +29,8 @@ pub struct Scene<'a> {
     pub status: &'a feed::Status,
     /// Compiled intent, of this or a slightly older revision.
     pub compiled: &'a feed::Snapshot,
+    /// Version of the object that is described, where it is not the one of `snapshot`.
+    pub version: Option<Revision>,
 }
 
 impl Reports {
@@ -35,14 +38,14 @@ impl Reports {
     pub fn scene<T>(&self, snapshot: &Snapshot, look: impl FnOnce(&Scene<'_>) -> T) -> T {
         let compiled = self.compiled.borrow().clone();
         let status = self.status.borrow().clone();
-        look(&Scene { snapshot, status: &status, compiled: &compiled })
+        look(&Scene { snapshot, status: &status, compiled: &compiled, version: None })
     }
 }
 
 impl Scene<'_> {
     /// Revision of an object's last change.
     pub fn version(&self, object: &ObjectRef) -> String {
-        self.snapshot.version(object).unwrap_or_default().to_string()
+        self.version.or_else(|| self.snapshot.version(object)).unwrap_or_default().to_string()
     }
 
     /// Why an object cannot be compiled.

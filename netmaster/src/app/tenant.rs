@@ -15,8 +15,8 @@ impl Noun for Tenants {
     type Body = TenantBody;
     type Object = Tenant;
 
-    fn list(view: &IntentView, _: Option<&Name>) -> Vec<Object> {
-        view.tenants.values().cloned().map(Object::Tenant).collect()
+    fn list<'a>(view: &'a IntentView, _: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
+        Box::new(view.tenants.values().cloned().map(Object::Tenant))
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Tenant> {

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode, Uri};
 use store::StoreError;
+use store::intent::Gone;
 
-use crate::app::AppError;
+use crate::app::{AppError, WatchError};
 use crate::auth::AuthError;
 
 /// An answer that is an error. The request's id is added on the way out.
@@ -25,6 +26,8 @@ pub fn status(code: Code) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::AlreadyExists | Code::InUse => StatusCode::CONFLICT,
+        Code::Gone => StatusCode::GONE,
+        Code::TooManyWatches => StatusCode::TOO_MANY_REQUESTS,
         Code::ResourceVersionMismatch => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge | Code::ApplyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -54,6 +57,12 @@ impl Refused {
     fn errors(mut self, errors: Vec<FieldProblem>) -> Self {
         self.0.errors = errors;
         self
+    }
+
+    /// Fields or parameters that cannot be read.
+    pub fn malformed(errors: Vec<FieldProblem>) -> Self {
+        let lines = errors.iter().map(|e| format!("{} {:?}: {}", e.field, e.value, e.reason));
+        Self::new(Code::Malformed, lines.collect::<Vec<_>>().join("; ")).errors(errors)
     }
 
     /// Wrong fields.
@@ -135,9 +144,28 @@ impl From<AppError> for Refused {
     }
 }
 
+impl From<Gone> for Refused {
+    fn from(e: Gone) -> Self {
+        Self::new(Code::Gone, e.to_string())
+    }
+}
+
+impl From<WatchError> for Refused {
+    fn from(e: WatchError) -> Self {
+        match e {
+            WatchError::Gone(e) => e.into(),
+            WatchError::App(e) => e.into(),
+        }
+    }
+}
+
 impl From<StoreError> for Refused {
     fn from(e: StoreError) -> Self {
         match e {
+            // A revision from the future is one of a history that was replaced.
+            StoreError::Compacted { .. } | StoreError::FutureRevision { .. } => {
+                Self::new(Code::Gone, e.to_string())
+            }
             StoreError::TooLarge { .. } => Self::new(Code::ApplyTooLarge, e.to_string()),
             StoreError::Indeterminate { .. } => Self::new(Code::StoreIndeterminate, e.to_string()),
             e if e.is_transient() => Self::new(Code::StoreUnavailable, e.to_string()),

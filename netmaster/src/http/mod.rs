@@ -16,11 +16,15 @@ mod network;
 mod node;
 mod noun;
 mod policy;
+mod query;
 mod request;
 pub mod serve;
 mod status;
 mod tenant;
 pub mod tls;
+mod watch;
+
+pub use watch::{WatchBounds, Watches};
 
 use std::sync::Arc;
 
@@ -45,6 +49,8 @@ pub struct Api {
     pub reports: Reports,
     /// Credentials.
     pub auth: Auth,
+    /// Watches.
+    pub watches: Watches,
     /// For join files.
     pub ca: Arc<Ca>,
     /// Address of the node API, as nodes reach it.

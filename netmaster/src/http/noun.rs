@@ -1,6 +1,7 @@
 //! The handlers all nouns share.
 
 use api::v1::List;
+use api::{FieldProblem, Parameter};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -9,11 +10,15 @@ use http::header::{ETAG, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 use model::{Object, ObjectRef, Outcome};
 use store::intent::Snapshot;
+use types::Name;
 
 use super::Api;
 use super::error::Refused;
+use super::query::Wanted;
 use super::request::{At, Raw, if_match};
-use crate::app::{Actor, AppError, Mode, Noun};
+use super::serve::Closing;
+use super::watch;
+use crate::app::{Actor, AppError, Mode, Noun, PageEnd, Scene};
 
 /// LIST, CREATE, READ, REPLACE, DELETE.
 pub(super) fn routes<N: Noun>(collection: &str, item: &str) -> Router<Api> {
@@ -26,17 +31,41 @@ pub(super) fn read_only<N: Noun>(collection: &str, item: &str) -> Router<Api> {
     Router::new().route(collection, get(list::<N>)).route(item, get(read::<N>).delete(delete::<N>))
 }
 
-async fn list<N: Noun>(State(api): State<Api>, at: At) -> Result<Response, Refused> {
-    let snapshot = api.app.snapshot();
+async fn list<N: Noun>(
+    State(api): State<Api>,
+    at: At,
+    wanted: Wanted,
+    headers: HeaderMap,
+    closing: Closing,
+) -> Result<Response, Refused> {
     if let Some(name) = &at.tenant {
         let tenant = ObjectRef { kind: model::Kind::Tenant, tenant: None, name: name.to_string() };
-        found(&snapshot, &tenant)?;
+        found(&api.app.snapshot(), &tenant)?;
     }
-    let items = N::list(snapshot.view(), at.tenant.as_ref());
-    let items = api.reports.scene(&snapshot, |scene| {
-        items.into_iter().filter_map(|o| N::describe(o, scene)).collect::<Vec<_>>()
+    let page = match wanted {
+        Wanted::Watch { from } => return watch::watch::<N>(api, at.tenant, from, &headers, closing).await,
+        Wanted::List { limit: None, place: None } => api.app.first_page::<N>(at.tenant.as_ref(), None),
+        Wanted::List { limit, place } => {
+            let place = place.map(|text| page_end::<N>(&text, at.tenant.as_ref())).transpose()?;
+            api.app.page::<N>(at.tenant.as_ref(), limit, place).await?
+        }
+    };
+    let items = api.reports.scene(&api.app.snapshot(), |scene| {
+        let described = page.items.into_iter();
+        let described = described.filter_map(|(o, version)| N::describe(o, &Scene { version, ..*scene }));
+        described.collect::<Vec<_>>()
     });
-    Ok(Json(List { items, resource_version: snapshot.revision().to_string() }).into_response())
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(List { items, resource_version: page.revision.to_string(), next }).into_response())
+}
+
+fn page_end<N: Noun>(text: &str, tenant: Option<&Name>) -> Result<PageEnd, Refused> {
+    PageEnd::parse(text, N::KIND, tenant).ok_or_else(|| {
+        let reason = "is no `continue` of this collection".to_owned();
+        let value = text.chars().take(200).collect();
+        let field = format!("?{}", Parameter::Continue.name());
+        Refused::malformed(vec![FieldProblem { object: String::new(), field, value, reason }])
+    })
 }
 
 async fn read<N: Noun>(State(api): State<Api>, at: At) -> Result<Response, Refused> {

@@ -5,13 +5,15 @@
 //! connection have limits ([`Bounds`]). HTTP/1.1 only: HTTP/2 has no limit for the wait before its preface, and nothing here
 //! needs it. Handshakes run beside each other, so that a slow or silent client delays nobody.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -132,8 +134,11 @@ impl Server {
         mut stopped: watch::Receiver<bool>,
     ) {
         let router = self.router;
+        let (close, closing) = watch::channel(false);
+        let closing = Closing(Some(closing));
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+            request.extensions_mut().insert(closing.clone());
             router.clone().call(request)
         });
         let connection = http1::Builder::new()
@@ -151,6 +156,7 @@ impl Server {
             _ = stopped.wait_for(|stop| *stop) => {}
             () = sleep_until(Instant::now() + self.bounds.age) => {}
         }
+        close.send_replace(true);
         connection.as_mut().graceful_shutdown();
         if timeout(self.bounds.grace, connection).await.is_err() {
             tracing::debug!(%peer, "connection cut off");
@@ -161,6 +167,33 @@ impl Server {
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// Tells answers without end that their connection is to end. Requests that come by no connection never are told.
+#[derive(Clone, Debug, Default)]
+pub struct Closing(Option<watch::Receiver<bool>>);
+
+impl Closing {
+    /// Whether it is time.
+    pub fn is_now(&self) -> bool {
+        self.0.as_ref().is_some_and(|closing| *closing.borrow())
+    }
+
+    /// Waits until it is. Cancel-safe.
+    pub async fn wait(&mut self) {
+        match &mut self.0 {
+            // Its sender goes with the connection.
+            Some(closing) => drop(closing.wait_for(|closing| *closing).await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Closing {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
 
 #[cfg(test)]
 #[path = "serve_tests.rs"]

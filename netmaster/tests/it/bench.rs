@@ -10,7 +10,7 @@ use netmaster::app::{Actor, App, Reports, Subject};
 use netmaster::auth::{Auth, first_start};
 use netmaster::clock::Clock;
 use netmaster::feed::{Feed, FeedConfig};
-use netmaster::http::{Api, router};
+use netmaster::http::{Api, WatchBounds, Watches, router};
 use netmaster::pki::Ca;
 use serde_json::{Value, json};
 use store::Store;
@@ -58,7 +58,18 @@ pub fn clock() -> Clock {
 }
 
 pub async fn replica(store: &Arc<dyn Store>) -> Replica {
+    replica_with(store, store::intent::Depth::default(), WatchBounds::default()).await
+}
+
+/// A replica that remembers so much, and takes so many watches.
+pub async fn replica_with(
+    store: &Arc<dyn Store>,
+    depth: store::intent::Depth,
+    watches: WatchBounds,
+) -> Replica {
     let (informer, follow) = store::intent::start(store.clone()).await.expect("intent");
+    tokio::spawn(follow);
+    let (history, follow) = store::intent::history(store.clone(), depth).await.expect("history");
     tokio::spawn(follow);
     let app = App::new(store.clone(), informer, clock());
     let ca = Arc::new(Ca::load_or_create(store.as_ref(), clock().now()).await.expect("ca"));
@@ -72,7 +83,8 @@ pub async fn replica(store: &Arc<dyn Store>) -> Replica {
     });
     let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
     let auth = Auth::new(store.clone());
-    let api = Api { app: app.clone(), reports, auth, ca, node_server: "m.example:9998".into() };
+    let watches = Watches::new(history, watches);
+    let api = Api { app: app.clone(), reports, auth, watches, ca, node_server: "m.example:9998".into() };
     Replica { app, router: router(api) }
 }
 

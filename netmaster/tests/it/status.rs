@@ -35,7 +35,7 @@ impl Stage {
 
     fn look<T>(&self, line: feed::NodeStatus, look: impl FnOnce(&Scene<'_>) -> T) -> T {
         let status = feed::Status { nodes: BTreeMap::from([(NodeName::new("n1").expect("name"), line)]) };
-        look(&Scene { snapshot: &self.snapshot, status: &status, compiled: &self.compiled })
+        look(&Scene { snapshot: &self.snapshot, status: &status, compiled: &self.compiled, version: None })
     }
 
     fn policy(&self, line: feed::NodeStatus) -> Policy {

@@ -25,6 +25,7 @@ pub const APPLY: Route = Route {
     summary: "Creates or replaces every object of a list, all or nothing, in one revision",
     body: Some("ApplyBody"),
     reply: Some("Apply"),
+    query: &[],
     public: false,
 };
 

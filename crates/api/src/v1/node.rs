@@ -23,6 +23,7 @@ pub const JOIN_TOKEN: Route = Route {
     summary: "Makes a join file for a node: good for one join within an hour",
     body: None,
     reply: Some("JoinFile"),
+    query: &[],
     public: false,
 };
 

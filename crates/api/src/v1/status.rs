@@ -15,6 +15,7 @@ pub const STATUS: Route = Route {
     summary: "Says what the store, the nodes and refused objects are doing",
     body: None,
     reply: Some("Status"),
+    query: &[],
     public: false,
 };
 /// Which release answers.
@@ -25,6 +26,7 @@ pub const VERSION: Route = Route {
     summary: "Says which release answers",
     body: None,
     reply: Some("Version"),
+    query: &[],
     public: true,
 };
 /// This document.
@@ -35,6 +37,7 @@ pub const OPENAPI: Route = Route {
     summary: "This document",
     body: None,
     reply: Some("OpenApi"),
+    query: &[],
     public: true,
 };
 /// For load balancers.
@@ -45,6 +48,7 @@ pub const HEALTH: Route = Route {
     summary: "Says whether this process can serve",
     body: None,
     reply: Some("Health"),
+    query: &[],
     public: true,
 };
 

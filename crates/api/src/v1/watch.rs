@@ -1,0 +1,65 @@
+//! Watches: what happens to a collection, as server-sent events (WHATWG HTML, section 9.2).
+//!
+//! `GET <collection>?watch=true&resourceVersion=N` answers with `text/event-stream`. The field `event` is an
+//! [`EventType`], `data` is JSON: the whole object, a [`Bookmark`] or a [`crate::Problem`]. The field `id` is the place in
+//! history: the revision, or `REVISION/COUNT` inside a revision that changed several objects. Opaque to clients, who give
+//! the last one back as `Last-Event-ID` and get what came after it: nothing twice, nothing left out.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::schema;
+
+/// The media type of a watch.
+pub const MEDIA_TYPE: &str = "text/event-stream";
+/// The request header that takes a broken watch up again.
+pub const LAST_EVENT_ID: &str = "Last-Event-ID";
+
+/// What an event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventType {
+    /// An object that did not exist; or one that did, before the first bookmark of a watch without `resourceVersion`.
+    Added,
+    /// An object is this now.
+    Modified,
+    /// An object is gone; this is what it was.
+    Deleted,
+    /// Nothing happened up to this revision. Comes first, and then now and again.
+    Bookmark,
+    /// The watch is at an end, and cannot be taken up where it ended: list again.
+    Gone,
+    /// The watch is at an end, because of this problem.
+    Error,
+}
+
+impl EventType {
+    /// Every type.
+    pub const ALL: &[Self] =
+        &[Self::Added, Self::Modified, Self::Deleted, Self::Bookmark, Self::Gone, Self::Error];
+
+    /// As on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Modified => "modified",
+            Self::Deleted => "deleted",
+            Self::Bookmark => "bookmark",
+            Self::Gone => "gone",
+            Self::Error => "error",
+        }
+    }
+
+    /// From the wire; `None` for what this release does not know.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|t| t.as_str() == text)
+    }
+}
+
+/// A place in history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bookmark {
+    /// The revision.
+    #[schema(value_type = schema::Revision)]
+    pub resource_version: String,
+}

@@ -1,0 +1,211 @@
+//! Watches as server-sent events.
+//!
+//! An answer without end, written only as fast as it is read: [`Watcher`] has no queue, so a client that does not read
+//! costs a connection and a place, and finds that place gone (event `gone`) when history has moved on without it.
+//!
+//! # Invariants
+//! * Credential and tenant are looked at again with every bookmark: a watch does not outlive either by more than
+//!   [`WatchBounds::heartbeat`].
+//! * A watch ends with its connection's time ([`Closing`]) and with the server; clients go on from the last id.
+//! * At most [`WatchBounds::watches`] watches are open.
+//!
+//! # Failure
+//! Before the first byte a problem body, afterwards an event `gone` or `error` that holds one.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::v1::watch::MEDIA_TYPE;
+use api::v1::{Bookmark, EventType};
+use api::{Code, Problem};
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::stream;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use model::{Kind, ObjectRef};
+use serde::Serialize;
+use store::intent::{Change, History};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use types::Name;
+
+use super::Api;
+use super::error::Refused;
+use super::serve::Closing;
+use crate::app::{AppError, EventId, Noun, Told, WatchError, Watcher};
+
+/// What watches may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchBounds {
+    /// Watches at once.
+    pub watches: usize,
+    /// How often something is said when nothing happens: proxies cut what is silent for longer.
+    pub heartbeat: Duration,
+}
+
+impl Default for WatchBounds {
+    fn default() -> Self {
+        Self { watches: 256, heartbeat: Duration::from_secs(15) }
+    }
+}
+
+/// What all watches share. Cheap to clone.
+#[derive(Clone)]
+pub struct Watches {
+    history: History,
+    bounds: WatchBounds,
+    places: Arc<Semaphore>,
+}
+
+impl Watches {
+    /// Watches of this history.
+    pub fn new(history: History, bounds: WatchBounds) -> Self {
+        Self { history, bounds, places: Arc::new(Semaphore::new(bounds.watches)) }
+    }
+}
+
+/// Answers with the changes of a collection.
+pub(super) async fn watch<N: Noun>(
+    api: Api,
+    tenant: Option<Name>,
+    from: Option<EventId>,
+    headers: &HeaderMap,
+    closing: Closing,
+) -> Result<Response, Refused> {
+    let place = api.watches.places.clone().try_acquire_owned();
+    let WatchBounds { watches, heartbeat } = api.watches.bounds;
+    let place = place
+        .map_err(|_| Refused::new(Code::TooManyWatches, format!("{watches} watches are open already")))?;
+    let watcher = Watcher::<N>::new(api.app.clone(), api.watches.history.clone(), tenant, from).await?;
+    let mut heartbeat = interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stream = Stream {
+        credential: headers.get(AUTHORIZATION).cloned(),
+        api,
+        watcher,
+        heartbeat,
+        closing,
+        greeted: false,
+        _place: place,
+    };
+    let chunks = stream::unfold(Some(stream), |stream| async {
+        let mut stream = stream?;
+        match stream.next().await {
+            Next::Goes(bytes) => Some((Ok::<_, Infallible>(bytes), Some(stream))),
+            Next::Ends(bytes) => Some((Ok(bytes), None)),
+        }
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let head = response.headers_mut();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx holds answers back unless told not to.
+    head.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// What is written next.
+enum Next {
+    Goes(Bytes),
+    Ends(Bytes),
+}
+
+struct Stream<N> {
+    api: Api,
+    watcher: Watcher<N>,
+    /// Looked at again and again; never logged.
+    credential: Option<HeaderValue>,
+    heartbeat: Interval,
+    closing: Closing,
+    greeted: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<N: Noun> Stream<N> {
+    async fn next(&mut self) -> Next {
+        match self.find().await {
+            Ok(bytes) => bytes,
+            Err(WatchError::Gone(gone)) => Next::Ends(problem(EventType::Gone, gone.into())),
+            Err(WatchError::App(error)) => Next::Ends(problem(EventType::Error, error.into())),
+        }
+    }
+
+    async fn find(&mut self) -> Result<Next, WatchError> {
+        loop {
+            if self.closing.is_now() {
+                return Ok(Next::Ends(Bytes::new()));
+            }
+            if let Some(told) = self.watcher.next().await? {
+                return Ok(Next::Goes(self.tell(told).await?));
+            }
+            if !self.greeted {
+                self.greeted = true;
+                return Ok(Next::Goes(self.bookmark()));
+            }
+            tokio::select! {
+                biased;
+                () = self.closing.wait() => {}
+                more = self.watcher.more() => more?,
+                _ = self.heartbeat.tick() => return Ok(self.beat().await),
+            }
+        }
+    }
+
+    /// The event for an object.
+    async fn tell(&self, told: Told) -> Result<Bytes, WatchError> {
+        let (kind, object, version, id, snapshot) = match told {
+            Told::Existing(object, version) => {
+                (EventType::Added, object, version, None, self.api.app.snapshot())
+            }
+            Told::Changed(change, revision, id) => {
+                // The status is told as it is now, and now is not before the change.
+                let snapshot = self.api.app.reach(revision).await?;
+                let (kind, object) = match change {
+                    Change::Added(object) => (EventType::Added, object),
+                    Change::Modified(object) => (EventType::Modified, object),
+                    Change::Deleted(object) => (EventType::Deleted, object),
+                };
+                (kind, object, Some(revision), Some(id), snapshot)
+            }
+        };
+        let described = self
+            .api
+            .reports
+            .scene(&snapshot, |scene| N::describe(object, &crate::app::Scene { version, ..*scene }));
+        Ok(event(kind, id, &described))
+    }
+
+    fn bookmark(&self) -> Bytes {
+        let Some(place) = self.watcher.place() else { return Bytes::from_static(b": \n\n") };
+        let bookmark = Bookmark { resource_version: place.to_string() };
+        event(EventType::Bookmark, Some(EventId::after(place)), &bookmark)
+    }
+
+    /// A sign of life, if the watcher may still watch.
+    async fn beat(&mut self) -> Next {
+        let header = self.credential.as_ref().and_then(|v| v.to_str().ok());
+        if let Err(refused) = self.api.auth.admin(header).await {
+            return Next::Ends(problem(EventType::Error, refused.into()));
+        }
+        let tenant = self.watcher.tenant();
+        let tenant = tenant.map(|t| ObjectRef { kind: Kind::Tenant, tenant: None, name: t.to_string() });
+        match tenant.filter(|t| !self.api.app.snapshot().view().contains(t)) {
+            Some(gone) => Next::Ends(problem(EventType::Error, AppError::NotFound(gone).into())),
+            None => Next::Goes(self.bookmark()),
+        }
+    }
+}
+
+/// One event. JSON holds no line ends, so its data is one line.
+fn event(kind: EventType, id: Option<EventId>, data: &impl Serialize) -> Bytes {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Bytes::from(format!("{id}event: {}\ndata: {data}\n\n", kind.as_str()))
+}
+
+fn problem(kind: EventType, refused: Refused) -> Bytes {
+    let problem: Problem = *refused.0;
+    event(kind, None, &problem)
+}
