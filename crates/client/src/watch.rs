@@ -52,7 +52,8 @@ pub enum Seen<O> {
 enum State {
     List,
     Connect,
-    Read(Parser, Incoming),
+    /// The stream, and whether it has said anything.
+    Read(Parser, Incoming, bool),
 }
 
 /// A collection that is followed. Dropping it ends it.
@@ -117,7 +118,7 @@ impl<N: Noun> Watch<N> {
                 }
                 State::Connect => {
                     let opened = self.client.open::<N>(&self.tenant, &self.place).await;
-                    opened.map(|body| self.state = State::Read(Parser::default(), body))
+                    opened.map(|body| self.state = State::Read(Parser::default(), body, false))
                 }
                 State::Read(..) => self.read().await,
             };
@@ -129,17 +130,21 @@ impl<N: Noun> Watch<N> {
 
     /// Reads one piece of the stream.
     async fn read(&mut self) -> Result<(), Error> {
-        let State::Read(parser, body) = &mut self.state else { return Ok(()) };
+        let State::Read(parser, body, heard) = &mut self.state else { return Ok(()) };
         let lost = |reason: String| Error::NoAnswer { server: "netmaster".to_owned(), reason };
         let frame = tokio::time::timeout(SILENCE, body.frame()).await;
         let frame = frame.map_err(|_| lost(format!("silent for {} s", SILENCE.as_secs())))?;
         let Some(frame) = frame else {
+            if !*heard {
+                return Err(lost("ended without a word".to_owned()));
+            }
             // A server ends every watch after some minutes; that is no failure.
             self.state = State::Connect;
             return Ok(());
         };
         let bytes = frame.map_err(|e| lost(e.to_string()))?.into_data().unwrap_or_default();
         let events = parser.push(&bytes).map_err(|e| strange(&e))?;
+        *heard |= !events.is_empty();
         events.into_iter().try_for_each(|event| self.take(event))
     }
 

@@ -1,4 +1,9 @@
 //! Watches: nothing left out, nothing twice, nothing of others, and bounded.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests, which clippy does not see as tests"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
