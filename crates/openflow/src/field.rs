@@ -154,10 +154,27 @@ impl Field {
         self.def().n_bits
     }
 
-    /// The mask that covers the whole field. A tunnel option is wider than any number here: all bits for it.
-    pub const fn full_mask(self) -> u128 {
+    /// Bits that subfields can name: of `vlan_vid` the number alone, without the bit that says a tag is present.
+    pub const fn subfield_bits(self) -> u16 {
+        match self {
+            Field::VlanVid => 12,
+            field => field.def().n_bits,
+        }
+    }
+
+    /// The largest value.
+    pub const fn max_value(self) -> u128 {
         let n_bits = self.def().n_bits;
         if n_bits >= 128 { u128::MAX } else { u128::MAX >> (128 - n_bits) }
+    }
+
+    /// The mask of an exact match. A tunnel option is wider than any number here: all bits for it. Of flags it covers
+    /// whole bytes: to Open vSwitch a match on all 12 `tcp_flags` by mask is another one than the exact match.
+    pub const fn full_mask(self) -> u128 {
+        match self.def().format {
+            Format::Flags(_) => u128::MAX >> (128 - 8 * self.def().n_bytes as u32),
+            _ => self.max_value(),
+        }
     }
 
     /// Whether actions may set the field.

@@ -215,7 +215,7 @@ impl Match {
     /// Inserts a value and mask, folding the field as the switch does (see the module's text).
     pub fn insert(&mut self, field: Field, value: u128, mask: u128) {
         let full = field.full_mask();
-        if value & !full != 0 || mask & !full != 0 {
+        if value > field.max_value() || mask & !full != 0 {
             return self.insert_refused(field);
         }
         match field {
@@ -229,6 +229,8 @@ impl Match {
                 let port = Port::from_u16(value as u16);
                 self.insert_folded(Field::InPort, u128::from(port.0), Field::InPort.full_mask());
             }
+            // A tunnel has flags nobody may ask for; what is left of the mask is the one that can.
+            Field::TunFlags => self.insert_folded(field, value, mask & field.max_value()),
             Field::NwTos if value & 3 == 0 => {
                 self.insert_folded(Field::IpDscp, value >> 2, Field::IpDscp.full_mask());
             }

@@ -19,19 +19,19 @@ impl SubField {
     /// # Panics
     /// If the bits do not lie within the field; in a `const` this is a compile error.
     pub const fn new(field: Field, offset: u16, n_bits: u16) -> SubField {
-        assert!(n_bits > 0 && offset < 128 && n_bits <= 128 && offset + n_bits <= field.n_bits());
+        assert!(n_bits > 0 && offset < 128 && n_bits <= 128 && offset + n_bits <= field.subfield_bits());
         SubField { field, offset, n_bits }
     }
 
     /// The whole field.
     pub const fn whole(field: Field) -> SubField {
-        SubField { field, offset: 0, n_bits: field.n_bits() }
+        SubField { field, offset: 0, n_bits: field.subfield_bits() }
     }
 
     /// A subfield, or `None` if the bits do not lie within the field.
     pub fn try_new(field: Field, offset: u16, n_bits: u16) -> Option<SubField> {
         let end = offset.checked_add(n_bits)?;
-        (n_bits > 0 && end <= field.n_bits()).then_some(SubField { field, offset, n_bits })
+        (n_bits > 0 && end <= field.subfield_bits()).then_some(SubField { field, offset, n_bits })
     }
 
     /// The field.
@@ -70,7 +70,7 @@ impl fmt::Display for SubField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.field.long_name())?;
         match (self.offset, self.n_bits) {
-            (0, n) if n == self.field.n_bits() => f.write_str("[]"),
+            (0, n) if n == self.field.subfield_bits() => f.write_str("[]"),
             (offset, 1) => write!(f, "[{offset}]"),
             (offset, n) => write!(f, "[{offset}..{}]", offset + n - 1),
         }

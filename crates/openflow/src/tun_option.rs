@@ -4,7 +4,8 @@
 //! So they are kept as bytes, as they came.
 //!
 //! # Invariants
-//! Value and mask are equally long; no bit of the value lies outside the mask; a mask of ones is none.
+//! Value and mask are equally long; no bit of the value lies outside the mask. A mask of ones is not the same as none:
+//! that is the whole option, which may be longer.
 
 use std::fmt;
 
@@ -31,8 +32,7 @@ impl TunOption {
             return None;
         }
         let value = value.iter().zip(mask).map(|(value, mask)| value & mask).collect();
-        let all = !mask.is_empty() && mask.iter().all(|byte| *byte == 0xff);
-        Some(TunOption { value, mask: (!all).then(|| mask.into()) })
+        Some(TunOption { value, mask: Some(mask.into()) })
     }
 
     /// That the option is there, whatever its value.

@@ -16,9 +16,10 @@ fn field() -> impl Strategy<Value = Field> {
 
 fn subfield() -> impl Strategy<Value = SubField> {
     (field(), any::<u16>(), any::<u16>()).prop_map(|(field, offset, n_bits)| {
-        let offset = offset % field.n_bits();
-        let n_bits = n_bits % (field.n_bits() - offset).min(64) + 1;
-        SubField::try_new(field, offset, n_bits.min(field.n_bits() - offset)).expect("within the field")
+        let offset = offset % field.subfield_bits();
+        let n_bits = n_bits % (field.subfield_bits() - offset).min(64) + 1;
+        SubField::try_new(field, offset, n_bits.min(field.subfield_bits() - offset))
+            .expect("within the field")
     })
 }
 
@@ -48,7 +49,7 @@ fn matches() -> impl Strategy<Value = Match> {
             let exact = exact || field.def().masking == Masking::Exact;
             let mask = if exact { full } else { mask & full };
             let mut next = matches.clone();
-            next.insert(field, value & mask, mask);
+            next.insert(field, value & mask & field.max_value(), mask);
             if next.check().is_ok() { next } else { matches }
         })
     })
@@ -59,7 +60,7 @@ fn set_field() -> impl Strategy<Value = Action> {
         "a mask",
         |(field, value, mask, exact)| {
             let mask = if exact { field.full_mask() } else { mask & field.full_mask() };
-            (mask != 0).then_some(Action::set_bits(field, value & mask, mask))
+            (mask != 0).then_some(Action::set_bits(field, value & mask & field.max_value(), mask))
         },
     )
 }

@@ -20,7 +20,7 @@ impl Match {
         let mut context = None;
         for (field, Masked { value, mask }) in self.iter() {
             let full = field.full_mask();
-            if value & !mask != 0 || mask & !full != 0 {
+            if value & !mask != 0 || value > field.max_value() || mask & !full != 0 {
                 return Err(MatchError::TooWide { field });
             }
             let def = field.def();

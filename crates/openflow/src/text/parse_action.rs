@@ -36,7 +36,29 @@ pub(super) fn parse_list(text: &str, depth: usize) -> Result<Vec<Action>, ParseE
     if text == "drop" {
         return Ok(Vec::new());
     }
-    split(text)?.into_iter().map(|item| parse_action(item, depth)).collect()
+    if text.is_empty() && depth > 0 {
+        return Ok(Vec::new());
+    }
+    let mut actions = Vec::new();
+    for item in split(text)? {
+        match name_and_argument(item) {
+            ("enqueue", arg) => actions.extend(parse_enqueue(arg)?),
+            // Writing no actions is no instruction.
+            ("write_actions", "" | "drop") => {}
+            _ => actions.push(parse_action(item, depth)?),
+        }
+    }
+    Ok(actions)
+}
+
+/// `enqueue(port,queue)`: since OpenFlow 1.1 three actions.
+fn parse_enqueue(arg: &str) -> Result<[Action; 3], ParseError> {
+    let bad = |reason: &str| ParseError::new("enqueue", arg, reason);
+    let (port, queue) = arg.split_once([',', ':']).ok_or_else(|| bad("not enqueue(port,queue)"))?;
+    let port: Port = port.trim().parse().map_err(|_| bad("not a port"))?;
+    let queue =
+        parse_number(queue.trim()).and_then(|n| u32::try_from(n).ok()).ok_or_else(|| bad("not a queue"))?;
+    Ok([Action::SetQueue(queue), Action::output(port), Action::PopQueue])
 }
 
 /// Splits at commas outside parentheses.

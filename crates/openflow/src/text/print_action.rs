@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::print_extension::{print_decap, print_fin_timeout};
 use super::print_match::Hex;
-use super::value::write_value;
+use super::value::{write_hex, write_value};
 use crate::action::{Commit, Controller, Ct, Nat, NatKind, PortSelection, Resubmit, ResubmitTuple, Zone};
 use crate::{Action, Port};
 
@@ -60,8 +60,15 @@ impl Display for Action {
             Action::PopVlan => f.write_str("pop_vlan"),
             Action::Exit => f.write_str("exit"),
             Action::GotoTable(table) => write!(f, "goto_table:{table}"),
-            Action::WriteMetadata { value, mask: u64::MAX } => write!(f, "write_metadata:{value:#x}"),
-            Action::WriteMetadata { value, mask } => write!(f, "write_metadata:{value:#x}/{mask:#x}"),
+            Action::WriteMetadata { value, mask: u64::MAX } => {
+                f.write_str("write_metadata:")?;
+                write_hex(f, u128::from(*value))
+            }
+            Action::WriteMetadata { value, mask } => {
+                f.write_str("write_metadata:")?;
+                write_hex(f, u128::from(*value))?;
+                write!(f, "/{mask:#x}")
+            }
             Action::ClearActions => f.write_str("clear_actions"),
             Action::WriteActions(actions) => nested(f, "write_actions", actions),
             Action::PushMpls(eth_type) => write!(f, "push_mpls:0x{eth_type:04x}"),

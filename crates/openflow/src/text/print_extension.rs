@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::print_action::list;
-use super::value::write_value;
+use super::value::{write_hex, write_value};
 use crate::action::{
     BundleAction, Encap, EncapProperty, Learn, LearnSource, LearnSpec, Multipath, PacketType, Sample,
     SampleDirection,
@@ -49,14 +49,19 @@ impl Display for LearnSpec {
         match self {
             LearnSpec::Match { src: LearnSource::Value(value), dst } => {
                 if *dst != SubField::whole(dst.field()) {
-                    return write!(f, "{dst}={value:#x}");
+                    write!(f, "{dst}=")?;
+                    return write_hex(f, *value);
                 }
                 write!(f, "{}=", dst.field().name())?;
                 write_value(f, dst.field(), *value, dst.field().full_mask())
             }
             LearnSpec::Match { src: LearnSource::Packet(src), dst } if src == dst => write!(f, "{dst}"),
             LearnSpec::Match { src: LearnSource::Packet(src), dst } => write!(f, "{dst}={src}"),
-            LearnSpec::Load { src: LearnSource::Value(value), dst } => write!(f, "load:{value:#x}->{dst}"),
+            LearnSpec::Load { src: LearnSource::Value(value), dst } => {
+                f.write_str("load:")?;
+                write_hex(f, *value)?;
+                write!(f, "->{dst}")
+            }
             LearnSpec::Load { src: LearnSource::Packet(src), dst } => write!(f, "load:{src}->{dst}"),
             LearnSpec::Output(src) => write!(f, "output:{src}"),
         }
@@ -130,7 +135,9 @@ pub(super) fn print_decap(f: &mut Formatter<'_>, next: PacketType) -> fmt::Resul
     if next == PacketType::NEXT_PROTO {
         return f.write_str("decap()");
     }
-    write!(f, "decap(packet_type(ns={},type={:#x}))", next.0 >> 16, next.0 & 0xffff)
+    write!(f, "decap(packet_type(ns={},type=", next.0 >> 16)?;
+    write_hex(f, u128::from(next.0 & 0xffff))?;
+    f.write_str("))")
 }
 
 pub(super) fn print_fin_timeout(f: &mut Formatter<'_>, idle: u16, hard: u16) -> fmt::Result {

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
-use super::value::write_value;
+use super::value::{write_hex, write_value};
+use crate::field::Format;
 use crate::flow_match::Masked;
 use crate::{Field, Flow, FlowFlags, Match};
 
@@ -44,12 +45,10 @@ const AFTER_REGISTERS: &[Field] = &[
     Field::TunFlags,
 ];
 /// Fields after the tunnel's.
-const AFTER_TUNNEL: &[Field] = &[
-    Field::Metadata,
-    Field::InPort,
-    Field::VlanVid,
+const AFTER_TUNNEL: &[Field] = &[Field::Metadata, Field::InPort];
+/// Fields after the VLAN's.
+const AFTER_VLAN: &[Field] = &[
     Field::VlanTci,
-    Field::VlanPcp,
     Field::EthSrc,
     Field::EthDst,
     Field::EthType,
@@ -123,7 +122,11 @@ impl Display for Match {
                 write!(list.f, "={option}")?;
             }
         }
-        for field in AFTER_TUNNEL.iter().filter(|field| !implied.contains(field)) {
+        for field in AFTER_TUNNEL {
+            list.field(self, *field)?;
+        }
+        list.vlan(self.get(Field::VlanVid), self.get(Field::VlanPcp))?;
+        for field in AFTER_VLAN.iter().filter(|field| !implied.contains(field)) {
             list.field(self, *field)?;
         }
         for tlv in self.unknown() {
@@ -189,16 +192,54 @@ impl List<'_, '_> {
     }
 }
 
+impl List<'_, '_> {
+    /// A tag's number and priority where one of them is matched whole, the TCI otherwise.
+    fn vlan(&mut self, vid: Option<Masked>, pcp: Option<Masked>) -> fmt::Result {
+        if vid.is_none() && pcp.is_none() {
+            return Ok(());
+        }
+        let part =
+            |part: Option<Masked>, shift: u32| part.map_or((0, 0), |m| (m.value << shift, m.mask << shift));
+        let ((vid, vid_mask), (pcp, pcp_mask)) = (part(vid, 0), part(pcp, 13));
+        let (tci, mask) = (vid | pcp, vid_mask | pcp_mask);
+        let whole_or_none = |mask: u128, all: u128| mask & all == 0 || mask & all == all;
+        let tagged = tci & mask & 0x1000 != 0;
+        if tagged && mask & 0xefff != 0 && whole_or_none(mask, 0xfff) && whole_or_none(mask, 0xe000) {
+            if mask & 0xfff != 0 {
+                self.item(format_args!("dl_vlan={}", tci & 0xfff))?;
+            }
+            if mask & 0xe000 != 0 {
+                self.item(format_args!("dl_vlan_pcp={}", tci >> 13))?;
+            }
+            return Ok(());
+        }
+        if mask == 0xffff {
+            return self.item(format_args!("vlan_tci=0x{tci:04x}"));
+        }
+        self.item(format_args!("vlan_tci=0x{tci:04x}/0x{mask:04x}"))
+    }
+}
+
 struct MatchedField(Field, Masked);
 
 impl Display for MatchedField {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let MatchedField(field, Masked { value, mask }) = *self;
         match field {
-            Field::VlanVid if mask == 0x1fff && value & 0x1000 != 0 => write!(f, "dl_vlan={}", value & 0xfff),
-            Field::VlanVid => write!(f, "vlan_tci=0x{value:04x}/0x{mask:04x}"),
             Field::EthType => write!(f, "dl_type=0x{value:04x}"),
-            Field::RecircId => write!(f, "recirc_id={value:#x}"),
+            Field::RecircId => {
+                f.write_str("recirc_id=")?;
+                write_hex(f, value)
+            }
+            Field::NshSpi => write!(f, "nsh_spi={value:#x}"),
+            Field::NshFlags if mask != 0xff => write!(f, "nsh_flags=0x{value:02x}/0x{mask:02x}"),
+            Field::Ipv6Label if mask != field.full_mask() => {
+                write!(f, "ipv6_label=0x{value:05x}/0x{mask:05x}")
+            }
+            // In a match a mask makes numbers hexadecimal, in actions not.
+            _ if field.def().format == Format::Decimal && mask != field.full_mask() => {
+                write!(f, "{}={value:#x}/{mask:#x}", field.def().match_name)
+            }
             Field::CtZone => write!(f, "ct_zone={value}"),
             Field::Ipv6Label if mask == field.full_mask() => write!(f, "ipv6_label=0x{value:05x}"),
             // The ToS byte, as everywhere in ovs-ofctl: DSCP is its upper six bits.

@@ -14,9 +14,10 @@ const FRAGS: [(&str, u128, u128); 5] =
 pub(super) fn write_value(f: &mut impl fmt::Write, field: Field, value: u128, mask: u128) -> fmt::Result {
     let full = field.full_mask();
     match field.def().format {
-        Format::Flags(names) if field == Field::TcpFlags && mask == full && value != 0 => {
+        Format::Flags(names) if field != Field::CtState && mask == full && value != 0 => {
             return write_exact_flags(f, names, value);
         }
+        Format::Flags(_) if field != Field::CtState && mask == full => return f.write_char('0'),
         Format::Flags(names) => return write_flags(f, names, value, mask),
         Format::Frag => {
             if let Some((name, ..)) = FRAGS.iter().find(|(_, v, m)| (*v, *m) == (value, mask)) {
@@ -35,15 +36,19 @@ pub(super) fn write_value(f: &mut impl fmt::Write, field: Field, value: u128, ma
     if mask == full {
         return write_number(f, field, value);
     }
-    // A mask says which bits count, and that reads in hexadecimal only.
     match field.def().format {
         Format::Ethernet => {
             write_number(f, field, value)?;
             f.write_char('/')?;
             write_number(f, field, mask)
         }
-        _ => {
+        Format::PacketType => {
             write_hex(f, value)?;
+            f.write_char('/')?;
+            write_hex(f, mask)
+        }
+        _ => {
+            write_number(f, field, value)?;
             f.write_char('/')?;
             write_hex(f, mask)
         }
@@ -51,7 +56,7 @@ pub(super) fn write_value(f: &mut impl fmt::Write, field: Field, value: u128, ma
 }
 
 /// As C's `%#x`, which has no prefix for zero.
-fn write_hex(f: &mut impl fmt::Write, value: u128) -> fmt::Result {
+pub(super) fn write_hex(f: &mut impl fmt::Write, value: u128) -> fmt::Result {
     if value == 0 { f.write_char('0') } else { write!(f, "{value:#x}") }
 }
 
@@ -67,10 +72,20 @@ fn write_number(f: &mut impl fmt::Write, field: Field, value: u128) -> fmt::Resu
             Ok(())
         }
         Format::Ipv4 => write!(f, "{}", Ipv4Addr::from(value as u32)),
-        Format::Ipv6 => write!(f, "{}", Ipv6Addr::from(value)),
+        Format::Ipv6 => write_ipv6(f, Ipv6Addr::from(value)),
         Format::Port if field == Field::NxmInPort => write!(f, "{}", Port::from_u16(value as u16)),
         Format::Port => write!(f, "{}", Port(value as u32)),
         Format::Hex | Format::Flags(_) | Format::Frag => write_hex(f, value),
+    }
+}
+
+/// As `inet_ntop`: also addresses that hold an IPv4 address in their last 32 bits.
+fn write_ipv6(f: &mut impl fmt::Write, address: Ipv6Addr) -> fmt::Result {
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+            write!(f, "::{}", Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => write!(f, "{address}"),
     }
 }
 
@@ -107,9 +122,7 @@ pub(super) fn parse_value(field: Field, text: &str) -> Result<(u128, u128), Pars
     let def = field.def();
     let (value, mask) = match def.format {
         Format::Flags(names) if text.starts_with(['+', '-']) => parse_flags(field, names, text)?,
-        Format::Flags(names)
-            if field == Field::TcpFlags && !text.starts_with(|c: char| c.is_ascii_digit()) =>
-        {
+        Format::Flags(names) if !text.starts_with(|c: char| c.is_ascii_digit()) => {
             (parse_exact_flags(field, names, text)?, full)
         }
         Format::Frag if FRAGS.iter().any(|(name, ..)| *name == text) => {
@@ -127,7 +140,7 @@ pub(super) fn parse_value(field: Field, text: &str) -> Result<(u128, u128), Pars
             }
         },
     };
-    if value & !full != 0 || mask & !full != 0 {
+    if value > field.max_value() || mask & !full != 0 {
         return Err(ParseError::new(def.name, text, format!("wider than {} bits", def.n_bits)));
     }
     Ok((value, mask))

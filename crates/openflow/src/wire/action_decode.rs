@@ -100,7 +100,7 @@ fn read_nicira(mut r: Reader<'_>, depth: usize) -> Result<Option<Action>, Decode
             let (port, max_len) = (Port::from_u16(r.u16()?), r.u32()?);
             Some(Action::OutputTruncated { port, max_len }).filter(|_| max_len >= 14)
         }
-        nxast::SAMPLE | nxast::SAMPLE3 => read_sample(r, subtype)?,
+        nxast::SAMPLE | nxast::SAMPLE2 | nxast::SAMPLE3 => read_sample(r, subtype)?,
         nxast::CHECK_PKT_LARGER => {
             let (length, offset) = (r.u16()?, r.u16()?);
             let field = read_field_header(&mut r)?;
@@ -232,10 +232,12 @@ fn read_sample(mut r: Reader<'_>, subtype: u16) -> Result<Option<Action>, Decode
         sampling_port: Port::ANY,
         direction: SampleDirection::Default,
     };
-    if subtype == nxast::SAMPLE3 {
+    if subtype != nxast::SAMPLE {
         sample.sampling_port = Port::from_u16(r.u16()?);
         sample.direction = match r.u8()? {
-            0 => SampleDirection::Default,
+            // Each form has one way to be written.
+            0 if subtype == nxast::SAMPLE2 && sample.sampling_port != Port::ANY => SampleDirection::Default,
+            1 | 2 if subtype == nxast::SAMPLE2 => return Ok(None),
             1 => SampleDirection::Ingress,
             2 => SampleDirection::Egress,
             _ => return Ok(None),

@@ -54,6 +54,7 @@ pub(super) mod nxast {
     pub(crate) const CT: u16 = 35;
     pub(crate) const NAT: u16 = 36;
     pub(crate) const CONTROLLER2: u16 = 37;
+    pub(crate) const SAMPLE2: u16 = 38;
     pub(crate) const OUTPUT_TRUNC: u16 = 39;
     pub(crate) const SAMPLE3: u16 = 41;
     pub(crate) const CLONE: u16 = 42;
@@ -115,7 +116,10 @@ fn put_extension(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeError>
         Action::SetTunMetadata { option, value } => put_set_tun_metadata(w, *option, value),
         Action::DeleteField(field) => put_delete_field(w, *field),
         Action::Push(bits) => put_stack(w, nxast::STACK_PUSH, *bits),
-        Action::Pop(bits) => put_stack(w, nxast::STACK_POP, *bits),
+        Action::Pop(bits) => {
+            check_writable(bits.field())?;
+            put_stack(w, nxast::STACK_POP, *bits)
+        }
         Action::Resubmit(resubmit) => put_resubmit(w, *resubmit),
         Action::Ct(ct) => put_ct(w, ct),
         Action::CtClear => bare(w, nxast::CT_CLEAR),
@@ -251,6 +255,7 @@ fn put_set_field(w: &mut Writer<'_>, set: &SetField) -> Result<(), EncodeError> 
     if matches!(field, Field::TunMetadata(_)) {
         return invalid("set_field", "a tunnel option is Action::SetTunMetadata");
     }
+    check_writable(field)?;
     if w.version < Version::V1_5 && mask != field.full_mask() {
         // Only OpenFlow 1.5 has masks here.
         return nicira(w, nxast::REG_LOAD2, |w| put_field(w, field, value, mask));
@@ -261,6 +266,11 @@ fn put_set_field(w: &mut Writer<'_>, set: &SetField) -> Result<(), EncodeError> 
     put_field(w, field, value, mask)?;
     w.pad_from(start);
     w.patch_len(start + 2, start, "set_field")
+}
+
+/// The switch answers OFPBAC_BAD_SET_ARGUMENT.
+fn check_writable(field: Field) -> Result<(), EncodeError> {
+    if field.is_writable() { Ok(()) } else { Err(EncodeError::ReadOnly { field }) }
 }
 
 fn put_set_tun_metadata(w: &mut Writer<'_>, option: u8, value: &TunOption) -> Result<(), EncodeError> {
@@ -336,7 +346,12 @@ fn put_sample(w: &mut Writer<'_>, sample: &Sample) -> Result<(), EncodeError> {
     }
     let plain = sample.sampling_port == Port::ANY && sample.direction == SampleDirection::Default;
     let Some(port) = sample.sampling_port.to_u16() else { return invalid("sample", "port above 65279") };
-    nicira(w, if plain { nxast::SAMPLE } else { nxast::SAMPLE3 }, |w| {
+    let subtype = match sample.direction {
+        SampleDirection::Default if plain => nxast::SAMPLE,
+        SampleDirection::Default => nxast::SAMPLE2,
+        SampleDirection::Ingress | SampleDirection::Egress => nxast::SAMPLE3,
+    };
+    nicira(w, subtype, |w| {
         w.u16(sample.probability);
         w.u32(sample.collector_set_id);
         w.u32(sample.obs_domain_id);
@@ -358,6 +373,7 @@ fn put_move(w: &mut Writer<'_>, src: SubField, dst: SubField) -> Result<(), Enco
     if src.n_bits() != dst.n_bits() {
         return invalid("move", "source and destination differ in width");
     }
+    check_writable(dst.field())?;
     if w.version < Version::V1_5 {
         return nicira(w, nxast::REG_MOVE, |w| {
             w.u16(src.n_bits());

@@ -32,6 +32,8 @@ pub enum EncodeError {
     Match(#[from] MatchError),
     #[error("{} has no header in {version}", .field.name())]
     NoHeader { field: Field, version: Version },
+    #[error("{} cannot be written", .field.name())]
+    ReadOnly { field: Field },
     #[error("value for {} does not fit its bits", .field.name())]
     FieldValue { field: Field },
     #[error("{what} has no form in {version}")]

@@ -77,6 +77,10 @@ fn put_instruction(w: &mut Writer<'_>, action: &Action) -> Result<(), EncodeErro
             w.u64(*value);
             w.u64(*mask);
         }
+        Action::WriteActions(actions) if actions.is_empty() => {
+            let reason = "writing no actions is no instruction";
+            return Err(EncodeError::Invalid { what: "write_actions", reason });
+        }
         Action::WriteActions(actions) => put_action_list(w, WRITE_ACTIONS, actions)?,
         Action::ClearActions => {
             w.u16(CLEAR_ACTIONS);
@@ -119,7 +123,10 @@ fn read_instruction(r: Reader<'_>, actions: &mut Vec<Action>) -> Result<(), Deco
         }
         (WRITE_ACTIONS, 8..) => {
             r.skip(4)?;
-            actions.push(Action::WriteActions(read_actions(r)?.into()));
+            let written = read_actions(r)?;
+            if !written.is_empty() {
+                actions.push(Action::WriteActions(written.into()));
+            }
         }
         (APPLY_ACTIONS, 8..) => {
             r.skip(4)?;

@@ -2,7 +2,7 @@
 
 use super::EXPERIMENTER;
 use super::cursor::{DecodeError, EncodeError, Reader, Writer, pad8};
-use crate::field::{Format, OxmId};
+use crate::field::OxmId;
 use crate::flow_match::Masked;
 use crate::{Field, Match, TunOption, Version};
 
@@ -68,14 +68,11 @@ pub(super) fn put_field(
 ) -> Result<(), EncodeError> {
     let n = usize::from(field.def().n_bytes);
     let full = field.full_mask();
-    if value & !mask != 0 || mask & !full != 0 || mask == 0 {
+    if value & !mask != 0 || value > field.max_value() || mask & !full != 0 || mask == 0 {
         return Err(EncodeError::FieldValue { field });
     }
     let id = field.header(w.version).ok_or(EncodeError::NoHeader { field, version: w.version })?;
-    // Flags that do not fill their bytes always go with a mask, as Open vSwitch sends them.
-    let unfilled_flags =
-        matches!(field.def().format, Format::Flags(_)) && usize::from(field.n_bits()) < 8 * n;
-    let masked = mask != full || unfilled_flags;
+    let masked = mask != full;
     write_header(w, id, n, masked);
     w.uint(value, n);
     if masked {
@@ -98,7 +95,7 @@ pub(super) fn read_payload(
     let value = r.uint(n)?;
     // A mask may be written wider than the field's significant bits; a value may not.
     let mask = if header.has_mask { r.uint(n)? & full } else { full };
-    if value & !full != 0 {
+    if value > field.max_value() {
         return Err(DecodeError::FieldValue { field });
     }
     Ok(Masked { value: value & mask, mask })

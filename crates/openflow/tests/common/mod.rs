@@ -3,10 +3,26 @@
 
 use std::process::Command;
 
-/// Both corpus files, line by line, without comments.
+pub mod oracle;
+
+/// The lines of a corpus file, without comments.
+pub fn lines(text: &str) -> Vec<String> {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// The flows a switch is given in tests.
 pub fn corpus() -> Vec<String> {
-    let text = concat!(include_str!("../corpus/pipeline.flows"), include_str!("../corpus/features.flows"));
-    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    lines(concat!(include_str!("../corpus/pipeline.flows"), include_str!("../corpus/features.flows")))
+}
+
+/// Every flow of the corpus.
+pub fn whole_corpus() -> Vec<String> {
+    let more = lines(concat!(
+        include_str!("../corpus/fields.flows"),
+        include_str!("../corpus/set_fields.flows"),
+        include_str!("../corpus/actions.flows"),
+    ));
+    corpus().into_iter().chain(more).collect()
 }
 
 /// Runs `ovs-ofctl` and returns its output. A missing tool is a failure.
