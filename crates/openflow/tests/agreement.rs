@@ -10,7 +10,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn parse(line: &str) -> Flow {
-    line.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
+    let parsed: Result<Flow, _> = line.parse();
+    assert!(parsed.is_ok(), "{line}: {parsed:?}");
+    parsed.expect("asserted")
 }
 
 /// Our bytes of a flow mod, with the transaction id of theirs.
