@@ -46,7 +46,7 @@ pub enum Command {
     Node(node::Verb),
     /// Create or replace everything in files, all or nothing, in one revision.
     Apply(apply::Args),
-    /// What the store, the nodes and refused objects are doing.
+    /// What is wrong, on which node or object, and why.
     Status(status::StatusArgs),
     /// Versions of netctl and of the server.
     Version(status::VersionArgs),

@@ -16,6 +16,8 @@ mod exit;
 mod fault;
 mod output;
 mod setting;
+mod trouble;
+mod watching;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

@@ -71,6 +71,11 @@ pub fn show<T: Serialize>(
     say(terminal, &text)
 }
 
+/// JSON on one line, for who reads line by line.
+pub fn one_line<T: Serialize>(value: &T) -> Result<String, Fault> {
+    Ok(serde_json::to_string(value).map_err(unshowable)? + "\n")
+}
+
 /// YAML, with JSON's spelling of enums.
 pub fn yaml<T: Serialize>(value: &T) -> Result<String, Fault> {
     serde_yaml_ng::to_string(&serde_json::to_value(value).map_err(unshowable)?).map_err(unshowable)

@@ -26,6 +26,7 @@ macro_rules! text_schema {
 const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const SUBDOMAIN: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$";
 const PORTS: &str = "^[0-9]{1,5}(-[0-9]{1,5})?$";
+const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$";
 const MAC: &str = "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$";
 
 text_schema! {
@@ -43,6 +44,7 @@ text_schema! {
     EventId: "Where a watch is: a revision, or a part of one. Opaque", Some("^[0-9]{1,20}(/[0-9]{1,9})?$"), None, "42";
     EventStream: "Server-sent events: `event` is added, modified, deleted (data: the object), bookmark (data: a Bookmark), gone or error (data: a Problem); `id` is the place to go on from",
         None, None, "id: 42\nevent: bookmark\ndata: {\"resourceVersion\":\"42\"}\n\n";
+    Time: "A moment (RFC 3339)", Some(TIME), Some(40), "2026-01-31T08:30:00Z";
     Uid: "An endpoint's number: 48 bits in hexadecimal", Some("^[0-9a-f]{12}$"), Some(12), "5f3759df0001";
 }
 

@@ -1,24 +1,40 @@
 //! `netctl status` and `netctl version`.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use api::v1::Status;
 use client::Client;
 
 use crate::Terminal;
+use crate::exit::Exit;
 use crate::fault::Fault;
-use crate::output::{Format, Table, list, say, show};
+use crate::output::{Format, Table, one_line, say, show, yaml};
 use crate::setting::Connection;
+use crate::trouble::{Trouble, troubles};
+use crate::watching::{Timeout, until_ended};
+
+/// How often a watch asks.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Options of `status`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   netctl status
+  netctl status --check || echo somebody should look
+  netctl status --watch --timeout 5m
   netctl status -o json")]
 pub struct StatusArgs {
     /// How to show it.
-    #[arg(short, long, value_enum, default_value = "table")]
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     output: Format,
+    /// End with status 7 when anything is wrong.
+    #[arg(long, conflicts_with = "watch")]
+    check: bool,
+    /// Show it again whenever it changes.
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 /// Options of `version`.
@@ -32,43 +48,82 @@ pub struct VersionArgs {
     client: bool,
 }
 
-/// Shows what the system is doing.
+/// Shows what is wrong.
 pub async fn run(args: &StatusArgs, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
+    if args.watch {
+        return until_ended(args.timeout, follow(args.output, client, terminal)).await;
+    }
     let status = client.status().await?;
-    show(terminal, args.output, &status, text)
+    show(terminal, args.output, &status, |status| text(args.output, status))?;
+    match troubles(&status).len() {
+        n @ 1.. if args.check => Err(Fault::ending(Exit::Unhealthy, format!("not healthy: {}", counted(n)))),
+        _ => Ok(()),
+    }
 }
 
-fn text(status: &Status) -> String {
-    let store = match (&status.store.ok, &status.store.reason) {
-        (true, _) => "ok".to_owned(),
-        (false, reason) => format!("NOT OK: {}", reason.as_deref().unwrap_or("no reason given")),
-    };
-    let mut text = format!("store     {store}\nrevision  {}\n\n", status.revision);
-    let mut nodes = Table::new(&["NODE", "CONNECTED", "REALIZED", "WARNINGS"]);
-    for n in &status.nodes {
-        let connected = if n.connected { "yes" } else { "no" };
-        let realized = n.realized_revision.clone().unwrap_or_default();
-        nodes.row(vec![
-            n.node.to_string(),
-            connected.into(),
-            realized,
-            list(n.warnings.iter().map(|w| &w.code)),
-        ]);
+/// Shows it, and again whenever it has become something else.
+async fn follow(output: Format, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
+    let mut tick = tokio::time::interval(PERIOD);
+    let mut shown = None;
+    let mut away = false;
+    loop {
+        tick.tick().await;
+        let status = match client.status().await {
+            Ok(status) => status,
+            Err(e) if matches!(e, client::Error::Unreachable { .. } | client::Error::NoAnswer { .. }) => {
+                if !away {
+                    // Whoever reads standard output must not take this for a status.
+                    let _ = writeln!(terminal.stderr, "{e}; trying again");
+                }
+                away = true;
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        away = false;
+        if shown.as_ref() == Some(&status) {
+            continue;
+        }
+        match output {
+            Format::Json => say(terminal, &one_line(&status)?)?,
+            Format::Yaml => say(terminal, &format!("---\n{}", yaml(&status)?))?,
+            people => {
+                let gap = if shown.is_some() { "\n" } else { "" };
+                say(terminal, &format!("{gap}{}", text(people, &status)))?;
+            }
+        }
+        shown = Some(status);
     }
-    text += &nodes.to_string();
-    let warnings = status.nodes.iter().flat_map(|n| n.warnings.iter().map(move |w| (&n.node, w)));
-    for (node, warning) in warnings {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "\nwarning on {node}: {}: {}", warning.code, warning.text);
+}
+
+fn counted(troubles: usize) -> String {
+    if troubles == 1 { "1 thing is wrong".to_owned() } else { format!("{troubles} things are wrong") }
+}
+
+/// A line on the whole, and a table of what is wrong.
+fn text(format: Format, status: &Status) -> String {
+    let troubles = troubles(status);
+    if format == Format::Name {
+        return troubles.iter().map(|t| format!("{}\n", t.object)).collect();
     }
-    for refused in &status.refused {
-        let _ = writeln!(
-            text,
-            "\nrefused: {}: {}\n  what refers to it is denied",
-            refused.object, refused.reason
-        );
+    let connected = status.nodes.iter().filter(|n| n.connected).count();
+    let wrong = if troubles.is_empty() { "nothing is wrong".to_owned() } else { counted(troubles.len()) };
+    let head = format!(
+        "revision {}, {connected} of {} nodes connected, store {}: {wrong}\n",
+        status.revision,
+        status.nodes.len(),
+        if status.store.ok { "ok" } else { "NOT OK" },
+    );
+    if troubles.is_empty() { head } else { format!("{head}\n{}", table(troubles)) }
+}
+
+fn table(troubles: Vec<Trouble>) -> String {
+    let mut table = Table::new(&["Object", "Condition", "Since", "Why"]);
+    for Trouble { object, condition, since, why, .. } in troubles {
+        // One line each: a reason may be a page from some library.
+        table.row(vec![object, condition, since, why.split_whitespace().collect::<Vec<_>>().join(" ")]);
     }
-    text
+    table.to_string()
 }
 
 /// Shows the versions of both ends.

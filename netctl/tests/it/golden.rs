@@ -102,4 +102,4 @@ macro_rules! sessions {
     };
 }
 
-sessions! { tenant network group policy endpoint node apply faults contiv help }
+sessions! { tenant network group policy endpoint node apply faults contiv help status }

@@ -125,6 +125,7 @@ impl Master {
             text.replace(authority, "[SERVER]").replace(&self.dir.path().display().to_string(), "[DIR]");
         let mut lines = Vec::new();
         for line in text.lines() {
+            let line = &without_times(line);
             let uid = line.trim_start().strip_prefix("uid: ").map(str::len);
             let secret = ["\"token\": ", "\"ca\": "].iter().find(|f| line.trim_start().starts_with(**f));
             lines.push(match (uid, secret) {
@@ -136,4 +137,11 @@ impl Master {
         }
         lines.join("\n") + if lines.is_empty() { "" } else { "\n" }
     }
+}
+
+/// With `[TIME]` for every moment (RFC 3339, in UTC).
+fn without_times(line: &str) -> String {
+    let is_time = |w: &str| w.len() >= 20 && w.ends_with('Z') && w.as_bytes().get(10) == Some(&b'T');
+    let word = |w: &str| if is_time(w) { "[TIME]".to_owned() } else { w.to_owned() };
+    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }

@@ -53,6 +53,13 @@ impl Noun for Endpoints {
     }
 }
 
+/// Why its node cannot serve it, if the node says so.
+pub(super) fn failure(endpoint: &model::Endpoint, scene: &Scene<'_>) -> Option<String> {
+    let report = scene.status.nodes.get(&endpoint.spec.node)?.realized.as_ref()?;
+    let said = report.endpoints.get(&endpoint.uid)?;
+    (said.state == EndpointState::Failed).then(|| said.reason.clone())
+}
+
 /// What its node says of it.
 fn realization(endpoint: &model::Endpoint, scene: &Scene<'_>) -> (Realization, Option<String>) {
     let since = scene.snapshot.version(&Object::Endpoint(endpoint.clone()).object_ref()).unwrap_or_default();

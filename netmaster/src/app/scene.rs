@@ -84,6 +84,9 @@ impl Scene<'_> {
         NodeReport {
             node: node.clone(),
             connected: line.is_some_and(|l| l.session.is_some()),
+            since: line
+                .and_then(|l| l.session.as_ref().map(|s| s.since).or(l.disconnected))
+                .map(|t| t.to_string()),
             realized_revision: line.and_then(|l| l.realized_through).map(|r| r.to_string()),
             warnings: line.map(warnings).unwrap_or_default(),
         }

@@ -1,8 +1,19 @@
 //! What the system is doing.
 
-use api::v1::{Health, Leader, RefusedObject, Status};
+use api::v1::{FailedEndpoint, Health, Leader, RefusedObject, Status};
 
-use super::{App, Reports};
+use super::{App, Reports, Scene, endpoint};
+
+/// What a node says of an endpoint it cannot serve.
+fn failed(endpoint: &model::Endpoint, scene: &Scene<'_>) -> Option<FailedEndpoint> {
+    let object = model::Object::Endpoint(endpoint.clone()).object_ref();
+    Some(FailedEndpoint {
+        reason: endpoint::failure(endpoint, scene)?,
+        node: endpoint.spec.node.clone(),
+        resource_version: scene.version(&object),
+        object: object.to_string(),
+    })
+}
 
 impl App {
     /// Whether the store answers and this replica follows it.
@@ -28,8 +39,13 @@ impl App {
                     .map(|l| Leader { name: l.name.clone(), since: l.since.to_string() }),
                 nodes: snapshot.view().nodes.keys().map(|node| scene.report(node)).collect(),
                 refused: refused
-                    .map(|(o, why)| RefusedObject { object: o.to_string(), reason: why.to_string() })
+                    .map(|(object, why)| RefusedObject {
+                        object: object.to_string(),
+                        resource_version: scene.version(object),
+                        reason: why.to_string(),
+                    })
                     .collect(),
+                failed: snapshot.view().endpoints.values().filter_map(|e| failed(e, scene)).collect(),
             }
         })
     }

@@ -8,7 +8,7 @@ use model::Object;
 use netmaster::app::endpoint::Endpoints;
 use netmaster::app::node::Nodes;
 use netmaster::app::policy::Policies;
-use netmaster::app::{Noun, Scene};
+use netmaster::app::{Noun, Reports, Scene};
 use netmaster::feed;
 use node_api::{EndpointState, EndpointStatus, Realized, Warning, WarningCode};
 use node_state::FragmentKey;
@@ -23,7 +23,10 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let bench = Bench::furnished(KINDS[0]).await;
+        Self::of(&Bench::furnished(KINDS[0]).await)
+    }
+
+    fn of(bench: &Bench) -> Self {
         let snapshot = bench.replica.app.snapshot();
         let compiled = feed::Snapshot {
             store_id: bench.store.store_id().clone(),
@@ -111,4 +114,23 @@ async fn a_node_shows_its_last_report() {
     assert_eq!((node.status.flows, node.status.endpoints, node.status.connected), (Some(7), 1, false));
     assert_eq!(node.status.realized_revision, Some(now.to_string()));
     assert_eq!(node.status.warnings[0].code, "offload_on");
+}
+
+#[tokio::test]
+async fn status_names_endpoints_their_node_cannot_serve_and_since_when_a_node_is_away() {
+    let bench = Bench::furnished(KINDS[0]).await;
+    let stage = Stage::of(&bench);
+    let mut line = stage.report(EndpointState::Failed, stage.snapshot.revision());
+    line.disconnected = Some("2026-01-31T08:30:00Z".parse().unwrap());
+    let nodes = BTreeMap::from([(stage.stored_endpoint().spec.node, line)]);
+    let reports = Reports {
+        status: tokio::sync::watch::Sender::new(feed::Status { nodes }).subscribe(),
+        compiled: tokio::sync::watch::Sender::new(Arc::new(stage.compiled)).subscribe(),
+    };
+    let status = bench.replica.app.status(&reports).await;
+    let node = &status.nodes[0];
+    assert_eq!((node.connected, node.since.as_deref()), (false, Some("2026-01-31T08:30:00Z")));
+    let [failed] = &status.failed[..] else { panic!("{:?}", status.failed) };
+    assert_eq!((failed.node.as_str(), failed.reason.as_str()), (node.node.as_str(), "no such port"));
+    assert!(failed.object.starts_with("endpoint ") && failed.resource_version != "0", "{failed:?}");
 }

@@ -72,6 +72,9 @@ pub struct Status {
     pub nodes: Vec<NodeReport>,
     /// Objects that cannot be compiled; what refers to them is denied.
     pub refused: Vec<RefusedObject>,
+    /// Endpoints that their node cannot serve.
+    #[serde(default)]
+    pub failed: Vec<FailedEndpoint>,
 }
 
 /// The replica that leads.
@@ -105,6 +108,10 @@ pub struct NodeReport {
     pub node: NodeName,
     /// Whether its agent has a session now.
     pub connected: bool,
+    /// Since when it is connected, or not (RFC 3339); absent before its first session with this process.
+    #[schema(value_type = Option<schema::Time>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// The newest intent its switch enforces.
     #[schema(value_type = Option<schema::Revision>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,7 +137,27 @@ pub struct Warning {
 pub struct RefusedObject {
     /// The object, like `policy blue/guard`.
     pub object: String,
+    /// Revision of its last change.
+    #[schema(value_type = schema::Revision)]
+    #[serde(default)]
+    pub resource_version: String,
     /// Why.
+    pub reason: String,
+}
+
+/// An endpoint that its node cannot serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedEndpoint {
+    /// The endpoint, like `endpoint blue/web-1`.
+    pub object: String,
+    /// The node that hosts it.
+    #[schema(value_type = schema::NodeName)]
+    pub node: NodeName,
+    /// Revision of its last change.
+    #[schema(value_type = schema::Revision)]
+    pub resource_version: String,
+    /// Why, as the node says it.
     pub reason: String,
 }
 
