@@ -69,6 +69,15 @@ async fn replay(session: &str) -> String {
     new
 }
 
+/// The first lines that differ.
+fn difference(old: &str, new: &str) -> String {
+    let common = old.lines().zip(new.lines()).take_while(|(a, b)| a == b).count();
+    let lines = |sign: &str, text: &str| {
+        text.lines().skip(common).take(5).map(|l| format!("{sign} {l}\n")).collect::<String>()
+    };
+    format!("line {}:\n{}{}", common + 1, lines("-", old), lines("+", new))
+}
+
 async fn golden(name: &str) {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd").join(name);
     let old = std::fs::read_to_string(&path).unwrap();
@@ -76,7 +85,7 @@ async fn golden(name: &str) {
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, new).unwrap();
     } else {
-        assert_eq!(old, new, "{} differs; BLESS=1 rewrites it", path.display());
+        assert!(old == new, "{} differs; BLESS=1 rewrites it\n{}", path.display(), difference(&old, &new));
     }
 }
 

@@ -36,7 +36,15 @@ impl Master {
             wait_for("netmaster", Duration::from_secs(20), async || std::fs::read_to_string(&addresses));
         let text = text.await.unwrap();
         let api = text.split('"').find(|w| w.starts_with("https://")).unwrap().to_owned();
-        Self { dir, server: api, _stop: stop }
+        let master = Self { dir, server: api, _stop: stop };
+        // To become the leader takes a revision, and sessions show revisions.
+        let leads = wait_for("a leader", Duration::from_secs(20), async || {
+            let status = ["status", "-o", "json"].map(str::to_owned).to_vec();
+            let said = master.netctl(status, String::new()).await;
+            if said.contains("\"leader\"") { Ok(()) } else { Err(said) }
+        });
+        leads.await.unwrap();
+        master
     }
 
     pub fn data(&self, file: &str) -> String {
