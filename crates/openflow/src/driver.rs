@@ -334,9 +334,9 @@ impl Connection {
         Ok(self.multipart(MultipartRequest::Meters(ALL_METERS)).await?.meters()?)
     }
 
-    /// The groups of the switch (OpenFlow 1.5).
+    /// The groups of the switch.
     pub async fn groups(&self) -> Result<Vec<Group>, RequestError> {
-        Ok(self.multipart(MultipartRequest::Groups).await?.groups()?)
+        Ok(self.multipart(MultipartRequest::Groups).await?.groups(self.version)?)
     }
 
     /// Starts (changes, stops) flow monitors. Gives what they report at once; the rest comes as [`Event::Flows`].

@@ -42,13 +42,15 @@ pub use wire::cursor::{DecodeError, EncodeError};
 pub use wire::error::{ErrorCode, ErrorMessage};
 pub use wire::flow_mod::{ALL_TABLES, FlowMod, FlowModCommand};
 pub use wire::frame::FrameSplitter;
-pub use wire::group::{ALL_GROUPS, Bucket, BucketId, Group, GroupCommand, GroupMod, GroupType};
+pub use wire::group::{ALL_GROUPS, Bucket, BucketId, Group, GroupCommand, GroupMod, GroupType, Selection};
 pub use wire::message::{
     BUNDLE_ATOMIC_ORDERED, BundleAdd, BundleControl, BundleStep, Features, Hello, Message, PacketInFormat,
     Role,
 };
 pub use wire::message_codec::{BundleItem, Header, decode, encode, encode_bundle_add};
-pub use wire::meter::{ALL_METERS, Band, Meter, MeterCommand, MeterFlags, MeterMod};
+pub use wire::meter::{
+    ALL_METERS, Band, CONTROLLER_METER, Meter, MeterCommand, MeterFlags, MeterMod, SLOWPATH_METER,
+};
 pub use wire::monitor::{FlowChange, FlowUpdate, MonitorCommand, MonitorFlags, MonitorRequest};
 pub use wire::multipart::{
     Counters, FlowFilter, FlowStats, MultipartReply, MultipartRequest, Reassembly, TableStats,

@@ -6,6 +6,8 @@
 //! # Failure
 //! [`ParseError`] names the kind of thing, the text, and the reason. What is not understood is an error.
 
+mod group;
+mod meter;
 mod parse_action;
 mod parse_ct;
 mod parse_extension;

@@ -16,6 +16,7 @@ pub(crate) mod ct_flush;
 pub(crate) mod cursor;
 pub(crate) mod encap;
 pub(crate) mod error;
+mod error_names;
 pub(crate) mod flow_mod;
 pub(crate) mod frame;
 pub(crate) mod group;

@@ -35,6 +35,8 @@ pub enum Message {
     },
     /// A packet, in Open vSwitch's form (`NXT_PACKET_IN2`).
     PacketIn(Box<PacketIn>),
+    /// A packet that `controller(pause)` holds goes on where it stopped, with what this says of it (`NXT_RESUME`).
+    Resume(Box<PacketIn>),
     /// A port came, went, changed.
     PortStatus(PortStatus),
     /// Send a packet.
@@ -138,6 +140,17 @@ pub struct Role {
     pub role: u32,
     /// The election's generation.
     pub generation_id: u64,
+}
+
+impl Role {
+    /// Leave it as it is; answers what it is.
+    pub const NO_CHANGE: u32 = 0;
+    /// Every connection may do everything. The default.
+    pub const EQUAL: u32 = 1;
+    /// This connection alone may change the switch.
+    pub const PRIMARY: u32 = 2;
+    /// This connection may look.
+    pub const SECONDARY: u32 = 3;
 }
 
 /// What is done to a bundle.

@@ -49,6 +49,7 @@ pub(crate) mod ofpt {
 
 const NXT_SET_PACKET_IN_FORMAT: u32 = 16;
 const NXT_SET_CONTROLLER_ID: u32 = 20;
+const NXT_RESUME: u32 = 28;
 const NXT_PACKET_IN2: u32 = 30;
 const NXT_CT_FLUSH: u32 = 32;
 /// Bundles of OpenFlow 1.3 (ONF extension 230).
@@ -176,6 +177,7 @@ fn kind_of(message: &Message, version: Version) -> u8 {
         Message::BundleControl(_)
         | Message::BundleAdd(_)
         | Message::PacketIn(_)
+        | Message::Resume(_)
         | Message::SetPacketInFormat(_)
         | Message::SetControllerId(_)
         | Message::CtFlush(_) => ofpt::EXPERIMENTER,
@@ -204,6 +206,10 @@ fn put_body(w: &mut Writer<'_>, message: &Message) -> Result<(), EncodeError> {
         }
         Message::PacketIn(packet_in) => {
             put_nicira(w, NXT_PACKET_IN2);
+            packet_in.put(w)?;
+        }
+        Message::Resume(packet_in) => {
+            put_nicira(w, NXT_RESUME);
             packet_in.put(w)?;
         }
         Message::PortStatus(status) => status.put(w)?,
@@ -310,7 +316,7 @@ fn read_body(
         ofpt::PORT_STATUS => Message::PortStatus(PortStatus::read(r, version)?),
         ofpt::PACKET_OUT => Message::PacketOut(Box::new(PacketOut::read(r, version)?)),
         ofpt::FLOW_MOD => Message::FlowMod(Box::new(FlowMod::read(r)?)),
-        ofpt::GROUP_MOD if version >= Version::V1_5 => Message::GroupMod(Box::new(GroupMod::read(r)?)),
+        ofpt::GROUP_MOD => Message::GroupMod(Box::new(GroupMod::read(r, version)?)),
         ofpt::METER_MOD => Message::MeterMod(Box::new(MeterMod::read(r)?)),
         ofpt::MULTIPART_REQUEST => Message::MultipartRequest(MultipartRequest::read(r, version)?),
         ofpt::MULTIPART_REPLY => Message::MultipartReply(MultipartReply::read(r)?),
@@ -371,6 +377,7 @@ fn read_experimenter(
     let (vendor, subtype) = (r.u32()?, r.u32()?);
     Ok(match (vendor, subtype) {
         (NICIRA, NXT_PACKET_IN2) => Some(Message::PacketIn(Box::new(PacketIn::read(r)?))),
+        (NICIRA, NXT_RESUME) => Some(Message::Resume(Box::new(PacketIn::read(r)?))),
         (NICIRA, NXT_SET_PACKET_IN_FORMAT) => match r.u32()? {
             0 => Some(Message::SetPacketInFormat(PacketInFormat::Standard)),
             1 => Some(Message::SetPacketInFormat(PacketInFormat::Nxt)),

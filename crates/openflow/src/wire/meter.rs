@@ -4,6 +4,10 @@ use super::cursor::{DecodeError, EncodeError, Reader, Writer};
 
 /// `OFPM_ALL`: every meter, in requests.
 pub const ALL_METERS: u32 = 0xffff_ffff;
+/// `OFPM_CONTROLLER`: what every packet to a controller passes.
+pub const CONTROLLER_METER: u32 = 0xffff_fffe;
+/// `OFPM_SLOWPATH`: what every packet that needs `ovs-vswitchd` passes.
+pub const SLOWPATH_METER: u32 = 0xffff_fffd;
 
 /// What a [`MeterMod`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,15 @@ pub enum Band {
         rate: u32,
         /// The burst size.
         burst: u32,
+    },
+    /// Raises the drop precedence of the DSCP (RFC 2474; `OFPMBT_DSCP_REMARK`). Open vSwitch has none.
+    DscpRemark {
+        /// The rate.
+        rate: u32,
+        /// The burst size.
+        burst: u32,
+        /// By how much.
+        prec_level: u8,
     },
     /// A band this crate has no name for, header included.
     Unknown(Vec<u8>),
@@ -151,6 +164,14 @@ fn put_bands(w: &mut Writer<'_>, bands: &[Band]) {
                 w.u32(*burst);
                 w.zeros(4);
             }
+            Band::DscpRemark { rate, burst, prec_level } => {
+                w.u16(2);
+                w.u16(16);
+                w.u32(*rate);
+                w.u32(*burst);
+                w.u8(*prec_level);
+                w.zeros(3);
+            }
             Band::Unknown(bytes) => w.bytes(bytes),
         }
     }
@@ -163,10 +184,10 @@ fn read_bands(mut r: Reader<'_>) -> Result<Vec<Band>, DecodeError> {
         let whole = band.peek();
         let kind = band.u32()?;
         let (rate, burst) = (band.u32()?, band.u32()?);
-        bands.push(if kind == 1 << 16 | 16 {
-            Band::Drop { rate, burst }
-        } else {
-            Band::Unknown(whole.to_vec())
+        bands.push(match kind {
+            0x0001_0010 => Band::Drop { rate, burst },
+            0x0002_0010 => Band::DscpRemark { rate, burst, prec_level: band.u8()? },
+            _ => Band::Unknown(whole.to_vec()),
         });
     }
     Ok(bands)

@@ -234,6 +234,11 @@ impl MultipartReply {
         MultipartReply::of(ofpmp::METER_CONFIG, |w| Meter::put_all(w, meters))
     }
 
+    /// A reply with these groups, as a switch sends it.
+    pub fn of_groups(groups: &[Group]) -> Result<MultipartReply, EncodeError> {
+        MultipartReply::of(ofpmp::GROUP_DESC, |w| Group::put_all(w, groups))
+    }
+
     /// A report of a flow monitor, as a switch sends it.
     pub fn of_updates(updates: &[FlowUpdate]) -> Result<MultipartReply, EncodeError> {
         MultipartReply::of(ofpmp::FLOW_MONITOR, |w| updates.iter().try_for_each(|update| update.put(w)))
@@ -285,9 +290,9 @@ impl MultipartReply {
         Meter::read_all(self.entries(ofpmp::METER_CONFIG, "meter")?)
     }
 
-    /// The groups of a reply to [`MultipartRequest::Groups`] in OpenFlow 1.5.
-    pub fn groups(&self) -> Result<Vec<Group>, DecodeError> {
-        Group::read_all(self.entries(ofpmp::GROUP_DESC, "group")?)
+    /// The groups of a reply to [`MultipartRequest::Groups`].
+    pub fn groups(&self, version: Version) -> Result<Vec<Group>, DecodeError> {
+        Group::read_all(self.entries(ofpmp::GROUP_DESC, "group")?, version)
     }
 
     /// The reports of a flow monitor.

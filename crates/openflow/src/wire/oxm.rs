@@ -81,6 +81,34 @@ pub(super) fn put_field(
     Ok(())
 }
 
+/// Writes a field with a mask in the place of its value, as the fields of a selection method are.
+pub(super) fn put_field_mask(w: &mut Writer<'_>, field: Field, mask: u128) -> Result<(), EncodeError> {
+    let n = usize::from(field.def().n_bytes);
+    if mask == 0 || mask & !field.full_mask() != 0 || n > 16 {
+        return Err(EncodeError::FieldValue { field });
+    }
+    let id = field.header(w.version).ok_or(EncodeError::NoHeader { field, version: w.version })?;
+    write_header(w, id, n, false);
+    // All bits of a field that does not fill its bytes are written as all bits of those.
+    let mask = if mask == field.full_mask() { u128::MAX } else { mask };
+    w.uint(mask, n);
+    Ok(())
+}
+
+/// Reads such a field; `None` if it is not known, or its payload is no mask of it.
+pub(super) fn read_field_mask(r: &mut Reader<'_>) -> Option<(Field, u128)> {
+    let header = read_header(r).ok()?;
+    let field = Field::from_header(header.id)?;
+    let n = usize::from(field.def().n_bytes);
+    if header.has_mask || header.length != n || n > 16 {
+        return None;
+    }
+    let mask = r.uint(n).ok()?;
+    let all = u128::MAX >> (128 - 8 * n as u32);
+    let mask = if mask == all { field.full_mask() } else { mask };
+    (mask != 0 && mask & !field.full_mask() == 0).then_some((field, mask))
+}
+
 /// Reads value and mask of `field` from a TLV's payload.
 pub(super) fn read_payload(
     r: &mut Reader<'_>,

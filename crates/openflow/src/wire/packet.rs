@@ -88,6 +88,9 @@ pub struct PacketIn {
     pub metadata: Match,
     /// What the `controller` action said.
     pub userdata: Vec<u8>,
+    /// Where the packet's processing stopped (`controller(pause)`): the switch's own, to be given back unchanged in a
+    /// [`Message::Resume`](crate::Message::Resume).
+    pub continuation: Option<Vec<u8>>,
     /// Properties this crate has no name for: type and value.
     pub unknown: Vec<(u16, Vec<u8>)>,
 }
@@ -108,6 +111,7 @@ impl PacketIn {
             reason: PacketInReason::NoMatch,
             metadata: Match::any(),
             userdata: Vec::new(),
+            continuation: None,
             unknown: Vec::new(),
         };
         while !r.is_empty() {
@@ -126,6 +130,7 @@ impl PacketIn {
                 5 => packet_in.reason = PacketInReason::from_u8(value.u8()?),
                 6 => packet_in.metadata = read_tlvs(value)?,
                 7 => packet_in.userdata = value.rest().to_vec(),
+                8 => packet_in.continuation = Some(value.rest().to_vec()),
                 kind => packet_in.unknown.push((kind, value.rest().to_vec())),
             }
         }
@@ -152,6 +157,9 @@ impl PacketIn {
         w.property(6, &metadata)?;
         if !self.userdata.is_empty() {
             w.property(7, &self.userdata)?;
+        }
+        if let Some(continuation) = &self.continuation {
+            w.property(8, continuation)?;
         }
         self.unknown.iter().try_for_each(|(kind, value)| w.property(*kind, value))
     }

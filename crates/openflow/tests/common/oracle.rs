@@ -20,14 +20,20 @@ fn protocol(version: Version) -> &'static str {
 
 /// What `ovs-ofctl COMMAND SWITCH FILE` sends, without the messages of the session.
 pub fn sent(version: Version, command: &str, lines: &[String]) -> Result<Vec<Vec<u8>>, String> {
+    let file = tempfile::NamedTempFile::new().expect("temp file");
+    std::fs::write(file.path(), lines.join("\n")).expect("write");
+    sent_with(version, command, file.path().to_str().expect("utf-8"))
+}
+
+/// What `ovs-ofctl COMMAND SWITCH ARGUMENT` sends.
+pub fn sent_with(version: Version, command: &str, argument: &str) -> Result<Vec<Vec<u8>>, String> {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (socket, file) = (dir.path().join("switch"), dir.path().join("lines"));
-    std::fs::write(&file, lines.join("\n")).expect("write");
+    let socket = dir.path().join("switch");
     let listener = UnixListener::bind(&socket).expect("bind");
     let mut child = Command::new("ovs-ofctl")
         .args(["-O", protocol(version), "--no-names", command])
         .arg(format!("unix:{}", socket.display()))
-        .arg(&file)
+        .arg(argument)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("ovs-ofctl must be installed");
