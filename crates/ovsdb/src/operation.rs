@@ -432,7 +432,7 @@ impl Transaction {
 
     /// The first operation with a NUL byte in it. ovsdb-server drops the connection, everybody's requests with it, when
     /// it meets one (`json_lex_input` in OVS lib/json.c: its strings end there).
-    pub(crate) fn nul_byte(&self) -> Option<OpIndex> {
+    pub fn nul_byte(&self) -> Option<OpIndex> {
         self.operations.iter().position(|operation| has_nul(&operation.to_json())).map(OpIndex)
     }
 
@@ -443,7 +443,7 @@ impl Transaction {
 }
 
 /// Whether a string, or a name of a member, has a NUL byte.
-pub(crate) fn has_nul(value: &Value) -> bool {
+fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(elements) => elements.iter().any(has_nul),

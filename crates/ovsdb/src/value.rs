@@ -3,6 +3,9 @@
 //! A [`Datum`] is a set or a map of [`Atom`]s in canonical order, so that equal values compare and print
 //! equal whatever order the server sent them in. A scalar is a set of one.
 //!
+//! ovsdb-server writes reals with 15 digits, so a replica holds them rounded, as `ovsdb-client dump` shows them. A set
+//! of two reals that are the same in 15 digits cannot be told apart on the wire and is refused as a duplicate.
+//!
 //! Decoding is strict and fails closed: duplicate elements, unknown tags, integers beyond 64 bits and nested
 //! values are errors. JSON alone cannot tell the real `1` from the integer `1` (ovsdb-server prints both the
 //! same way); [`crate::schema::ColumnType::check`] settles that with the schema in hand.

@@ -14,11 +14,13 @@ use ovsdb::monitor::MonitorMethod;
 use ovsdb::operation::{Condition, Mutation, Mutator, Operation, Until, Wait, row};
 use ovsdb::outcome::{ErrorTag, FailedAt, OpResult};
 use ovsdb::session::{LockName, LockState};
-use ovsdb::typed::Table;
-use ovsdb::vswitch::tables::{QoS, Queue};
-use ovsdb::vswitch::{PortKind, PortSpec, Vswitch, ensure_bridge, ensure_ports};
-use ovsdb::{Client, TransactError, Transaction};
-use support::{Server, bridge_spec, contents, name, owner, soon};
+use ovsdb::typed::{RowError, Table};
+use ovsdb::vswitch::tables::{Interface, Manager, OpenVSwitch, QoS, Queue};
+use ovsdb::vswitch::{PortKind, PortSpec, Vswitch, delete_bridge, ensure_bridge, ensure_ports, monitor_spec};
+use ovsdb::{Client, Endpoint, TransactError, Transaction};
+use support::proxy::Proxy;
+use support::{PATIENCE, Server, bridge_spec, contents, name, owner, soon};
+use test_support::wait_for;
 
 async fn add_bridge(client: &Client, bridge: &str) {
     let tx = ensure_bridge(&client.cache(), &owner(), &bridge_spec(bridge)).unwrap();
@@ -155,7 +157,7 @@ async fn changes_missed_while_disconnected_arrive_as_events() {
     let client = server.client().await;
     add_bridge(&client, "br-gone").await;
     add_bridge(&client, "br-kept").await;
-    let before = contents(&client.cache());
+    let before = contents(&client.cache(), &monitor_spec());
     let mut events = client.events();
     // While the client waits out its back-off the server comes back and changes.
     server.kill();
@@ -176,18 +178,7 @@ async fn changes_missed_while_disconnected_arrive_as_events() {
     wait_syncs(&client, 2).await;
     server.wait_equal(&client).await;
     let mut rows = before;
-    while rows != contents(&client.cache()) {
-        let batch = tokio::time::timeout_at(soon(), events.next()).await.unwrap().unwrap().unwrap();
-        for event in batch.iter() {
-            let table = rows.get_mut(&event.table).unwrap();
-            match &event.change {
-                RowChange::Inserted(new) | RowChange::Modified { new, .. } => {
-                    table.insert(event.uuid, (**new).clone())
-                }
-                RowChange::Deleted(_) => table.remove(&event.uuid),
-            };
-        }
-    }
+    replay(&mut rows, &mut events, &client).await;
 }
 
 #[tokio::test]
@@ -201,6 +192,148 @@ async fn clustered_database_is_resumed_without_a_dump() {
     assert!(client.status().resumed, "{:?}", client.status());
     churn(&server);
     server.wait_equal(&client).await;
+}
+
+#[tokio::test]
+async fn more_changes_than_the_server_remembers_are_made_up_by_a_dump_without_a_gap() {
+    let server = Server::start_clustered();
+    let proxy = Proxy::start(&server.socket());
+    let mut config = server.config();
+    config.endpoint = Endpoint::unix(proxy.socket());
+    config.max_backoff = Duration::from_millis(20);
+    let client = Client::start(config);
+    client.wait_synced(soon()).await.unwrap();
+    let writer = server.client().await;
+    add_bridge(&writer, "br-gone").await;
+    // The server keeps a hundred transactions, as long as they are smaller than the database (`ovsdb_txn_history_run`
+    // in OVS ovsdb/transaction.c).
+    let specs: Vec<_> =
+        (0..100).map(|n| PortSpec::new(name(&format!("p{n}")), PortKind::System, None)).collect();
+    writer
+        .transact(&ensure_ports(&writer.cache(), &owner(), &name("br-gone"), &specs).unwrap())
+        .await
+        .unwrap();
+    // Of that large one nothing is kept after a few more.
+    for n in 0..5 {
+        add_bridge(&writer, &format!("br-small{n}")).await;
+    }
+    server.wait_equal(&client).await;
+    for (missed, resumed) in [(3, true), (150, false)] {
+        let mut rows = contents(&client.cache(), &monitor_spec());
+        let mut events = client.events();
+        let syncs = client.status().syncs;
+        proxy.set_open(false);
+        wait_for_failure(&client).await;
+        for n in 0..missed {
+            let mut tx = Transaction::new();
+            let root = Vswitch::new(&writer.cache()).root().unwrap().uuid;
+            tx.update_row(root, [OpenVSwitch::NEXT_CFG.is(missed + n)]);
+            writer.transact(&tx).await.unwrap();
+        }
+        add_bridge(&writer, &format!("br-{missed}")).await;
+        if !resumed {
+            let tx = delete_bridge(&writer.cache(), &owner(), &name("br-gone")).unwrap();
+            writer.transact(&tx).await.unwrap();
+        }
+        proxy.set_open(true);
+        wait_syncs(&client, syncs + 1).await;
+        assert_eq!(client.status().resumed, resumed, "{missed} missed");
+        server.wait_equal(&client).await;
+        replay(&mut rows, &mut events, &client).await;
+    }
+}
+
+/// Applies events to what was there before until it is what is there now.
+async fn replay(rows: &mut support::Contents, events: &mut ovsdb::driver::Events, client: &Client) {
+    while *rows != contents(&client.cache(), &monitor_spec()) {
+        let batch = tokio::time::timeout_at(soon(), events.next()).await.unwrap().unwrap().unwrap();
+        for event in batch.iter() {
+            let table = rows.get_mut(&event.table).unwrap();
+            match &event.change {
+                RowChange::Inserted(new) => assert_eq!(table.insert(event.uuid, (**new).clone()), None),
+                RowChange::Modified { old, new } => {
+                    assert_eq!(table.insert(event.uuid, (**new).clone()).as_ref(), Some(&**old));
+                }
+                RowChange::Deleted(old) => assert_eq!(table.remove(&event.uuid).as_ref(), Some(&**old)),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn servers_probes_are_answered_while_a_transaction_waits() {
+    let server = Server::start_managed();
+    let writer = server.client().await;
+    let socket = server.socket().with_file_name("managed.sock");
+    // Open vSwitch probes no more often than once a second.
+    let mut tx = Transaction::new();
+    let target = format!("punix:{}", socket.display());
+    let manager = tx.insert_row([Manager::TARGET.is(target), Manager::INACTIVITY_PROBE.is(1000)]);
+    let root = Vswitch::new(&writer.cache()).root().unwrap().uuid;
+    tx.mutate_row(root, vec![OpenVSwitch::MANAGER_OPTIONS.insert_named([&manager])]);
+    writer.transact(&tx).await.unwrap();
+
+    let proxy = Proxy::start(&socket);
+    let mut config = server.config();
+    config.endpoint = Endpoint::unix(proxy.socket());
+    config.probe_interval = Duration::from_secs(60);
+    let client = Client::start(config);
+    client.wait_synced(soon()).await.unwrap();
+    let (syncs, echoes) = (client.status().syncs, proxy.server_echoes());
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        let until = vec![row([("name", "br-late".into())])];
+        let mut late = Transaction::new();
+        late.push(Operation::Wait(Wait {
+            table: "Bridge".into(),
+            conditions: vec![],
+            columns: vec!["name".into()],
+            until: Until::Equal,
+            rows: until,
+            timeout: None,
+        }));
+        async move { client.transact(&late).await }
+    });
+    // It disconnects a client that leaves a second probe unanswered.
+    wait_for("three probes of the server", PATIENCE, async || {
+        let seen = proxy.server_echoes() - echoes;
+        if seen >= 3 { Ok(()) } else { Err(format!("{seen}")) }
+    })
+    .await
+    .unwrap();
+    add_bridge(&writer, "br-late").await;
+    let outcome = tokio::time::timeout_at(soon(), waiting).await.unwrap().unwrap().unwrap();
+    assert_eq!(outcome.results(), [OpResult::Done]);
+    assert_eq!(client.status().syncs, syncs, "the connection is the same still");
+}
+
+#[tokio::test]
+async fn converted_database_is_read_by_its_new_schema() {
+    let server = Server::start();
+    let mut config = server.config();
+    config.max_backoff = Duration::from_millis(20);
+    config.monitor = config.monitor.optional_column(Interface::LLDP);
+    let client = Client::start(config);
+    client.wait_synced(soon()).await.unwrap();
+    assert!(client.status().absent_columns.is_empty());
+    add_bridge(&client, "br0").await;
+
+    let text = std::fs::read_to_string(support::SCHEMA).unwrap();
+    let mut schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    schema["version"] = "8.4.0".into();
+    schema.as_object_mut().unwrap().remove("cksum");
+    schema["tables"]["Interface"]["columns"].as_object_mut().unwrap().remove("lldp");
+    server.convert(&schema);
+    let mut status = client.watch_status();
+    let converted = status.wait_for(|s| s.is_synced() && s.schema_version.as_deref() == Some("8.4.0"));
+    let seen = tokio::time::timeout_at(soon(), converted).await.unwrap().unwrap().clone();
+    assert_eq!(seen.absent_columns.into_iter().collect::<Vec<_>>(), ["Interface.lldp"]);
+    churn(&server);
+    server.wait_equal(&client).await;
+    let cache = client.cache();
+    let row = cache.typed::<Interface>().next().unwrap();
+    assert!(matches!(row.get(Interface::LLDP), Err(RowError::Absent { .. })));
+    assert!(row.get(Interface::NAME).is_ok());
 }
 
 #[tokio::test]
