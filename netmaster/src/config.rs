@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use store::Limits;
+use telemetry::Listen;
 use types::Name;
 
 /// Where intent is kept.
@@ -80,6 +81,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the node API listens.
     pub node_listen: SocketAddr,
+    /// Where metrics are served.
+    pub metrics_listen: Listen,
     /// Host names and addresses by which clients reach this netmaster, for its certificate. The first is what join files
     /// tell nodes.
     pub names: Vec<String>,

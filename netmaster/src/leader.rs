@@ -55,15 +55,15 @@ pub async fn run<D: Future<Output = ()>>(
             }
         };
         let token = leadership.fence().token();
-        tracing::info!(%token, name, "leading");
+        tracing::info!(fence = %token, name, "leading");
         tokio::select! {
             () = &mut stop => {
                 // Should this fail, the lease runs out.
                 drop(leadership.resign().await);
                 return;
             }
-            () = leadership.lost() => tracing::warn!(%token, "no longer leading: the lease was not renewed in time"),
-            () = duties(leadership.fence().clone()) => tracing::warn!(%token, "no longer leading: deposed"),
+            () = leadership.lost() => tracing::warn!(fence = %token, "no longer leading: the lease was not renewed in time"),
+            () = duties(leadership.fence().clone()) => tracing::warn!(fence = %token, "no longer leading: deposed"),
         }
     }
 }

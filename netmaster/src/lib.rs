@@ -10,6 +10,7 @@
 //! | [`feed`] | compiles every view and feeds agents; the node API |
 //! | [`pki`] | the cluster's own certificate authority, join tokens |
 //! | [`leader`] | which replica does what must be done once |
+//! | [`metrics`] | what Prometheus reads |
 //! | [`tasks`] | what is done without being asked |
 //! | [`run`] | builds all of it, and ends all of it |
 
@@ -20,6 +21,7 @@ pub mod config;
 pub mod feed;
 pub mod http;
 pub mod leader;
+pub mod metrics;
 mod open;
 pub mod pki;
 mod run;

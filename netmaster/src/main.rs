@@ -1,6 +1,5 @@
 //! netmaster's command line.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use netmaster::{Config, EtcdAccess, Retention, StoreConfig, run};
 use store::Limits;
+use telemetry::{Listen, LogFormat, LogOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use types::Name;
 
@@ -73,6 +73,12 @@ struct Args {
     /// Days a change record is kept at most
     #[arg(long, default_value_t = 90)]
     change_days: u32,
+    /// Where Prometheus finds metrics (plain HTTP, no tenant is named): ADDRESS:PORT or `off`
+    #[arg(long, value_name = "LISTEN", default_value = "127.0.0.1:9997")]
+    metrics_listen: Listen,
+    /// How log records are written: `text` or `json`, to standard error; RUST_LOG chooses levels
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -96,7 +102,7 @@ impl From<Args> for Config {
                 password_file: args.etcd_password_file,
             }),
         };
-        let Args { data_dir, listen, node_listen, names, .. } = args;
+        let Args { data_dir, listen, node_listen, metrics_listen, names, .. } = args;
         let cooling = Duration::from_secs(args.cooling);
         let retention = Retention {
             history: (args.history > 0).then(|| Duration::from_secs(args.history)),
@@ -109,7 +115,7 @@ impl From<Args> for Config {
             max_ops: args.max_txn_ops.unwrap_or(stock.max_ops),
             max_bytes: args.max_request_bytes.unwrap_or(stock.max_bytes),
         });
-        Self { data_dir, store, limits, listen, node_listen, names, cooling, retention }
+        Self { data_dir, store, limits, listen, node_listen, metrics_listen, names, cooling, retention }
     }
 }
 
@@ -128,16 +134,15 @@ async fn terminated() {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
+    let args = Args::parse();
+    LogOptions::of(args.log_format).install();
     // Named defects and kill points (FAILPOINTS in the environment); a release knows nothing of them.
     #[cfg(feature = "failpoints")]
     let _failpoints = fail::FailScenario::setup();
-    match run(Args::parse().into(), terminated()).await {
+    match run(args.into(), terminated()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!(error = format!("{error:#}"), "netmaster failed");
             ExitCode::FAILURE
         }
     }

@@ -19,6 +19,8 @@ use crate::config::Config;
 use crate::feed::{Feed, FeedConfig};
 use crate::http::{Api, WatchBounds, Watches, router, serve, tls};
 use crate::leader::{self, Candidate};
+use crate::metrics::Metrics;
+use crate::metrics::store::Metered;
 use crate::pki::{self, Ca};
 use crate::{open, tasks};
 
@@ -27,6 +29,8 @@ use crate::{open, tasks};
 struct Addresses {
     api: String,
     node: String,
+    /// `None` when they are not served.
+    metrics: Option<String>,
 }
 
 /// Runs netmaster until `shutdown`, or until something it cannot do without fails.
@@ -35,7 +39,8 @@ struct Addresses {
 /// What failed, at start or later.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let clock = Clock::system();
-    let (store, ca) = prepare(&config, &clock).await?;
+    let metrics = Arc::new(Metrics::default());
+    let (store, ca) = prepare(&config, &clock, &metrics).await?;
     let (informer, follow) = store::intent::start(store.clone()).await.context("cannot read intent")?;
     let (history, follow_history) =
         store::intent::history(store.clone(), Depth::default()).await.context("cannot read history")?;
@@ -53,12 +58,17 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     });
     let (api_listener, api_address) = bind(config.listen).await?;
     let (node_listener, node_address) = bind(config.node_listen).await?;
+    let metrics_listener = config.metrics_listen.bind().await;
+    let metrics_listener =
+        metrics_listener.with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?;
     let names = server_names(&config, api_address, node_address);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
 
+    let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
     let api = Api {
         app: app.clone(),
-        reports: Reports { status: feed.status(), compiled: feed.snapshots() },
+        reports: reports.clone(),
+        metrics: metrics.clone(),
         auth: Auth::new(store.clone()),
         watches: Watches::new(history, WatchBounds::default()),
         ca: ca.clone(),
@@ -77,12 +87,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let candidate =
         Candidate { store: store.clone(), name: replica_name(&config, api_address), ttl: leader::TTL };
     let (cooling, retention) = (config.cooling, config.retention.clone());
-    let duties = move |fence| tasks::run(app.clone(), fence, cooling, retention.clone());
+    let worked = app.clone();
+    let duties = move |fence| tasks::run(worked.clone(), fence, cooling, retention.clone());
     let mut leader = tokio::spawn(leader::run(candidate, duties, until(stopped)));
 
-    publish(&config.data_dir, api_address, node_address)?;
+    let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
+    let metrics = serve_metrics(metrics_listener, metrics, app, reports);
+    publish(&config.data_dir, api_address, node_address, metrics_address)?;
     let limits = store.limits();
-    tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), ?limits, "serving");
+    tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), metrics = %config.metrics_listen, ?limits, "serving");
     let serving = async {
         tokio::try_join!(async { rest.await.context("rest api") }, async { nodes.await.context("node api") })
     };
@@ -104,7 +117,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         leader.abort();
         drop(leader.await);
     }
-    // Both hold the store; who opens it next must find it closed.
+    metrics.abort();
+    drop(metrics.await);
+    // All of these hold the store; who opens it next must find it closed.
     if !follow.is_finished() {
         follow.abort();
         drop((&mut follow).await);
@@ -113,12 +128,17 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
 }
 
 /// Opens the store, and makes what a new one or a new folder lacks.
-async fn prepare(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<dyn Store>, Arc<Ca>)> {
+async fn prepare(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> anyhow::Result<(Arc<dyn Store>, Arc<Ca>)> {
     make_dir(&config.data_dir)?;
     let store = open::open(config).await.context("cannot open the store")?;
+    let store = Metered::over(store, metrics.store.clone());
     let token_file = config.data_dir.join("admin.token");
     if auth::first_start(store.as_ref(), &token_file, clock).await.context("first start")? {
-        tracing::info!(file = %token_file.display(), "first start: the administrator's token was written");
+        tracing::info!(path = %token_file.display(), "first start: the administrator's token was written");
     }
     let ca = Ca::load_or_create(store.as_ref(), clock.now()).await.context("certificate authority")?;
     let written = pki::write_public(&config.data_dir.join("ca.crt"), ca.certificate_pem().as_bytes());
@@ -130,6 +150,22 @@ async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> 
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
+}
+
+fn serve_metrics(
+    listener: Option<TcpListener>,
+    metrics: Arc<Metrics>,
+    app: App,
+    reports: Reports,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let Some(listener) = listener else { return };
+        telemetry::serve(listener, move || {
+            let (metrics, app, reports) = (metrics.clone(), app.clone(), reports.clone());
+            async move { metrics.text(&app, &reports).await }
+        })
+        .await;
+    })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -176,8 +212,9 @@ fn node_server(config: &Config, node: SocketAddr) -> String {
 }
 
 /// Says where we serve, for whoever started us with port 0.
-fn publish(dir: &Path, api: SocketAddr, node: SocketAddr) -> anyhow::Result<()> {
-    let addresses = Addresses { api: format!("https://{api}"), node: node.to_string() };
+fn publish(dir: &Path, api: SocketAddr, node: SocketAddr, metrics: Option<SocketAddr>) -> anyhow::Result<()> {
+    let metrics = metrics.map(|m| format!("http://{m}/metrics"));
+    let addresses = Addresses { api: format!("https://{api}"), node: node.to_string(), metrics };
     let json = serde_json::to_vec_pretty(&addresses)?;
     pki::write_secret(&dir.join("addresses.json"), &json).context("cannot write addresses.json")
 }
@@ -194,6 +231,7 @@ mod tests {
             limits: None,
             listen: ([127, 0, 0, 1], 0).into(),
             node_listen: ([0, 0, 0, 0], 0).into(),
+            metrics_listen: telemetry::Listen::Off,
             names: names.iter().map(|n| (*n).to_owned()).collect(),
             cooling: std::time::Duration::ZERO,
             retention: crate::config::Retention::default(),

@@ -123,7 +123,7 @@ impl Agent {
         let holding = match dir.read(holding::FILE)? {
             None => Holding::default(),
             Some(file) => Holding::decode(&file).unwrap_or_else(|e| {
-                tracing::error!(file = holding::FILE, error = %e, "saved intent is unusable; no flow is touched");
+                tracing::error!(path = holding::FILE, error = %e, "saved intent is unusable; no flow is touched");
                 Holding::default()
             }),
         };
@@ -231,8 +231,8 @@ impl Agent {
     async fn take_update(&mut self, update: Update, answer: &mpsc::Sender<AgentMessage>) {
         let revision = update.revision;
         let refusals = self.holding.apply(update);
-        for (key, reason) in &refusals {
-            tracing::error!(key, reason, "fragment refused, the last good one stays in force");
+        for (fragment, reason) in &refusals {
+            tracing::error!(fragment, reason, "fragment refused, the last good one stays in force");
         }
         self.unsaved = true;
         self.dirty = true;

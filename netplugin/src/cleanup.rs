@@ -36,6 +36,6 @@ pub async fn cleanup(switch: &SwitchArgs, state_dir: &Path) -> anyhow::Result<()
     }
     remove_host_drops().await?;
     dir.remove(crate::intent::holding::FILE)?;
-    tracing::info!(bridge = switch.bridge, interfaces = endpoints.len(), "node cleaned up");
+    tracing::info!(bridge = switch.bridge, count = endpoints.len(), "node cleaned up");
     Ok(())
 }

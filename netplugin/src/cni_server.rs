@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cni::{Attachment, CniError, Code, Reply, Request, Verb};
 use node_api::ErrorCode;
@@ -27,6 +27,7 @@ use types::EndpointUid;
 use crate::agent::{AgentHandle, Condition, Request as AgentRequest, WaitError};
 use crate::intent::Intent;
 use crate::intent::detach_log::{DetachLog, Named};
+use crate::metrics::Metrics;
 use crate::netlink::Interfaces;
 use crate::ports::{PortLabels, Ports, PortsView};
 
@@ -92,7 +93,7 @@ impl CniServer {
         match result {
             Ok(reply) => reply,
             Err(error) => {
-                tracing::warn!(verb = ?request.verb, code = error.code.number(), msg = error.msg, details = error.details,
+                tracing::warn!(verb = ?request.verb, code = error.code.number(), error = error.msg, details = error.details,
                     "CNI request failed");
                 Reply::Failed(error.for_version(&request.cni_version))
             }
@@ -221,14 +222,14 @@ fn call_error(msg: &'static str, e: &node_api::CallError) -> CniError {
 ///
 /// # Errors
 /// When the socket cannot be bound.
-pub async fn listen(server: Arc<CniServer>, socket: PathBuf) -> std::io::Result<()> {
+pub async fn listen(server: Arc<CniServer>, socket: PathBuf, metrics: Arc<Metrics>) -> std::io::Result<()> {
     let listener = bind(&socket)?;
-    tracing::info!(socket = %socket.display(), "serving CNI requests");
+    tracing::info!(path = %socket.display(), "serving CNI requests");
     loop {
         let (stream, _) = listener.accept().await?;
-        let server = Arc::clone(&server);
+        let (server, metrics) = (Arc::clone(&server), Arc::clone(&metrics));
         tokio::spawn(async move {
-            if let Err(e) = serve(&server, stream).await {
+            if let Err(e) = serve(&server, stream, &metrics).await {
                 tracing::debug!(error = %e, "CNI connection failed");
             }
         });
@@ -255,11 +256,16 @@ pub fn bind(socket: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(server: &CniServer, mut stream: UnixStream) -> std::io::Result<()> {
+async fn serve(server: &CniServer, mut stream: UnixStream, metrics: &Metrics) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     (&mut stream).take(cni::MAX_MESSAGE).read_to_end(&mut bytes).await?;
     let reply = match serde_json::from_slice::<Request>(&bytes) {
-        Ok(request) => server.answer(request).await,
+        Ok(request) => {
+            let (verb, begun) = (request.verb, Instant::now());
+            let reply = server.answer(request).await;
+            metrics.answered(verb, &reply, begun.elapsed());
+            reply
+        }
         Err(e) => Reply::Failed(CniError::new(Code::Decode, "refused request", e)),
     };
     stream.write_all(&serde_json::to_vec(&reply)?).await?;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use telemetry::Listen;
 use types::NodeName;
 
 /// Which datapath carries the bridge's packets.
@@ -59,6 +60,9 @@ pub struct Config {
     /// Join file of `netctl node join-token`; used only while the node has no certificate.
     #[arg(long, value_name = "FILE")]
     pub join: Option<PathBuf>,
+    /// Where Prometheus finds metrics (plain HTTP, no tenant is named): ADDRESS:PORT or `off`.
+    #[arg(long, value_name = "LISTEN", default_value = "127.0.0.1:9996")]
+    pub metrics_listen: Listen,
     /// MTU of endpoints [default: the uplink's minus the encapsulation].
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(576..=65535))]
     pub mtu: Option<u32>,

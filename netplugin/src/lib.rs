@@ -15,6 +15,7 @@ pub mod cleanup;
 pub mod cni_server;
 pub mod config;
 pub mod intent;
+pub mod metrics;
 pub mod netlink;
 pub mod ports;
 pub mod prepare_host;

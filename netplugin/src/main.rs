@@ -1,6 +1,6 @@
 //! The agent's program.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,11 +9,15 @@ use clap::{Parser, Subcommand};
 use netplugin::config::{Config, SwitchArgs};
 use netplugin::run::STATUS_SOCKET;
 use netplugin::{cleanup, prepare_host, run};
+use telemetry::{LogFormat, LogOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(name = "netplugin", version, about = "The agent of a Selvage node", after_help = EXAMPLES)]
 struct Cli {
+    /// How log records are written: `text` or `json`, to standard error; RUST_LOG chooses levels.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,14 +53,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    LogOptions::of(cli.log_format).install();
     // Sockets and files are private from the moment they exist, whatever the shell that started us had.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
-    match execute(Cli::parse().command) {
+    match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             tracing::error!(error = format!("{e:#}"), "netplugin failed");

@@ -16,6 +16,7 @@ use ovsdb::Client;
 use ovsdb::vswitch::{DatapathType, Vswitch};
 use pipeline::Local;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use types::EndpointUid;
@@ -26,6 +27,7 @@ use crate::config::{Config, Datapath};
 use crate::intent::detach_log::DetachLog;
 use crate::intent::identity::Identity;
 use crate::intent::session::Session;
+use crate::metrics::Metrics;
 use crate::netlink::{Interfaces, Veths, family_exists};
 use crate::ports::Ports;
 use crate::ports::ovs::{OvsPorts, connect};
@@ -86,6 +88,15 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     tasks.spawn(done(track_prefixes(ports.clone(), local.clone())));
     tasks.spawn(serve_status(dir.path(STATUS_SOCKET), agent.clone()));
 
+    let metrics = Arc::new(Metrics::default());
+    if let Some(listener) = config
+        .metrics_listen
+        .bind()
+        .await
+        .with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?
+    {
+        tasks.spawn(done(serve_metrics(listener, metrics.clone(), agent.clone())));
+    }
     let veths = Arc::new(Veths::new(userspace)?);
     if userspace {
         let interfaces: Arc<dyn Interfaces> = veths.clone();
@@ -116,7 +127,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     let socket = config.cni_socket;
     tasks.spawn(async move {
         let at = socket.display().to_string();
-        cni_server::listen(server, socket).await.with_context(|| format!("CNI socket {at}"))
+        cni_server::listen(server, socket, metrics).await.with_context(|| format!("CNI socket {at}"))
     });
     supervise(tasks).await
 }
@@ -207,6 +218,18 @@ async fn reclaim(server: Arc<CniServer>, mut reclaimed: mpsc::Receiver<EndpointU
         let server = Arc::clone(&server);
         tokio::spawn(async move { server.reclaim(uid).await });
     }
+}
+
+async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>, agent: AgentHandle) {
+    telemetry::serve(listener, move || {
+        let (metrics, agent) = (metrics.clone(), agent.clone());
+        async move {
+            // The agent ends: so does this process.
+            let status = agent.status().await;
+            status.map_or_else(|_| String::new(), |status| metrics.text(&status))
+        }
+    })
+    .await;
 }
 
 async fn serve_status(socket: PathBuf, agent: AgentHandle) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::step::{cargo, run, step};
-use crate::{deps, licences, links};
+use crate::{deps, licences, links, logs};
 
 /// Runs all checks; stops at the first that fails.
 pub fn run_all(root: &Path) -> Result<()> {
@@ -13,6 +13,7 @@ pub fn run_all(root: &Path) -> Result<()> {
     step("layers", || deps::layers(root))?;
     step("licences and bans", || licences::check(root))?;
     step("links in docs", || links::check(root))?;
+    step("log records", || logs::check(root))?;
     step("clippy", || {
         run(&mut cargo(&["clippy", "-q", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     })

@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("selvage-ovsdb", &[]),
     ("selvage-pipeline", &["selvage-node-state", "selvage-openflow"]),
     ("selvage-cni", &[]),
+    ("selvage-telemetry", &[]),
     ("netctl", &["selvage-client", "selvage-api"]),
     (
         "netmaster",
@@ -35,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "selvage-node-state",
             "selvage-model",
             "selvage-pipeline",
+            "selvage-telemetry",
         ],
     ),
     (
@@ -46,6 +48,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "selvage-openflow",
             "selvage-ovsdb",
             "selvage-cni",
+            "selvage-telemetry",
         ],
     ),
 ];

@@ -6,6 +6,7 @@ mod deps;
 mod labs;
 mod licences;
 mod links;
+mod logs;
 mod programs;
 mod step;
 mod tiers;
@@ -40,6 +41,8 @@ enum Command {
     Check,
     /// The dependency edges alone.
     Layers,
+    /// Log records: constant messages, listed fields.
+    Logs,
     /// Licences and bans alone.
     Licences,
     /// Everything CI runs.
@@ -77,6 +80,7 @@ fn run() -> Result<()> {
         Command::Shell { node } => labs::shell(&root, &node),
         Command::Check => check::run_all(&root),
         Command::Layers => deps::layers(&root),
+        Command::Logs => logs::check(&root),
         Command::Licences => licences::check(&root),
         Command::Test => tiers::run_all(&root),
         Command::E2e(args) => labs::suite(&root, &args).map(drop),

@@ -7,12 +7,14 @@
 //! * Nothing here touches a system service, a fixed port or a path outside its temporary directory.
 
 mod daemon;
+mod document;
 mod etcd;
 mod netns;
 mod ovs;
 mod wait;
 
 pub use daemon::{Daemon, DaemonError};
+pub use document::generated_block;
 pub use etcd::Etcd;
 pub use netns::Netns;
 pub use ovs::Ovs;

@@ -25,6 +25,7 @@ impl Master {
             limits: None,
             listen: any,
             node_listen: any,
+            metrics_listen: telemetry::Listen::Off,
             names: vec!["127.0.0.1".to_owned()],
             cooling: Duration::from_secs(60),
             retention: netmaster::Retention::default(),

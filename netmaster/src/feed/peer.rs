@@ -56,7 +56,7 @@ pub(super) async fn authorise<T>(
         Ok(Ok(_)) => Ok(peer),
         Ok(Err(_)) => Err(ErrorCode::ShuttingDown.with("netmaster is shutting down")),
         Err(_) => {
-            tracing::warn!(node = %peer.node, key = ?peer.key_hash, "certificate of an unregistered node or key");
+            tracing::warn!(node = %peer.node, key_hash = ?peer.key_hash, "certificate of an unregistered node or key");
             Err(unknown(&peer))
         }
     }

@@ -101,7 +101,7 @@ impl Service {
         let spec = NodeSpec { name: request.node.clone(), vtep: request.vtep };
         let token = claim.id.clone();
         let revision = self.intent.admit_node(&caller, spec, csr.key_hash(), claim).await?;
-        tracing::info!(node = %request.node, %token, key = ?csr.key_hash(), %revision, "node joined");
+        tracing::info!(node = %request.node, token_id = %token, key_hash = ?csr.key_hash(), %revision, "node joined");
         Ok(JoinReply { certificate_pem: certificate.pem, ca_pem: self.ca.certificate_pem().to_owned() })
     }
 
@@ -235,7 +235,7 @@ impl wire::node_server::Node for Service {
         };
         session::check(&subscribe, &peer)?;
         let snapshot = self.ready_for(&subscribe).await?;
-        tracing::info!(node = %peer.node, version = ?subscribe.agent_version, held = subscribe.held.len(), "session opened");
+        tracing::info!(node = %peer.node, version = ?subscribe.agent_version, count = subscribe.held.len(), "session opened");
 
         let version = subscribe.agent_version.clone();
         let (out, parts) = mpsc::channel(PARTS);

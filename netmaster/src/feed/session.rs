@@ -220,7 +220,7 @@ pub(super) fn check(subscribe: &Subscribe, peer: &PeerIdentity) -> Result<(), St
     // Defect: a node may call itself as it likes.
     fail::fail_point!("any-node-name", |_| Ok(()));
     if subscribe.node != peer.node {
-        tracing::warn!(certificate = %peer.node, claimed = %subscribe.node, "session under another node's name");
+        tracing::warn!(node = %peer.node, claimed = %subscribe.node, "session under another node's name");
         let text = format_args!("the certificate is node {}'s, not {}'s", peer.node, subscribe.node);
         return Err(ErrorCode::NotYourNode.with(text));
     }

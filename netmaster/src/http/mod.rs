@@ -35,6 +35,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{App, Reports};
 use crate::auth::Auth;
+use crate::metrics::Metrics;
 use crate::pki::Ca;
 
 /// Longest request body, above what one transaction can be.
@@ -47,6 +48,8 @@ pub struct Api {
     pub app: App,
     /// What the feed knows.
     pub reports: Reports,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
     /// Credentials.
     pub auth: Auth,
     /// Watches.
@@ -75,6 +78,6 @@ pub fn router(api: Api) -> Router {
         .merge(status::public())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(middleware::from_fn(request::identify))
+        .layer(middleware::from_fn_with_state(api.clone(), request::identify))
         .with_state(api)
 }

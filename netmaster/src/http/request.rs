@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "x-request-id";
 struct RequestId(String);
 
 /// Gives the request an id, logs it, and writes the body of errors.
-pub(super) async fn identify(mut request: Request, next: Next) -> Response {
+pub(super) async fn identify(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = uuid::Uuid::new_v4().to_string();
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, begun) = (request.method().clone(), Instant::now());
@@ -46,7 +46,9 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     }
     let status = response.status().as_u16();
     let elapsed = begun.elapsed();
-    tracing::info!(%method, path, route, status, ?elapsed, request_id = id, "request");
+    api.metrics.http.count(&method, route.as_deref(), status, elapsed);
+    let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(%method, path, route, status, elapsed_us, request_id = id, "request");
     response
 }
 

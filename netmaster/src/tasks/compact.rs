@@ -20,7 +20,7 @@ pub(super) async fn run(app: &App, history: Option<Duration>) {
     loop {
         rounds.due().await;
         match compact(app.store().as_ref(), &mut history, start.elapsed()).await {
-            Ok(Some(up_to)) => tracing::debug!(%up_to, "history compacted"),
+            Ok(Some(up_to)) => tracing::debug!(revision = %up_to, "history compacted"),
             Ok(None) => {}
             // Not fenced, so never the last.
             Err(error) => drop(rounds.was_last(Err(error.into()))),

@@ -38,7 +38,7 @@ async fn cooled(app: &App, fence: &Fence, cooling: Duration) -> Result<(), Round
 async fn expired(app: &App, fence: &Fence) -> Result<(), RoundError> {
     let swept = pki::sweep(app.store().as_ref(), fence, app.clock().now()).await?;
     if swept > 0 {
-        tracing::info!(swept, "expired join tokens removed");
+        tracing::info!(count = swept, "expired join tokens removed");
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ async fn round(app: &App, fence: &Fence, retention: &Retention) -> Result<(), Ro
         }
     }
     if trimmed > 0 {
-        tracing::info!(trimmed, "change records deleted: too old, or too many");
+        tracing::info!(count = trimmed, "change records deleted: too old, or too many");
     }
     Ok(())
 }

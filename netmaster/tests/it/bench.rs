@@ -84,7 +84,15 @@ pub async fn replica_with(
     let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
     let auth = Auth::new(store.clone());
     let watches = Watches::new(history, watches);
-    let api = Api { app: app.clone(), reports, auth, watches, ca, node_server: "m.example:9998".into() };
+    let api = Api {
+        app: app.clone(),
+        reports,
+        metrics: Arc::default(),
+        auth,
+        watches,
+        ca,
+        node_server: "m.example:9998".into(),
+    };
     Replica { app, router: router(api) }
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod leader;
 mod life;
+mod metrics;
 mod nodes;
 mod nouns;
 mod pages;

@@ -19,6 +19,7 @@ fn config(dir: &Path) -> Config {
         limits: None,
         listen: ([127, 0, 0, 1], 0).into(),
         node_listen: ([127, 0, 0, 1], 0).into(),
+        metrics_listen: telemetry::Listen::At(([127, 0, 0, 1], 0).into()),
         names: vec!["m.example".into()],
         cooling: Duration::from_secs(60),
         retention: Retention::default(),
@@ -134,5 +135,44 @@ async fn a_silent_client_delays_nobody() {
     );
     assert!(answer.await.expect("in time").unwrap().starts_with("HTTP/1.1 200"));
     drop(silent);
+    running.end().await;
+}
+
+/// What Prometheus would read.
+async fn scrape(dir: &Path) -> String {
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.join("addresses.json")).expect("addresses")).expect("json");
+    let url = json["metrics"].as_str().expect("metrics are served");
+    let address = url.trim_start_matches("http://").trim_end_matches("/metrics");
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n").await.expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_count_requests_by_template_and_name_no_tenant() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    let running = start(&dir).await;
+    let token = std::fs::read_to_string(dir.join("admin.token")).unwrap().trim().to_owned();
+    for path in ["/api/v1/tenants/default", "/api/v1/tenants/default", "/made/up/path"] {
+        get(&dir, &running.address, "localhost", path, &token).await.unwrap();
+    }
+    let text = scrape(&dir).await;
+    for line in [
+        "selvage_netmaster_store_up 1",
+        "selvage_netmaster_objects{kind=\"tenant\"} 1",
+        "selvage_netmaster_http_requests_total{method=\"GET\",route=\"/api/v1/tenants/{tenant}\",status=\"200\"} 2",
+        "selvage_netmaster_http_requests_total{method=\"other\",route=\"other\",status=\"404\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+    let commits = text
+        .lines()
+        .find(|l| l.starts_with("selvage_netmaster_store_calls_total{call=\"txn\",outcome=\"ok\"}"));
+    assert!(commits.is_some_and(|l| !l.ends_with(" 0")), "{text}");
+    assert!(!text.contains("default") && !text.contains("made"), "{text}");
     running.end().await;
 }

@@ -43,7 +43,7 @@ impl Connections {
                     this.stale = stale.collect();
                 }
                 Err(e) => {
-                    tracing::error!(file = FILE, error = %e, "list is damaged, all tracked connections are forgotten");
+                    tracing::error!(path = FILE, error = %e, "list is damaged, all tracked connections are forgotten");
                     this.damaged = true;
                 }
             }

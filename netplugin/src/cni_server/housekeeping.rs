@@ -44,7 +44,7 @@ impl Housekeeping {
         let pending = match journal::pending(dir) {
             Ok(pending) => pending,
             Err(e) => {
-                return tracing::warn!(dir = %dir.display(), error = %e, "journal not readable");
+                return tracing::warn!(path = %dir.display(), error = %e, "journal not readable");
             }
         };
         for (path, request) in pending {

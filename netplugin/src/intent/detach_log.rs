@@ -32,7 +32,7 @@ impl DetachLog {
         let entries = match dir.read(FILE)? {
             None => BTreeSet::new(),
             Some(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|e| {
-                tracing::error!(file = FILE, error = %e, "detach log is damaged; deletions may be forgotten");
+                tracing::error!(path = FILE, error = %e, "detach log is damaged; deletions may be forgotten");
                 BTreeSet::new()
             }),
         };

@@ -193,7 +193,7 @@ pub async fn ask(client: &Client, run_dir: &Path, others: OtherVersions) -> Fact
         }
         if !warned {
             let dir = run_dir.display();
-            tracing::warn!(run_dir = %dir, "waiting for ovs-vswitchd to say its version and datapaths");
+            tracing::warn!(path = %dir, "waiting for ovs-vswitchd to say its version and datapaths");
             warned = true;
         }
         #[expect(clippy::disallowed_methods, reason = "asking again really sleeps")]

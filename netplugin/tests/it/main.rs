@@ -5,6 +5,7 @@
 mod endpoints;
 mod fakes;
 mod interfaces;
+mod metrics;
 mod namespace;
 mod netmaster;
 mod node;

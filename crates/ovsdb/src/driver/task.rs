@@ -154,7 +154,7 @@ impl Task {
     fn disconnected(&mut self, end: &Disconnect) {
         let reason = chain(end);
         if self.last_error.as_ref() != Some(&reason) {
-            tracing::warn!(endpoint = %self.config.endpoint, error = %reason, "database connection ended");
+            tracing::warn!(server = %self.config.endpoint, error = %reason, "database connection ended");
         }
         self.last_error = Some(reason);
         for call in std::mem::take(&mut self.calls).into_values() {
@@ -183,7 +183,7 @@ impl Task {
                 self.syncs += 1;
                 self.last_error = None;
                 self.publish_status();
-                tracing::debug!(endpoint = %self.config.endpoint, "database replica synced");
+                tracing::debug!(server = %self.config.endpoint, "database replica synced");
             }
             let mut wake_at = match liveness.poll(Instant::now().into_std()) {
                 Vital::Wait(until) => Instant::from_std(until),
@@ -281,7 +281,7 @@ impl Task {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Send(message) => {
-                    tracing::trace!(message = %message.to_json(), "to database server");
+                    tracing::trace!(json = %message.to_json(), "to database server");
                     unsent.extend_from_slice(message.to_json().to_string().as_bytes());
                 }
                 Output::Answered { id, outcome } => self.answered(id, outcome),

@@ -58,7 +58,7 @@ impl Watch {
             match self.step().await {
                 Ok(()) => self.backoff.reset(),
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(prefix = %self.prefix, at = %self.at, %error, "watch interrupted, resuming");
+                    tracing::warn!(prefix = %self.prefix, revision = %self.at, %error, "watch interrupted, resuming");
                     self.open = None;
                     self.partial.clear();
                     self.backoff.wait().await;

@@ -1,0 +1,182 @@
+//! netmaster's metrics (docs/reference/metrics.md).
+//!
+//! Counters and histograms are kept where things happen: at the store ([`store`]) and around requests ([`http`]). Gauges
+//! say what is so at the moment somebody asks: they are set from the same picture that `netctl status` shows, so that
+//! both agree. Series of a node go when the node does; tenants are never named.
+
+pub mod http;
+pub mod store;
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use telemetry::{Kind, Registry};
+
+use crate::app::{App, Reports, Scene};
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfNode {
+    node: String,
+}
+
+/// A condition of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWarning {
+    node: String,
+    code: String,
+}
+
+/// A kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+/// A release.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Release {
+    version: &'static str,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests to the REST API.
+    pub http: http::Requests,
+    /// Calls of the store.
+    pub store: store::Calls,
+    now: Now,
+    /// One picture at a time.
+    turn: Mutex<()>,
+}
+
+/// What is so at the moment.
+#[derive(Debug)]
+struct Now {
+    up: Gauge,
+    revision: Gauge,
+    objects: Family<OfKind, Gauge>,
+    refused: Gauge,
+    connected: Family<OfNode, Gauge>,
+    held: Family<OfNode, Gauge>,
+    realized: Family<OfNode, Gauge>,
+    flows: Family<OfNode, Gauge>,
+    warnings: Family<OfWarning, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::new("netmaster");
+        let build: Family<Release, Gauge> = registry.add(
+            Family::default(),
+            Kind::Gauge,
+            "build_info",
+            &["version"],
+            "Always 1; which release this is",
+        );
+        build.get_or_create(&Release { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let http = http::Requests::new(&mut registry);
+        let store = store::Calls::new(&mut registry);
+        let now = Now::new(&mut registry);
+        Self { registry, http, store, now, turn: Mutex::default() }
+    }
+}
+
+impl Now {
+    fn new(registry: &mut Registry) -> Self {
+        let mut gauge = |name, help| registry.add(Gauge::default(), Kind::Gauge, name, &[], help);
+        let up = gauge("store_up", "Whether the store answers and is the one netmaster started with");
+        let revision = gauge("revision", "The newest intent this replica has seen");
+        let refused =
+            gauge("refused_objects", "Objects that cannot be compiled; what refers to them is denied");
+        let mut of_node = |name, help| registry.add(Family::default(), Kind::Gauge, name, &["node"], help);
+        let connected = of_node("node_connected", "Whether the node's agent has a session with this replica");
+        let held =
+            of_node("node_held_revision", "The compiled intent the agent holds; compare with revision");
+        let realized =
+            of_node("node_realized_revision", "The intent the node's switch enforces; compare with revision");
+        let flows = of_node("node_flows", "Flows of ours in the node's switch, as its agent says");
+        let objects = registry.add(Family::default(), Kind::Gauge, "objects", &["kind"], "Objects of intent");
+        let warnings = registry.add(
+            Family::default(),
+            Kind::Gauge,
+            "node_warnings",
+            &["node", "code"],
+            "What a node complains about, as `netctl status` shows it",
+        );
+        Self { up, revision, objects, refused, connected, held, realized, flows, warnings }
+    }
+}
+
+impl Metrics {
+    /// All series as of now.
+    pub async fn text(&self, app: &App, reports: &Reports) -> String {
+        let up = app.health().await.ok;
+        let snapshot = app.snapshot();
+        // Nothing panics while it is held, so what a poisoned lock guards is whole.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.now.up.set(up.into());
+        self.now.revision.set(whole(snapshot.revision().get()));
+        reports.scene(&snapshot, |scene| self.now.look(scene));
+        self.registry.text()
+    }
+
+    /// The reference table.
+    pub fn reference(&self) -> String {
+        self.registry.reference()
+    }
+}
+
+impl Now {
+    fn look(&self, scene: &Scene<'_>) {
+        let view = scene.snapshot.view();
+        let counts = [
+            ("tenant", view.tenants.len()),
+            ("network", view.networks.len()),
+            ("group", view.groups.len()),
+            ("policy", view.policies.len()),
+            ("endpoint", view.endpoints.len()),
+            ("node", view.nodes.len()),
+        ];
+        for (kind, count) in counts {
+            self.objects.get_or_create(&OfKind { kind }).set(whole(count));
+        }
+        self.refused.set(whole(scene.compiled.compiled.refused().len()));
+        for family in [&self.connected, &self.held, &self.realized, &self.flows] {
+            family.clear();
+        }
+        self.warnings.clear();
+        for name in view.nodes.keys() {
+            self.look_at(scene, name);
+        }
+    }
+
+    fn look_at(&self, scene: &Scene<'_>, name: &types::NodeName) {
+        let node = name.to_string();
+        let of = OfNode { node: node.clone() };
+        let line = scene.status.nodes.get(name);
+        self.connected.get_or_create(&of).set(line.is_some_and(|l| l.session.is_some()).into());
+        let known = [
+            (&self.held, line.and_then(|l| l.held).map(|r| whole(r.get()))),
+            (&self.realized, line.and_then(|l| l.realized_through).map(|r| whole(r.get()))),
+            (&self.flows, line.and_then(|l| l.realized.as_ref()).map(|r| whole(r.flows))),
+        ];
+        for (family, value) in known {
+            if let Some(value) = value {
+                family.get_or_create(&of).set(value);
+            }
+        }
+        for warning in scene.report(name).warnings {
+            self.warnings.get_or_create(&OfWarning { node: node.clone(), code: warning.code }).inc();
+        }
+    }
+}
+
+/// Gauges are signed.
+fn whole(n: impl TryInto<i64>) -> i64 {
+    n.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,167 @@
+//! The agent's metrics (docs/reference/metrics.md).
+//!
+//! CNI requests are counted as they are answered; everything else is what `netplugin status` says at the moment somebody
+//! asks, so that both agree. Nothing names a tenant or an endpoint.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use cni::{Reply, Verb};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use telemetry::{Kind, Registry, metrics::SECONDS};
+
+use crate::report::{IntentStatus, Status};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    verb: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVerb {
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCode {
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Release {
+    version: &'static str,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    answered: Family<Answered, Counter>,
+    seconds: Family<OfVerb, Histogram, fn() -> Histogram>,
+    now: Now,
+    /// One picture at a time.
+    turn: Mutex<()>,
+}
+
+/// What is so at the moment.
+#[derive(Debug)]
+struct Now {
+    switch: Gauge,
+    session: Gauge,
+    held: Gauge,
+    realized: Gauge,
+    flows: Gauge,
+    endpoints: Gauge,
+    warnings: Family<OfCode, Gauge>,
+    mods: Counter,
+    repaired: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::new("netplugin");
+        let build: Family<Release, Gauge> = registry.add(
+            Family::default(),
+            Kind::Gauge,
+            "build_info",
+            &["version"],
+            "Always 1; which release this is",
+        );
+        build.get_or_create(&Release { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let answered = registry.add(
+            Family::default(),
+            Kind::Counter,
+            "cni_requests",
+            &["verb", "outcome"],
+            "Requests of the container runtime answered, `ok` or `error`",
+        );
+        let seconds = registry.add(
+            Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram),
+            Kind::Histogram,
+            "cni_request_duration_seconds",
+            &["verb"],
+            "From a request of the container runtime to its answer",
+        );
+        let now = Now::new(&mut registry);
+        Self { registry, answered, seconds, now, turn: Mutex::default() }
+    }
+}
+
+impl Now {
+    fn new(registry: &mut Registry) -> Self {
+        let mut gauge = |name, help| registry.add(Gauge::default(), Kind::Gauge, name, &[], help);
+        let switch = gauge("switch_connected", "Whether the switch's OpenFlow connection is up");
+        let session = gauge("session_current", "Whether what the agent holds is what netmaster says now");
+        let held = gauge("held_revision", "The intent the agent holds");
+        let realized = gauge("realized_revision", "The intent the switch enforces");
+        let flows = gauge("flows", "Flows of ours in the switch");
+        let endpoints = gauge("endpoints", "Endpoints whose flows are in the switch");
+        let mut counter = |name, help| registry.add(Counter::default(), Kind::Counter, name, &[], help);
+        let mods = counter("flow_mods", "Flows sent to the switch: added, changed or deleted");
+        let repaired = counter("foreign_edits", "Changes by somebody else to what is ours, repaired");
+        let warnings = registry.add(
+            Family::default(),
+            Kind::Gauge,
+            "warnings",
+            &["code"],
+            "What the node complains about, as `netplugin status` shows it",
+        );
+        Self { switch, session, held, realized, flows, endpoints, warnings, mods, repaired }
+    }
+
+    fn look(&self, status: &Status) {
+        self.switch.set(status.switch_connected.into());
+        self.session.set((status.intent == IntentStatus::Current).into());
+        self.held.set(status.held_revision.map_or(0, |r| whole(r.get())));
+        self.realized.set(whole(status.realized_revision.get()));
+        self.flows.set(whole(status.flows));
+        self.endpoints.set(whole(status.endpoints.len()));
+        // They only grow while the process lives.
+        self.mods.inc_by(status.flow_mods.saturating_sub(self.mods.get()));
+        self.repaired.inc_by(status.foreign_edits.saturating_sub(self.repaired.get()));
+        self.warnings.clear();
+        for line in &status.warnings {
+            let code = line.split(':').next().unwrap_or_default().to_owned();
+            self.warnings.get_or_create(&OfCode { code }).inc();
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a request of the container runtime.
+    pub fn answered(&self, verb: Verb, reply: &Reply, took: Duration) {
+        let verb = match verb {
+            Verb::Add => "ADD",
+            Verb::Del => "DEL",
+            Verb::Check => "CHECK",
+            Verb::Status => "STATUS",
+            Verb::Gc => "GC",
+        };
+        let outcome = if matches!(reply, Reply::Failed(_)) { "error" } else { "ok" };
+        self.answered.get_or_create(&Answered { verb, outcome }).inc();
+        self.seconds.get_or_create(&OfVerb { verb }).observe(took.as_secs_f64());
+    }
+
+    /// All series, at this status.
+    pub fn text(&self, status: &Status) -> String {
+        // Nothing panics while it is held, so what a poisoned lock guards is whole.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.now.look(status);
+        self.registry.text()
+    }
+
+    /// The reference table.
+    pub fn reference(&self) -> String {
+        self.registry.reference()
+    }
+}
+
+/// Gauges are signed.
+fn whole(n: impl TryInto<i64>) -> i64 {
+    n.try_into().unwrap_or(i64::MAX)
+}

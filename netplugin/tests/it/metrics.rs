@@ -1,0 +1,71 @@
+//! The agent's metrics: documented, and what `netplugin status` says.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cni::{CniError, Code, Reply, Verb};
+use netplugin::metrics::Metrics;
+use netplugin::report::{IntentStatus, Status};
+use types::Revision;
+
+#[test]
+fn every_metric_is_in_the_reference() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/metrics.md");
+    test_support::generated_block(&page, "netplugin", &Metrics::default().reference());
+}
+
+fn status() -> Status {
+    Status {
+        node: "node-1".parse().unwrap(),
+        vtep: "192.0.2.1".parse().unwrap(),
+        intent: IntentStatus::Current,
+        held_revision: Some(Revision::new(9)),
+        realized_revision: Revision::new(8),
+        switch_connected: true,
+        flows: 120,
+        flow_mods: 130,
+        foreign_edits: 2,
+        endpoints: std::collections::BTreeMap::new(),
+        warnings: vec!["tunnel_neighbor_cold: a".into(), "tunnel_neighbor_cold: b".into()],
+    }
+}
+
+#[test]
+fn metrics_say_what_the_status_says() {
+    let metrics = Metrics::default();
+    let text = metrics.text(&status());
+    for line in [
+        "selvage_netplugin_flows 120",
+        "selvage_netplugin_flow_mods_total 130",
+        "selvage_netplugin_foreign_edits_total 2",
+        "selvage_netplugin_held_revision 9",
+        "selvage_netplugin_realized_revision 8",
+        "selvage_netplugin_switch_connected 1",
+        "selvage_netplugin_session_current 1",
+        "selvage_netplugin_warnings{code=\"tunnel_neighbor_cold\"} 2",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+    // What is over is gone; what was counted stays counted once.
+    let text = metrics.text(&Status { warnings: Vec::new(), intent: IntentStatus::Saved, ..status() });
+    assert!(!text.contains("tunnel_neighbor_cold"), "{text}");
+    assert!(text.contains("selvage_netplugin_flow_mods_total 130\n"), "{text}");
+    assert!(text.contains("selvage_netplugin_session_current 0\n"), "{text}");
+}
+
+#[test]
+fn requests_are_counted_by_verb_and_outcome() {
+    let metrics = Metrics::default();
+    let failed = Reply::Failed(CniError::new(Code::TryAgainLater, "later", "why"));
+    metrics.answered(Verb::Add, &failed, Duration::from_millis(3));
+    metrics.answered(Verb::Del, &Reply::Done, Duration::from_millis(30));
+    let text = metrics.text(&status());
+    for line in [
+        "selvage_netplugin_cni_requests_total{verb=\"ADD\",outcome=\"error\"} 1",
+        "selvage_netplugin_cni_requests_total{verb=\"DEL\",outcome=\"ok\"} 1",
+        "selvage_netplugin_cni_request_duration_seconds_bucket{le=\"0.0025\",verb=\"ADD\"} 0",
+        "selvage_netplugin_cni_request_duration_seconds_bucket{le=\"0.005\",verb=\"ADD\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+}
