@@ -1,13 +1,47 @@
 //! Fragments: named, content-hashed, strictly parsed pieces of a node's state.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use types::{EndpointUid, GroupId, Invalid, NodeName, PolicyId, Vni, VrfId};
 
 use crate::span::{Endpoint, Group, Network, Node, Policy, RuleService, Vrf};
 
-/// Version of the fragment format. A reader refuses any other.
+/// Version of the fragment format: the newest that is written here. A fragment is written in the oldest schema that can
+/// say it, so that an older reader goes on understanding whatever uses nothing new.
 pub const SCHEMA: u32 = 1;
+
+/// What a reader understands. A parameter, so that tests can be the release before and the one to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    schema: u32,
+    features: BTreeSet<String>,
+}
+
+impl Dialect {
+    /// This schema, the one before it, and these features.
+    pub fn new(schema: u32, features: impl IntoIterator<Item = String>) -> Self {
+        Self { schema, features: features.into_iter().collect() }
+    }
+
+    /// What is enforced beyond the schema: what a subscription says.
+    pub fn features(&self) -> &BTreeSet<String> {
+        &self.features
+    }
+
+    /// The one before is read as well; there is none before the first.
+    fn reads(&self, schema: u32) -> bool {
+        schema >= 1 && (schema == self.schema || schema.checked_add(1) == Some(self.schema))
+    }
+}
+
+impl Default for Dialect {
+    /// This release's.
+    fn default() -> Self {
+        Self::new(SCHEMA, [])
+    }
+}
 
 /// Names a fragment. Text form `kind/id`, as on the wire and in logs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -155,13 +189,15 @@ struct Preamble {
 /// Why a fragment was not understood. The text goes back to netmaster in a nack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
-    /// Written by a newer or older release.
-    #[error("fragment {key}: schema {found} is not understood here (only {SCHEMA})")]
+    /// Written by a newer release, or one that is more than one older.
+    #[error("fragment {key}: schema {found} is not understood here (only {newest} and the one before)")]
     Schema {
         /// Which fragment.
         key: FragmentKey,
         /// Its schema.
         found: u32,
+        /// The newest that is understood.
+        newest: u32,
     },
     /// Needs something this reader cannot do.
     #[error("fragment {key}: requires feature {feature:?}, which is not supported here")]
@@ -201,17 +237,27 @@ impl Fragment {
         serde_json::to_vec(&envelope).unwrap_or_default()
     }
 
+    /// [`Self::decode_as`] in this release's dialect.
+    ///
+    /// # Errors
+    /// [`FragmentError`].
+    pub fn decode(key: &FragmentKey, bytes: &[u8]) -> Result<Self, FragmentError> {
+        Self::decode_as(&Dialect::default(), key, bytes)
+    }
+
     /// Strict parse, and the check that the content belongs under `key`.
     ///
     /// # Errors
     /// [`FragmentError`]; nothing is ever ignored.
-    pub fn decode(key: &FragmentKey, bytes: &[u8]) -> Result<Self, FragmentError> {
+    pub fn decode_as(dialect: &Dialect, key: &FragmentKey, bytes: &[u8]) -> Result<Self, FragmentError> {
         let malformed = |reason: String| FragmentError::Malformed { key: key.clone(), reason };
         let preamble: Preamble = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
-        if preamble.schema != SCHEMA {
-            return Err(FragmentError::Schema { key: key.clone(), found: preamble.schema });
+        if !dialect.reads(preamble.schema) {
+            let (found, newest) = (preamble.schema, dialect.schema);
+            return Err(FragmentError::Schema { key: key.clone(), found, newest });
         }
-        if let Some(feature) = preamble.requires.into_iter().next() {
+        let missing = |feature: &String| !dialect.features.contains(feature);
+        if let Some(feature) = preamble.requires.into_iter().find(missing) {
             return Err(FragmentError::Feature { key: key.clone(), feature });
         }
         let envelope: Envelope<Self> = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;

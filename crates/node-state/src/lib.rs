@@ -17,7 +17,7 @@ mod fragment;
 mod span;
 mod state;
 
-pub use fragment::{Fragment, FragmentError, FragmentHash, FragmentKey, SCHEMA};
+pub use fragment::{Dialect, Fragment, FragmentError, FragmentHash, FragmentKey, SCHEMA};
 pub use span::{
     Endpoint, Group, Network, NetworkSubnet, Node, Policy, PolicyRule, RulePeer, RuleService, Vrf,
 };
