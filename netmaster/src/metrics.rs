@@ -145,7 +145,7 @@ impl Now {
         for (kind, count) in counts {
             self.objects.get_or_create(&OfKind { kind }).set(whole(count));
         }
-        self.refused.set(whole(scene.compiled.compiled.refused().len()));
+        self.refused.set(whole(scene.compiled.refused.len()));
         for family in [&self.connected, &self.held, &self.realized, &self.flows] {
             family.clear();
         }
@@ -158,7 +158,8 @@ impl Now {
     fn look_at(&self, scene: &Scene<'_>, name: &types::NodeName) {
         let node = name.to_string();
         let of = OfNode { node: node.clone() };
-        let line = scene.status.nodes.get(name);
+        let line = scene.status.node(name);
+        let line = line.as_ref();
         self.connected.get_or_create(&of).set(line.is_some_and(|l| l.session.is_some()).into());
         let known = [
             (&self.held, line.and_then(|l| l.held).map(|r| whole(r.get()))),

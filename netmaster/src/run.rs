@@ -16,7 +16,7 @@ use crate::app::{App, Reports};
 use crate::auth::{self, Auth};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::feed::{Feed, FeedConfig};
+use crate::feed::{Changes, Feed, FeedConfig};
 use crate::http::{Api, WatchBounds, Watches, router, serve, tls};
 use crate::leader::{self, Candidate};
 use crate::metrics::Metrics;
@@ -49,8 +49,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
 
     let app = App::new(store.clone(), informer, clock.clone());
     let feed = Feed::start(FeedConfig {
-        store_id: store.store_id().clone(),
-        views: app.views(),
+        changes: Changes::of(app.deltas()),
         store: store.clone(),
         intent: Arc::new(app.clone()),
         ca: ca.clone(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use model::ObjectRef;
+use model::{Map, ObjectRef};
 use node_state::{Fragment, FragmentHash, FragmentKey};
 use types::{NodeName, Revision, VrfId};
 
@@ -15,7 +15,8 @@ use crate::places::Moved;
 pub const MAX_FRAGMENT_BYTES: usize = 2 * 1024 * 1024 - 128 * 1024;
 
 /// Objects that have no fragment, and why.
-pub type Refusals = BTreeMap<ObjectRef, Refused>;
+/// Copies cost nothing.
+pub type Refusals = Map<ObjectRef, Refused>;
 
 /// A fragment as it travels.
 #[derive(Clone, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Compiled {
         }
         let Some(object) = object() else { return };
         match why {
-            Some(why) => drop(self.refused.insert(object, why)),
+            Some(why) => self.refused.insert(object, why),
             None => drop(self.refused.remove(&object)),
         }
     }

@@ -264,7 +264,9 @@ impl World {
         let fragments: BTreeMap<_, _> = plain.fragments.iter().map(|(k, f)| (k, f.encode())).collect();
         let got: BTreeMap<_, _> = compiled.fragments().iter().map(|(k, f)| (k, f.bytes.to_vec())).collect();
         assert_eq!(got, fragments);
-        assert_eq!(compiled.refused(), &plain.refused);
+        let refused: BTreeMap<_, _> =
+            compiled.refused().iter().map(|(o, why)| (o.clone(), why.clone())).collect();
+        assert_eq!(refused, plain.refused);
         for n in 0..NODES {
             let node = node_name(n);
             let span = compiled.node(&node);

@@ -20,8 +20,8 @@ use crate::part::UpdateParts;
 use crate::session::{AgentMessage, MasterMessage, Nack, Realized, Subscribe};
 use crate::wire::node_client::NodeClient;
 use crate::{
-    AttachReply, AttachRequest, DetachReply, DetachRequest, JoinReply, JoinRequest, RenewReply, RenewRequest,
-    SERVER_NAME, wire,
+    AttachReply, AttachRequest, DetachReply, DetachRequest, JoinReply, JoinRequest, PROTOCOL_HEADER,
+    RenewReply, RenewRequest, SERVER_NAME, wire,
 };
 
 /// HTTP/2 ping on an idle connection: a dead netmaster is noticed within `PING + PONG`.
@@ -153,8 +153,11 @@ impl Client {
         for part in parts {
             tx.send(part).await.map_err(|_| closed())?;
         }
-        let stream = self.inner.clone().session(ReceiverStream::new(rx)).await?.into_inner();
-        Ok((SessionSender { tx }, SessionReceiver { stream, parts: UpdateParts::default() }))
+        let response = self.inner.clone().session(ReceiverStream::new(rx)).await?;
+        let protocol = response.metadata().get(PROTOCOL_HEADER).and_then(|p| p.to_str().ok()?.parse().ok());
+        // The first release did not say.
+        let (protocol, stream) = (protocol.unwrap_or(1), response.into_inner());
+        Ok((SessionSender { tx }, SessionReceiver { stream, protocol, parts: UpdateParts::default() }))
     }
 }
 
@@ -218,10 +221,16 @@ impl SessionSender {
 #[derive(Debug)]
 pub struct SessionReceiver {
     stream: tonic::Streaming<wire::MasterMessage>,
+    protocol: u32,
     parts: UpdateParts,
 }
 
 impl SessionReceiver {
+    /// [`crate::PROTOCOL`] of netmaster: what it does not know must not be said to it.
+    pub fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
     /// The next whole message; `None` when netmaster ended the session in order. Cancel-safe: parts read
     /// so far stay here for the next call.
     ///

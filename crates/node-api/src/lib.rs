@@ -41,8 +41,11 @@ pub use session::{
     Update, Warning, WarningCode,
 };
 
-/// Version of the session protocol; a peer with another one is refused.
+/// Version of the session protocol. Peers one version apart talk: the newer one says nothing the older one does not know.
 pub const PROTOCOL: u32 = 1;
+
+/// The response header in which netmaster tells its [`PROTOCOL`]; the agent's is in its subscription.
+pub const PROTOCOL_HEADER: &str = "selvage-protocol";
 
 /// The name in every netmaster's certificate that agents verify, whatever address they dial: only our CA signs
 /// server certificates, so the name need not be a DNS name of the machine.

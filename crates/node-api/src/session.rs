@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use node_state::{FragmentHash, FragmentKey};
 use types::{EndpointUid, NodeName, Revision, StoreId};
 
@@ -47,7 +48,7 @@ pub struct Update {
     /// What the agent then holds is the compiled intent of this revision.
     pub revision: Revision,
     /// New or changed fragments, still encoded: whoever enforces them parses them one by one.
-    pub upserts: BTreeMap<FragmentKey, Vec<u8>>,
+    pub upserts: BTreeMap<FragmentKey, Bytes>,
     /// Fragments that are gone.
     pub removes: BTreeSet<FragmentKey>,
     /// Upserted keys that the reader does not know, with why: it nacks them. Always empty at the sender.

@@ -28,7 +28,7 @@ fn subscribe(held: BTreeMap<FragmentKey, FragmentHash>) -> Subscribe {
     }
 }
 
-fn update(upserts: BTreeMap<FragmentKey, Vec<u8>>, removes: BTreeSet<FragmentKey>) -> Update {
+fn update(upserts: BTreeMap<FragmentKey, bytes::Bytes>, removes: BTreeSet<FragmentKey>) -> Update {
     Update {
         store_id: store(),
         revision: Revision::new(9),
@@ -241,7 +241,7 @@ fn fragment_keys_of_a_newer_release_are_carried_as_text() {
     assert_eq!(s.unknown, BTreeSet::from(["bgp/1".to_owned()]));
 
     let mut u = wire_update(update(BTreeMap::new(), BTreeSet::new()).into_parts().remove(0));
-    u.upserts.push(wire::Upsert { key: "bgp/1".into(), fragment: b"{}".to_vec() });
+    u.upserts.push(wire::Upsert { key: "bgp/1".into(), fragment: bytes::Bytes::from_static(b"{}") });
     let u = UpdateParts::default().push(u).unwrap().unwrap();
     assert!(u.unknown["bgp/1"].contains("unknown kind"));
 }
@@ -261,13 +261,17 @@ fn parts_of_two_updates_do_not_mix() {
 
 #[test]
 fn update_that_changes_and_removes_one_key_is_an_error() {
-    let u = update(BTreeMap::from([(endpoint_key(1), vec![1])]), BTreeSet::from([endpoint_key(1)]));
+    let u = update(
+        BTreeMap::from([(endpoint_key(1), bytes::Bytes::from_static(&[1]))]),
+        BTreeSet::from([endpoint_key(1)]),
+    );
     assert!(UpdateParts::default().push(wire_update(u.into_parts().remove(0))).is_err());
 }
 
 #[test]
 fn large_update_travels_in_parts_below_the_limit() {
-    let upserts: BTreeMap<_, _> = (1..=40).map(|n| (endpoint_key(n), vec![7_u8; 300_000])).collect();
+    let upserts: BTreeMap<_, _> =
+        (1..=40).map(|n| (endpoint_key(n), bytes::Bytes::from(vec![7_u8; 300_000]))).collect();
     let removes: BTreeSet<_> = (1..=60_000).map(|n| FragmentKey::Network(Vni::new(n).unwrap())).collect();
     let whole = update(upserts, removes);
     let parts = whole.clone().into_parts();

@@ -6,6 +6,8 @@
 //!   sockets and data live in its own temporary directory.
 //! * Nothing here touches a system service, a fixed port or a path outside its temporary directory.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 mod daemon;
 mod document;
 mod etcd;

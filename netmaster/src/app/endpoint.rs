@@ -55,7 +55,7 @@ impl Noun for Endpoints {
 
 /// Why its node cannot serve it, if the node says so.
 pub(super) fn failure(endpoint: &model::Endpoint, scene: &Scene<'_>) -> Option<String> {
-    let report = scene.status.nodes.get(&endpoint.spec.node)?.realized.as_ref()?;
+    let report = scene.status.node(&endpoint.spec.node)?.realized?;
     let said = report.endpoints.get(&endpoint.uid)?;
     (said.state == EndpointState::Failed).then(|| said.reason.clone())
 }
@@ -65,8 +65,8 @@ fn realization(endpoint: &model::Endpoint, scene: &Scene<'_>) -> (Realization, O
     let since = scene.snapshot.version(&Object::Endpoint(endpoint.clone()).object_ref()).unwrap_or_default();
     let node = &endpoint.spec.node;
     let known = scene.realization(node, &FragmentKey::Endpoint(endpoint.uid), since);
-    let report = scene.status.nodes.get(node).and_then(|line| line.realized.as_ref());
-    match report.and_then(|r| r.endpoints.get(&endpoint.uid)) {
+    let report = scene.status.node(node).and_then(|line| line.realized);
+    match report.as_ref().and_then(|r| r.endpoints.get(&endpoint.uid)) {
         Some(said) if said.state == EndpointState::Failed => {
             (Realization::Refused, Some(said.reason.clone()))
         }

@@ -30,10 +30,10 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{IntentView, ObjectRef};
+use model::ObjectRef;
 use store::Store;
-use store::intent::{Author, Informer, Snapshot};
-use tokio::sync::{Mutex, watch};
+use store::intent::{Author, Deltas, Informer, Snapshot};
+use tokio::sync::Mutex;
 use types::{NodeName, Revision};
 
 pub use error::AppError;
@@ -101,9 +101,9 @@ impl App {
         self.inner.informer.snapshot()
     }
 
-    /// The newest intent, as it changes.
-    pub fn views(&self) -> watch::Receiver<Arc<IntentView>> {
-        self.inner.informer.views()
+    /// The newest intent, and what changes in it from then on.
+    pub fn deltas(&self) -> (Arc<Snapshot>, Deltas) {
+        self.inner.informer.deltas()
     }
 
     /// The store.

@@ -33,7 +33,8 @@ impl Noun for Nodes {
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Node> {
         let reference = object.object_ref();
         let Object::Node(node) = object else { return None };
-        let line = scene.status.nodes.get(&node.spec.name);
+        let line = scene.status.node(&node.spec.name);
+        let line = line.as_ref();
         let session = line.and_then(|l| l.session.as_ref());
         let endpoints = scene.snapshot.view().endpoints.values();
         let status = NodeStatus {

@@ -50,7 +50,7 @@ impl Scene<'_> {
 
     /// Why an object cannot be compiled.
     pub fn refused(&self, object: &ObjectRef) -> Option<String> {
-        self.compiled.compiled.refused().get(object).map(ToString::to_string)
+        self.compiled.refused.get(object).map(ToString::to_string)
     }
 
     /// How many endpoints of a tenant are such.
@@ -67,7 +67,7 @@ impl Scene<'_> {
 
     /// Whether a node enforces a fragment as of a revision.
     pub fn realization(&self, node: &NodeName, fragment: &FragmentKey, since: Revision) -> Realization {
-        let Some(line) = self.status.nodes.get(node) else { return Realization::Pending };
+        let Some(line) = self.status.node(node) else { return Realization::Pending };
         let report = line.realized.as_ref();
         if line.refused.contains_key(fragment) || report.is_some_and(|r| r.refused.contains_key(fragment)) {
             return Realization::Refused;
@@ -80,15 +80,16 @@ impl Scene<'_> {
 
     /// A node's last report.
     pub fn report(&self, node: &NodeName) -> NodeReport {
-        let line = self.status.nodes.get(node);
+        let line = self.status.node(node);
         NodeReport {
             node: node.clone(),
-            connected: line.is_some_and(|l| l.session.is_some()),
+            connected: line.as_ref().is_some_and(|l| l.session.is_some()),
             since: line
+                .as_ref()
                 .and_then(|l| l.session.as_ref().map(|s| s.since).or(l.disconnected))
                 .map(|t| t.to_string()),
-            realized_revision: line.and_then(|l| l.realized_through).map(|r| r.to_string()),
-            warnings: line.map(warnings).unwrap_or_default(),
+            realized_revision: line.as_ref().and_then(|l| l.realized_through).map(|r| r.to_string()),
+            warnings: line.as_ref().map(warnings).unwrap_or_default(),
         }
     }
 }

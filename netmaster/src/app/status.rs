@@ -29,7 +29,7 @@ impl App {
         let store = self.health().await;
         let snapshot = self.snapshot();
         reports.scene(&snapshot, |scene| {
-            let refused = scene.compiled.compiled.refused().iter();
+            let refused = scene.compiled.refused.iter();
             Status {
                 store_id: self.inner.store.store_id().to_string(),
                 store,

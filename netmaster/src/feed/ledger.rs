@@ -1,9 +1,13 @@
-//! What one agent holds, and so what to send it next. Pure: hashes in, differences out.
+//! In what one agent differs from what it must hold, and so what to send it next. Pure: hashes in, differences out.
+//!
+//! What the agent holds is kept only where it is not what its span says now. In the long run that is nothing, so a
+//! session costs no memory for its span, and a change costs the keys it concerns.
 //!
 //! # Invariants
+//! * Of a key that is not `behind`, the agent holds what its span says now, or what was refused of it.
 //! * At most one update is in flight; what is held changes only by the agent's own word (subscribe, ack, nack).
-//! * A fragment the agent has refused is not sent again until its content changes; meanwhile the agent's last good one
-//!   counts as held.
+//! * A fragment the agent has refused is not sent again until its content changes; meanwhile its last good one counts as
+//!   held.
 //! * [`Ledger::next`] compares with the latest span only. How many changes there were meanwhile makes no difference.
 //!
 //! # Failure
@@ -14,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use node_api::{Nack, Subscribe};
 use node_state::{FragmentHash, FragmentKey};
 use types::{Revision, StoreId};
+
+use super::hub::News;
 
 /// What an agent must hold.
 pub(super) type Span = BTreeMap<FragmentKey, FragmentHash>;
@@ -46,7 +52,8 @@ struct InFlight {
 /// The state of one session.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    held: Span,
+    /// What the agent holds (`None` = nothing) of the keys of which it must, or may have to, hold something else.
+    behind: BTreeMap<FragmentKey, Option<FragmentHash>>,
     unknown: BTreeSet<String>,
     refused: BTreeMap<FragmentKey, (FragmentHash, String)>,
     in_flight: Option<InFlight>,
@@ -57,11 +64,14 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// From what the agent says it holds.
-    pub fn new(subscribe: Subscribe, store_id: &StoreId) -> Self {
+    /// From what the agent says it holds, and what it must hold now.
+    pub fn new(subscribe: Subscribe, store_id: &StoreId, span: &Span) -> Self {
         let same = subscribe.known.filter(|k| k.store_id == *store_id);
+        let missing = span.keys().filter(|k| !subscribe.held.contains_key(*k)).map(|k| (k.clone(), None));
+        let missing: Vec<_> = missing.collect();
+        let other = subscribe.held.into_iter().filter(|(k, h)| span.get(k) != Some(h));
         Self {
-            held: subscribe.held,
+            behind: other.map(|(k, h)| (k, Some(h))).chain(missing).collect(),
             unknown: subscribe.unknown,
             refused: BTreeMap::new(),
             in_flight: None,
@@ -70,18 +80,33 @@ impl Ledger {
         }
     }
 
-    /// What to send now: `None` while an update is in flight, and when the agent holds what it must.
-    pub fn next(&mut self, revision: Revision, span: &Span) -> Option<Difference> {
+    /// The span is another now: these keys, of which the agent had to hold this.
+    pub fn note(&mut self, news: News) {
+        for (key, before) in news {
+            // What the agent really holds is known better of a key it is behind with.
+            self.behind.entry(key).or_insert(before);
+        }
+    }
+
+    /// What to send now: `None` while an update is in flight, and when the agent holds what it must. `latest` is its span
+    /// at `revision`.
+    pub fn next(
+        &mut self,
+        revision: Revision,
+        latest: impl Fn(&FragmentKey) -> Option<FragmentHash>,
+    ) -> Option<Difference> {
         if self.in_flight.is_some() {
             return None;
         }
-        self.refused.retain(|key, (hash, _)| span.get(key) == Some(hash));
-        let wanted = |key: &FragmentKey, hash: &FragmentHash| {
-            self.held.get(key) != Some(hash) && !self.refused.contains_key(key)
-        };
-        let upserts: Span = span.iter().filter(|(k, h)| wanted(k, h)).map(|(k, h)| (k.clone(), *h)).collect();
-        let removes: BTreeSet<FragmentKey> =
-            self.held.keys().filter(|k| !span.contains_key(*k)).cloned().collect();
+        self.behind.retain(|key, held| *held != latest(key));
+        self.refused.retain(|key, (hash, _)| self.behind.contains_key(key) && latest(key) == Some(*hash));
+        let (mut upserts, mut removes) = (Span::new(), BTreeSet::new());
+        for key in self.behind.keys().filter(|key| !self.refused.contains_key(*key)) {
+            match latest(key) {
+                Some(hash) => drop(upserts.insert(key.clone(), hash)),
+                None => drop(removes.insert(key.clone())),
+            }
+        }
         let removes_unknown = std::mem::take(&mut self.unknown);
         if upserts.is_empty() && removes.is_empty() && removes_unknown.is_empty() && !self.due {
             return None;
@@ -111,6 +136,12 @@ impl Ledger {
         self.refused.iter().map(|(k, (_, reason))| (k, reason.as_str()))
     }
 
+    /// How many keys are kept account of.
+    #[cfg(test)]
+    pub fn behind(&self) -> usize {
+        self.behind.len()
+    }
+
     /// The agent holds the update.
     pub fn ack(&mut self, revision: Revision) -> Result<(), OutOfTurn> {
         self.answered(revision, BTreeMap::new())
@@ -134,8 +165,9 @@ impl Ledger {
             };
             self.refused.insert(key, (hash, reason));
         }
-        self.held.retain(|key, _| !removes.contains(key));
-        self.held.extend(upserts);
+        // Compared with the latest span by the next `next`.
+        self.behind.extend(removes.into_iter().map(|key| (key, None)));
+        self.behind.extend(upserts.into_iter().map(|(key, hash)| (key, Some(hash))));
         self.last = Some(revision);
         Ok(())
     }

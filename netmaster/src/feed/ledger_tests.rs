@@ -34,8 +34,46 @@ fn subscribe(known: Option<(u8, u64)>, held: Span) -> Subscribe {
     }
 }
 
-fn synced(held: &[(u64, u8)]) -> Ledger {
-    Ledger::new(subscribe(Some((1, 5)), span(held)), &store(1))
+/// An agent that holds just what it must.
+fn synced(held: &[(u64, u8)]) -> Sut {
+    sut(subscribe(Some((1, 5)), span(held)), &span(held))
+}
+
+fn sut(subscribe: Subscribe, now: &Span) -> Sut {
+    Sut { ledger: Ledger::new(subscribe, &store(1), now), span: now.clone() }
+}
+
+/// A ledger that is told how its span changes.
+struct Sut {
+    ledger: Ledger,
+    span: Span,
+}
+
+impl Sut {
+    fn change(&mut self, now: &Span) {
+        let keys: BTreeSet<FragmentKey> = self.span.keys().chain(now.keys()).cloned().collect();
+        let news = keys.into_iter().filter(|k| self.span.get(k) != now.get(k));
+        self.ledger.note(news.map(|k| (k.clone(), self.span.get(&k).copied())).collect());
+        self.span = now.clone();
+    }
+
+    fn next(&mut self, revision: Revision, now: &Span) -> Option<Difference> {
+        self.change(now);
+        self.ledger.next(revision, |key| now.get(key).copied())
+    }
+}
+
+impl std::ops::Deref for Sut {
+    type Target = Ledger;
+    fn deref(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl std::ops::DerefMut for Sut {
+    fn deref_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
 }
 
 fn rev(n: u64) -> Revision {
@@ -68,7 +106,7 @@ fn only_the_difference_is_sent() {
 fn agent_of_another_history_is_told_even_when_nothing_differs() {
     for known in [None, Some((2, 500))] {
         let held = if known.is_some() { span(&[(1, 1)]) } else { Span::new() };
-        let mut ledger = Ledger::new(subscribe(known, held.clone()), &store(1));
+        let mut ledger = sut(subscribe(known, held.clone()), &held);
         let difference = ledger.next(rev(9), &held).unwrap();
         assert!(difference.upserts.is_empty() && difference.removes.is_empty());
         ledger.ack(rev(9)).unwrap();
@@ -80,7 +118,7 @@ fn agent_of_another_history_is_told_even_when_nothing_differs() {
 fn keys_of_another_release_are_removed() {
     let mut s = subscribe(Some((1, 5)), Span::new());
     s.unknown.insert("bgp/1".to_owned());
-    let difference = Ledger::new(s, &store(1)).next(rev(9), &Span::new()).unwrap();
+    let difference = sut(s, &Span::new()).next(rev(9), &Span::new()).unwrap();
     assert_eq!(difference.removes_unknown, BTreeSet::from(["bgp/1".to_owned()]));
 }
 
@@ -90,12 +128,14 @@ fn slow_agent_gets_the_latest_state_and_no_queue() {
     assert!(ledger.next(rev(6), &span(&[(1, 1)])).is_some());
     for n in 2..50 {
         assert_eq!(ledger.next(rev(5 + u64::from(n)), &span(&[(1, n)])), None);
+        assert_eq!(ledger.behind(), 1, "however often it changes");
     }
     ledger.ack(rev(6)).unwrap();
     let difference = ledger.next(rev(99), &span(&[(1, 50), (2, 1)])).unwrap();
     assert_eq!(difference.upserts, keys(&[1, 2]));
     ledger.ack(rev(99)).unwrap();
     assert_eq!(ledger.next(rev(100), &span(&[(1, 50), (2, 1)])), None);
+    assert_eq!(ledger.behind(), 0, "nothing is kept of what the agent holds");
 }
 
 #[test]
@@ -155,10 +195,10 @@ proptest! {
         // The agent never takes content of version 3.
         let bad = hash(3);
         let mut agent: Span = typed(&start).into_iter().filter(|(_, h)| *h != bad).collect();
-        let mut ledger = Ledger::new(subscribe(Some((1, 1)), agent.clone()), &store(1));
+        let mut ledger = sut(subscribe(Some((1, 1)), agent.clone()), &typed(&start));
         let mut in_flight: Option<(Revision, Difference, Span)> = None;
         let mut last = Span::new();
-        let mut answer = |ledger: &mut Ledger, (revision, difference, span): (Revision, Difference, Span)| {
+        let mut answer = |ledger: &mut Sut, (revision, difference, span): (Revision, Difference, Span)| {
             let mut refusals = BTreeMap::new();
             for k in &difference.upserts {
                 if span[k] == bad {
@@ -189,6 +229,7 @@ proptest! {
         while let Some(update) = in_flight.take().or_else(|| ledger.next(rev(99), &last).map(|d| (rev(99), d, last.clone()))) {
             now = answer(&mut ledger, update);
         }
+        prop_assert!(ledger.behind() <= last.len(), "only refused fragments are kept account of");
         for (k, h) in &last {
             prop_assert!(now.get(k) == Some(h) || *h == bad);
         }

@@ -3,29 +3,34 @@
 //! | file | what |
 //! |---|---|
 //! | [`intent`] | what nodes may write, as a trait the use cases implement |
-//! | `snapshot` | compiles every new view, off the request path; keeps the latest only |
+//! | `snapshot` | intent as it changes, off the request path |
+//! | `hub` | compiled intent, once for all sessions, and whom a change concerns |
+//! | `current` | whether this replica has seen what an agent has seen elsewhere |
 //! | `peer` | certificate -> node, checked against the registered key |
 //! | `incoming` | connections, bounded in number |
 //! | `service` | the five calls |
 //! | `attach` | what an endpoint's interface needs, out of the view |
-//! | `ledger` | what one agent holds, and so what to send next (pure) |
+//! | `ledger` | in what one agent differs from its span, and so what to send next (pure) |
 //! | `session` | one session's task |
 //! | `registry` | at most one session per node; the newest wins |
 //! | [`status`] | who is connected and what is realized, in memory |
 //!
 //! # Invariants
-//! * Nothing is pushed inside an API request: sessions follow the compiled snapshots.
-//! * One update is on its way per session. While it is, newer snapshots only replace the latest one: a slow agent gets
-//!   the latest state, never a queue.
+//! * Nothing is pushed inside an API request: sessions follow what is compiled.
+//! * A session is woken by what changes in its node's span, and by nothing else.
+//! * One update is on its way per session. While it is, newer changes only add to the set of keys to look at: a slow
+//!   agent gets the latest state, never a queue.
 //! * A node acts only under the name in its certificate, with the key it is registered by, while it is registered.
 //! * No store write per update or report.
 //!
 //! # Failure
 //! A call fails with a [`node_api::ErrorCode`]. A session ends with one: the agent opens a new one and gets the
 //! difference to what it then holds. An object that does not compile is left out of every node and listed in
-//! [`Snapshot::compiled`].
+//! [`Snapshot::refused`].
 
 mod attach;
+mod current;
+mod hub;
 mod incoming;
 pub mod intent;
 mod ledger;
@@ -42,5 +47,5 @@ mod tests;
 
 pub use intent::{Caller, IntentRefusal, NodeIntent};
 pub use server::{Feed, FeedConfig, FeedError};
-pub use snapshot::Snapshot;
-pub use status::{NodeStatus, Status};
+pub use snapshot::{Change, Changes, Snapshot};
+pub use status::{NodeStatus, SessionStatus, Status};

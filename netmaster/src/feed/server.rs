@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::IntentView;
 use node_api::wire::node_server::NodeServer;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
-use types::StoreId;
 
+use super::current::Horizon;
+use super::hub::Hub;
 use super::incoming;
 use super::intent::NodeIntent;
 use super::registry::Registry;
 use super::service::Service;
-use super::snapshot::{self, Snapshot};
+use super::snapshot::{self, Changes, Snapshot};
 use super::status::{Board, Status};
 use crate::clock::Clock;
 use crate::pki::{Ca, CaError};
@@ -42,11 +42,9 @@ pub enum FeedError {
 
 /// What a feed is built from.
 pub struct FeedConfig {
-    /// The store's identity.
-    pub store_id: StoreId,
     /// Intent, as it changes.
-    pub views: watch::Receiver<Arc<IntentView>>,
-    /// Where join tokens are.
+    pub changes: Changes,
+    /// Where join tokens are, and which history this is.
     pub store: Arc<dyn Store>,
     /// The use cases nodes may call.
     pub intent: Arc<dyn NodeIntent>,
@@ -59,6 +57,7 @@ pub struct FeedConfig {
 /// The feed. Cheap to clone.
 #[derive(Clone)]
 pub struct Feed {
+    hub: Hub,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     board: Board,
     store: Arc<dyn Store>,
@@ -68,15 +67,14 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Compiles the current view, and every later one until their source ends. Needs a Tokio runtime.
-    pub fn start(mut config: FeedConfig) -> Self {
-        let view = config.views.borrow_and_update().clone();
+    /// Compiles intent as it is, and follows every change of it. Needs a Tokio runtime.
+    pub fn start(config: FeedConfig) -> Self {
+        let FeedConfig { changes, store, intent, ca, clock } = config;
         let board = Board::default();
-        board.follow(&view);
-        let (out, snapshots) = watch::channel(Arc::new(Snapshot::of(config.store_id, view)));
-        tokio::spawn(snapshot::follow(config.views, out, board.clone()));
-        let FeedConfig { store, intent, ca, clock, .. } = config;
-        Self { snapshots, board, store, intent, ca, clock }
+        let hub = Hub::new(store.store_id().clone(), &changes.start, board.clone());
+        let snapshots = hub.snapshots();
+        tokio::spawn(snapshot::follow(changes, hub.clone()));
+        Self { hub, snapshots, board, store, intent, ca, clock }
     }
 
     /// Who is connected and what is realized.
@@ -84,7 +82,7 @@ impl Feed {
         self.board.subscribe()
     }
 
-    /// Intent with its compiled form; [`compile::Compiled::refused`] has the status of objects that do not compile.
+    /// Intent that is compiled, with the objects that are not.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.clone()
     }
@@ -109,7 +107,9 @@ impl Feed {
             .timeout(HANDSHAKE);
         let (stop, stopped) = watch::channel(false);
         let service = Service {
+            hub: self.hub.clone(),
             snapshots: self.snapshots.clone(),
+            horizon: Horizon::default(),
             store: self.store.clone(),
             intent: self.intent.clone(),
             ca: self.ca.clone(),

@@ -6,20 +6,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use compile::Compiled;
 use futures_util::{Stream, StreamExt};
 use model::{EndpointSpec, NodeSpec};
 use node_api::{
-    AttachRequest, ConvertError, DetachReply, DetachRequest, ErrorCode, JoinReply, JoinRequest, RenewReply,
-    RenewRequest, Subscribe, SubscribeParts, wire,
+    AttachRequest, ConvertError, DetachReply, DetachRequest, ErrorCode, JoinReply, JoinRequest,
+    PROTOCOL_HEADER, RenewReply, RenewRequest, Subscribe, SubscribeParts, wire,
 };
 use store::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 use types::Revision;
 
 use super::attach;
+use super::current::{CATCH_UP, Horizon};
+use super::hub::Hub;
 use super::intent::{Caller, IntentRefusal, NodeIntent};
 use super::ledger::Ledger;
 use super::peer::authorise;
@@ -30,8 +34,6 @@ use super::status::Board;
 use crate::clock::Clock;
 use crate::pki::{self, Ca, TokenError, ValidCsr};
 
-/// How long a call waits for this replica to see what was just written, or what the agent has seen elsewhere.
-const CATCH_UP: Duration = Duration::from_secs(5);
 /// How long an agent may take to say what it holds.
 const SUBSCRIBE: Duration = Duration::from_secs(30);
 /// Parts of an update (2 MiB each) that wait in the transport.
@@ -40,7 +42,9 @@ const PARTS: usize = 2;
 /// The server's state, shared by all connections.
 #[derive(Clone)]
 pub(super) struct Service {
+    pub hub: Hub,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub horizon: Horizon,
     pub store: Arc<dyn Store>,
     pub intent: Arc<dyn NodeIntent>,
     pub ca: Arc<Ca>,
@@ -65,6 +69,10 @@ fn internal(e: &dyn std::fmt::Display) -> Status {
     ErrorCode::Internal.with("see netmaster's log")
 }
 
+fn stopping() -> Status {
+    ErrorCode::ShuttingDown.with("netmaster is shutting down")
+}
+
 impl Service {
     /// A snapshot of at least this revision.
     async fn caught_up(&self, revision: Revision) -> Result<Arc<Snapshot>, Status> {
@@ -72,7 +80,7 @@ impl Service {
         let reached = timeout(CATCH_UP, snapshots.wait_for(|s| s.revision() >= revision)).await;
         match reached {
             Ok(Ok(snapshot)) => Ok(snapshot.clone()),
-            Ok(Err(_)) => Err(ErrorCode::ShuttingDown.with("netmaster is shutting down")),
+            Ok(Err(_)) => Err(stopping()),
             Err(_) => {
                 Err(ErrorCode::Behind.with(format_args!("revision {revision} has not arrived here yet")))
             }
@@ -147,12 +155,13 @@ impl Service {
     }
 
     /// Waits until this replica has seen what the agent has.
-    async fn ready_for(&self, subscribe: &Subscribe) -> Result<Arc<Snapshot>, Status> {
-        let snapshot = self.snapshots.borrow().clone();
+    async fn ready_for(&self, subscribe: &Subscribe) -> Result<(), Status> {
         match &subscribe.known {
+            Some(known) if known.store_id == *self.store.store_id() => {
+                self.horizon.reach(known.revision, &*self.store, &self.snapshots).await
+            }
             // Revisions of another history say nothing; everything is compared by content.
-            Some(known) if known.store_id == snapshot.store_id => self.caught_up(known.revision).await,
-            _ => Ok(snapshot),
+            _ => Ok(()),
         }
     }
 }
@@ -234,14 +243,18 @@ impl wire::node_server::Node for Service {
             () = place.superseded() => return Err(session::superseded()),
         };
         session::check(&subscribe, &peer)?;
-        let snapshot = self.ready_for(&subscribe).await?;
+        self.ready_for(&subscribe).await?;
         tracing::info!(node = %peer.node, version = ?subscribe.agent_version, count = subscribe.held.len(), "session opened");
 
         let version = subscribe.agent_version.clone();
+        let store_id = self.store.store_id().clone();
+        let begin = |compiled: &Compiled| Ledger::new(subscribe, &store_id, &compiled.node(&peer.node));
+        let (subscription, ledger) = self.hub.subscribe(&peer.node, begin).map_err(|_| stopping())?;
         let (out, parts) = mpsc::channel(PARTS);
         let session = Session {
-            ledger: Ledger::new(subscribe, &snapshot.store_id),
-            snapshots: self.snapshots.clone(),
+            ledger,
+            store_id,
+            subscription,
             inbound,
             out,
             board: self.board.clone(),
@@ -266,6 +279,9 @@ impl wire::node_server::Node for Service {
         // The last word goes out after every part that was sent, and waits for no room.
         let last = futures_util::stream::once(ended)
             .filter_map(|word| std::future::ready(word.ok().flatten().map(Err)));
-        Ok(Response::new(Box::pin(ReceiverStream::new(parts).map(Ok).chain(last))))
+        let stream: MasterStream = Box::pin(ReceiverStream::new(parts).map(Ok).chain(last));
+        let mut response = Response::new(stream);
+        response.metadata_mut().insert(PROTOCOL_HEADER, MetadataValue::from(node_api::PROTOCOL));
+        Ok(response)
     }
 }

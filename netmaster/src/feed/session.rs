@@ -1,4 +1,4 @@
-//! One session: follows the snapshots, sends differences, takes answers and reports.
+//! One session: hears what changed in its node's span, sends differences, takes answers and reports.
 //!
 //! The task never waits for the agent alone: while parts of an update wait for room, answers, newer snapshots, a newer
 //! session and the end of netmaster are still noticed.
@@ -7,15 +7,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use node_api::{AgentMessage, ErrorCode, Ping, Realized, Subscribe, Update, wire};
+use node_state::FragmentKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
+use types::{NodeName, StoreId};
 
+use super::hub::{Look, Subscription};
 use super::ledger::{Difference, Ledger};
 use super::peer::{expired, is_registered, unknown};
 use super::registry::Place;
-use super::snapshot::Snapshot;
-use super::status::{Board, SessionStatus};
+use super::status::{Board, Keeps, SessionStatus};
 use crate::clock::Clock;
 use crate::pki::PeerIdentity;
 
@@ -34,7 +36,7 @@ enum Event {
     Expired,
     Left,
     Message(wire::AgentMessage),
-    Snapshot,
+    News,
     PartSent,
 }
 
@@ -42,7 +44,8 @@ enum Event {
 pub(super) struct Session {
     pub peer: PeerIdentity,
     pub ledger: Ledger,
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub store_id: StoreId,
+    pub subscription: Subscription,
     pub inbound: Streaming<wire::AgentMessage>,
     pub out: mpsc::Sender<wire::MasterMessage>,
     pub board: Board,
@@ -60,20 +63,22 @@ impl Session {
     pub async fn run(mut self, subscribe_version: String) -> End {
         let since = self.clock.now();
         let fresh = self.ledger.last().is_none();
-        self.board.update(&self.peer.node, |n| {
+        self.board.update(&self.peer.node, |n, _| {
             n.session = Some(SessionStatus { since, agent_version: subscribe_version, sending: None });
             n.disconnected = None;
             n.refused.clear();
             if fresh {
                 (n.held, n.realized_through, n.realized) = (None, None, None);
             }
+            Keeps::Nothing
         });
         let Err(end) = self.converse().await;
         // A newer session has already written its own line.
         if self.place.is_current() {
-            self.board.update(&self.peer.node, |n| {
+            self.board.update(&self.peer.node, |n, _| {
                 n.session = None;
                 n.disconnected = Some(self.clock.now());
+                Keeps::Nothing
             });
         }
         end
@@ -96,7 +101,7 @@ impl Session {
                 Event::Expired => return Err(End::Told(expired(&self.peer))),
                 Event::Left => return Err(End::Left),
                 Event::Message(message) => self.take(message)?,
-                Event::Snapshot => self.offer()?,
+                Event::News => self.offer()?,
                 Event::PartSent => {}
             }
         }
@@ -112,9 +117,9 @@ impl Session {
                 Ok(Some(message)) => Event::Message(message),
                 Ok(None) | Err(_) => Event::Left,
             },
-            changed = self.snapshots.changed() => match changed {
-                Ok(()) => Event::Snapshot,
-                // Their source ends with netmaster.
+            rung = self.subscription.rung() => match rung {
+                Ok(()) => Event::News,
+                // Intent is no longer followed: netmaster is ending.
                 Err(_) => Event::Stop,
             },
             room = self.out.reserve(), if !self.outbox.is_empty() => match (room, self.outbox.pop_front()) {
@@ -127,35 +132,42 @@ impl Session {
         }
     }
 
-    /// Compares with the latest snapshot and sends the difference, unless an update is in flight.
+    /// Takes the news in and sends the difference, unless an update is in flight.
     fn offer(&mut self) -> Result<(), End> {
-        let snapshot = self.snapshots.borrow_and_update().clone();
-        if !is_registered(&snapshot.view, &self.peer) {
+        let mut look = self.subscription.look();
+        if !is_registered(look.view(), &self.peer) {
             return Err(End::Told(unknown(&self.peer)));
         }
+        self.ledger.note(std::mem::take(&mut look.news));
         if self.ledger.is_waiting() {
             return Ok(());
         }
-        let span = snapshot.compiled.node(&self.peer.node);
-        let difference = self.ledger.next(snapshot.revision(), &span);
-        let sending = difference.is_some().then_some(snapshot.revision());
+        let (compiled, node) = (look.compiled(), &self.peer.node);
+        let revision = compiled.revision();
+        let latest = |key: &FragmentKey| compiled.of_node(node, key).map(|f| f.hash);
+        let difference = self.ledger.next(revision, latest);
+        let sending = difference.is_some().then_some(revision);
         if let Some(difference) = difference {
-            self.outbox.extend(update(&snapshot, difference).into_parts());
+            self.outbox.extend(update(&self.store_id, &look, node, difference).into_parts());
         }
         let last = self.ledger.last();
         let refused = self.ledger.refused().map(|(k, reason)| (k.clone(), reason.to_owned())).collect();
-        self.board.update(&self.peer.node, |n| {
-            if sending.is_none() {
-                n.held = Some(snapshot.revision());
-                // The agent renders the last update it got; its span has not changed since.
-                if n.realized.as_ref().is_some_and(|r| Some(r.revision) >= last) {
-                    n.realized_through = Some(snapshot.revision());
-                }
-            }
+        // Under the look, so that it is the newest revision of which this is said.
+        self.board.update(node, |n, _| {
             n.refused = refused;
             if let Some(session) = &mut n.session {
                 session.sending = sending;
             }
+            if sending.is_some() {
+                return Keeps::Nothing;
+            }
+            n.held = Some(revision);
+            // The agent renders the last update it got; its span has not changed since.
+            if n.realized.as_ref().is_some_and(|r| Some(r.revision) >= last) {
+                n.realized_through = Some(revision);
+                return Keeps::Enforcing;
+            }
+            Keeps::Holding
         });
         Ok(())
     }
@@ -188,21 +200,26 @@ impl Session {
         let Some(last) = self.ledger.last() else {
             return;
         };
-        self.board.update(&self.peer.node, |n| {
+        self.board.update(&self.peer.node, |n, keeps| {
             let current = !waiting && realized.revision >= last;
             n.realized_through = if current { n.held } else { Some(realized.revision) };
-            n.realized = Some(realized);
+            n.realized = Some(Arc::new(realized));
+            match keeps {
+                Keeps::Nothing => Keeps::Nothing,
+                Keeps::Holding | Keeps::Enforcing if current => Keeps::Enforcing,
+                Keeps::Holding | Keeps::Enforcing => Keeps::Holding,
+            }
         });
     }
 }
 
 /// The wire form of a difference.
-fn update(snapshot: &Snapshot, difference: Difference) -> Update {
-    let fragments = snapshot.compiled.fragments();
-    let encoded = |key| fragments.get_key_value(&key).map(|(k, f)| (k.clone(), f.bytes.to_vec()));
+fn update(store_id: &StoreId, look: &Look<'_>, node: &NodeName, difference: Difference) -> Update {
+    let compiled = look.compiled();
+    let encoded = |key| compiled.of_node(node, &key).map(|f| (key, f.bytes.clone()));
     Update {
-        store_id: snapshot.store_id.clone(),
-        revision: snapshot.revision(),
+        store_id: store_id.clone(),
+        revision: compiled.revision(),
         upserts: difference.upserts.into_iter().filter_map(encoded).collect(),
         removes: difference.removes,
         unknown: std::collections::BTreeMap::new(),
@@ -224,9 +241,9 @@ pub(super) fn check(subscribe: &Subscribe, peer: &PeerIdentity) -> Result<(), St
         let text = format_args!("the certificate is node {}'s, not {}'s", peer.node, subscribe.node);
         return Err(ErrorCode::NotYourNode.with(text));
     }
-    if subscribe.protocol != node_api::PROTOCOL {
-        let text =
-            format_args!("protocol {} is not spoken here, only {}", subscribe.protocol, node_api::PROTOCOL);
+    if subscribe.protocol.abs_diff(node_api::PROTOCOL) > 1 {
+        let (theirs, ours) = (subscribe.protocol, node_api::PROTOCOL);
+        let text = format_args!("protocol {theirs} is not spoken here, only {ours} and those next to it");
         return Err(ErrorCode::ProtocolUnsupported.with(text));
     }
     Ok(())

@@ -1,23 +1,26 @@
-//! Compiling every new view. The latest result is what sessions read; results nobody read are simply replaced.
+//! Intent as it changes, and what of the compiled form people are shown.
 
+use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use compile::{Compiled, compile};
-use model::IntentView;
-use tokio::sync::watch;
+use compile::Refusals;
+use futures_util::{Stream, StreamExt, stream};
+use model::{IntentView, ObjectRef};
+use store::intent::Deltas;
 use types::{Revision, StoreId};
 
-use super::status::Board;
+use super::hub::Hub;
 
-/// Intent at one revision, and what it compiles to.
+/// Intent at one revision. Compiled: every session at least knows that it has something to look at.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The history.
     pub store_id: StoreId,
     /// Intent.
     pub view: Arc<IntentView>,
-    /// Its fragments, and the objects that have none.
-    pub compiled: Arc<Compiled>,
+    /// The objects that have no fragment, and why.
+    pub refused: Refusals,
 }
 
 impl Snapshot {
@@ -25,31 +28,49 @@ impl Snapshot {
     pub fn revision(&self) -> Revision {
         self.view.revision
     }
+}
 
-    pub(super) fn of(store_id: StoreId, view: Arc<IntentView>) -> Self {
-        let compiled = Arc::new(compile(&view));
-        Self { store_id, view, compiled }
+/// Intent, and which objects are not as they were in the one before.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The newest intent.
+    pub view: Arc<IntentView>,
+    /// Objects created, changed or deleted.
+    pub changed: BTreeSet<ObjectRef>,
+}
+
+/// Intent now, and every later change of it. Ends when intent is no longer followed.
+pub struct Changes {
+    pub(super) start: Arc<IntentView>,
+    stream: Pin<Box<dyn Stream<Item = Change> + Send>>,
+}
+
+impl Changes {
+    /// From a start and what follows it.
+    pub fn new(start: Arc<IntentView>, stream: impl Stream<Item = Change> + Send + 'static) -> Self {
+        Self { start, stream: Box::pin(stream) }
+    }
+
+    /// From the store's informer.
+    pub fn of((snapshot, deltas): (Arc<store::intent::Snapshot>, Deltas)) -> Self {
+        let next = |mut deltas: Deltas| async {
+            let delta = deltas.next().await.ok()?;
+            Some((Change { view: delta.snapshot.view().clone(), changed: delta.changed }, deltas))
+        };
+        Self::new(snapshot.view().clone(), stream::unfold(deltas, next))
     }
 }
 
-/// Follows the views until their source ends.
-pub(super) async fn follow(
-    mut views: watch::Receiver<Arc<IntentView>>,
-    out: watch::Sender<Arc<Snapshot>>,
-    board: Board,
-) {
-    while views.changed().await.is_ok() {
-        let view = views.borrow_and_update().clone();
-        let store_id = out.borrow().store_id.clone();
-        let revision = view.revision;
-        // Compiling takes longer than a scheduler should wait.
-        match tokio::task::spawn_blocking(move || Snapshot::of(store_id, view)).await {
-            Ok(snapshot) => {
-                // First the line in the status, then the snapshot that lets the node's session begin.
-                board.follow(&snapshot.view);
-                out.send_replace(Arc::new(snapshot));
-            }
-            Err(error) => tracing::error!(%revision, %error, "compile failed; agents keep what they have"),
+/// Takes every change in until there are no more.
+pub(super) async fn follow(mut changes: Changes, hub: Hub) {
+    while let Some(change) = changes.stream.next().await {
+        let (hub, revision) = (hub.clone(), change.view.revision);
+        // Compiling may take longer than a scheduler should wait.
+        if let Err(error) = tokio::task::spawn_blocking(move || hub.take(&change)).await {
+            // The compiler's state is no longer known to be whole.
+            tracing::error!(%revision, %error, "compile failed; agents keep what they have");
+            break;
         }
     }
+    hub.close();
 }

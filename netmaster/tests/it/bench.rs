@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use netmaster::app::{Actor, App, Reports, Subject};
 use netmaster::auth::{Auth, first_start};
 use netmaster::clock::Clock;
-use netmaster::feed::{Feed, FeedConfig};
+use netmaster::feed::{Changes, Feed, FeedConfig};
 use netmaster::http::{Api, WatchBounds, Watches, router};
 use netmaster::pki::Ca;
 use serde_json::{Value, json};
@@ -74,8 +74,7 @@ pub async fn replica_with(
     let app = App::new(store.clone(), informer, clock());
     let ca = Arc::new(Ca::load_or_create(store.as_ref(), clock().now()).await.expect("ca"));
     let feed = Feed::start(FeedConfig {
-        store_id: store.store_id().clone(),
-        views: app.views(),
+        changes: Changes::of(app.deltas()),
         store: store.clone(),
         intent: Arc::new(app.clone()),
         ca: ca.clone(),

@@ -46,7 +46,7 @@ struct Switchboard {
 impl Switchboard {
     fn new(bench: &Bench, node: &str) -> Self {
         let node: NodeName = node.parse().expect("node");
-        let compiled = compile::compile(&bench.replica.app.views().borrow());
+        let compiled = compile::compile(bench.replica.app.snapshot().view());
         let of_node = compiled.node(&node);
         let decode =
             |key: &FragmentKey| Fragment::decode(key, &compiled.fragments()[key].bytes).expect("fragment");

@@ -31,13 +31,13 @@ impl Stage {
         let compiled = feed::Snapshot {
             store_id: bench.store.store_id().clone(),
             view: snapshot.view().clone(),
-            compiled: Arc::new(compile::compile(snapshot.view())),
+            refused: compile::compile(snapshot.view()).refused().clone(),
         };
         Self { snapshot, compiled }
     }
 
     fn look<T>(&self, line: feed::NodeStatus, look: impl FnOnce(&Scene<'_>) -> T) -> T {
-        let status = feed::Status { nodes: BTreeMap::from([(NodeName::new("n1").expect("name"), line)]) };
+        let status = feed::Status::of([(NodeName::new("n1").expect("name"), line)]);
         look(&Scene { snapshot: &self.snapshot, status: &status, compiled: &self.compiled, version: None })
     }
 
@@ -65,7 +65,11 @@ impl Stage {
             warnings: vec![warning],
             refused: BTreeMap::new(),
         };
-        feed::NodeStatus { realized_through: Some(through), realized: Some(realized), ..Default::default() }
+        feed::NodeStatus {
+            realized_through: Some(through),
+            realized: Some(Arc::new(realized)),
+            ..Default::default()
+        }
     }
 }
 
@@ -124,7 +128,7 @@ async fn status_names_endpoints_their_node_cannot_serve_and_since_when_a_node_is
     line.disconnected = Some("2026-01-31T08:30:00Z".parse().unwrap());
     let nodes = BTreeMap::from([(stage.stored_endpoint().spec.node, line)]);
     let reports = Reports {
-        status: tokio::sync::watch::Sender::new(feed::Status { nodes }).subscribe(),
+        status: tokio::sync::watch::Sender::new(feed::Status::of(nodes)).subscribe(),
         compiled: tokio::sync::watch::Sender::new(Arc::new(stage.compiled)).subscribe(),
     };
     let status = bench.replica.app.status(&reports).await;

@@ -139,7 +139,7 @@ mod tests {
         Update {
             store_id: StoreId::new("0".repeat(32)).unwrap(),
             revision: Revision::new(revision),
-            upserts: upserts.into_iter().collect(),
+            upserts: upserts.into_iter().map(|(key, bytes)| (key, bytes.into())).collect(),
             removes: BTreeSet::new(),
             unknown: BTreeMap::new(),
             removes_unknown: BTreeSet::new(),

@@ -120,7 +120,7 @@ impl FakeNetmaster {
         let mut intent = self.intent.lock().unwrap();
         intent.revision += 1;
         let mut update = intent.update(BTreeSet::new(), BTreeSet::new());
-        update.upserts.insert(key.clone(), bytes);
+        update.upserts.insert(key.clone(), bytes.into());
         update
     }
 
@@ -148,7 +148,7 @@ impl Intentions {
         Update {
             store_id: StoreId::new("ab".repeat(16)).unwrap(),
             revision: Revision::new(self.revision),
-            upserts: keys.into_iter().map(|k| (k.clone(), self.fragments[&k].encode())).collect(),
+            upserts: keys.into_iter().map(|k| (k.clone(), self.fragments[&k].encode().into())).collect(),
             removes,
             unknown: BTreeMap::new(),
             removes_unknown: BTreeSet::new(),

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,14 +7,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use model::*;
 use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
-use node_api::{CallError, ErrorCode, JoinRequest, JoinToken, Known, MasterMessage, Subscribe, Update};
-use node_state::{Fragment, FragmentHash, FragmentKey};
+use node_api::{CallError, ErrorCode, JoinRequest, JoinToken, MasterMessage, Update};
+use node_state::{FragmentHash, FragmentKey};
 use rcgen::{CertificateParams, KeyPair};
 use store::{Outcome, Store, Txn};
 use tokio::sync::watch;
 use types::*;
 
-use super::super::{Caller, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus};
+use super::super::{
+    Caller, Change, Changes, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus,
+};
 use crate::clock::Clock;
 use crate::pki::{Ca, Claim, Issued, KeyHash, TokenText};
 
@@ -136,7 +138,11 @@ pub struct World {
 impl World {
     /// Tenants `blue` and `red`, each with network `web` 10.1.1.0/24; no nodes.
     pub async fn start() -> Self {
-        let store = store::memory().unwrap();
+        Self::on(store::memory().unwrap()).await
+    }
+
+    /// The same, with join tokens in this store.
+    pub async fn on(store: Arc<dyn Store>) -> Self {
         let views = watch::Sender::new(Arc::new(IntentView::default()));
         let intent =
             Arc::new(FakeIntent { store: store.clone(), view: Mutex::new(IntentView::default()), views });
@@ -168,10 +174,20 @@ impl World {
 
     /// The same at another time.
     pub async fn serve_at(store: Arc<dyn Store>, intent: Arc<FakeIntent>, clock: Clock) -> Self {
+        let views = intent.views.subscribe();
+        Self::serve_views(store, intent, views, clock).await
+    }
+
+    /// A replica that sees the intent it is shown, which may be older.
+    pub async fn serve_views(
+        store: Arc<dyn Store>,
+        intent: Arc<FakeIntent>,
+        views: watch::Receiver<Arc<IntentView>>,
+        clock: Clock,
+    ) -> Self {
         let ca = Arc::new(Ca::load_or_create(&*store, Timestamp::now()).await.unwrap());
         let feed = Feed::start(FeedConfig {
-            store_id: store.store_id().clone(),
-            views: intent.views.subscribe(),
+            changes: changes(views),
             store: store.clone(),
             intent: intent.clone(),
             ca: ca.clone(),
@@ -221,7 +237,7 @@ impl World {
         let token = self.token(node, Timestamp::now()).await;
         let (identity, key) = self.join_with(token.expose(), node, vtep).await.unwrap();
         let client = self.connect(Some(&identity)).await;
-        Agent { node: node_name(node), key, identity, client, held: BTreeMap::new(), known: None }
+        Agent { key, identity, sim: test_support::agent::Agent::new(node_name(node), client) }
     }
 
     /// Puts endpoint `number` of a tenant's `web` on a node; its revision.
@@ -252,11 +268,11 @@ impl World {
     ) -> NodeStatus {
         let mut status = self.feed.status();
         let node = node_name(node);
-        let found = status.wait_for(|s| s.nodes.get(&node).is_some_and(&until));
+        let found = status.wait_for(|s| s.node(&node).is_some_and(|n| until(&n)));
         match tokio::time::timeout(PATIENCE, found).await {
-            Ok(status) => status.unwrap().nodes[&node].clone(),
+            Ok(status) => status.unwrap().node(&node).unwrap(),
             Err(_) => {
-                panic!("waited for {what}; last seen: {:?}", self.feed.status().borrow().nodes.get(&node))
+                panic!("waited for {what}; last seen: {:?}", self.feed.status().borrow().node(&node))
             }
         }
     }
@@ -266,52 +282,57 @@ pub fn csr(key: &KeyPair) -> String {
     CertificateParams::default().serialize_request(key).unwrap().pem().unwrap()
 }
 
-/// A node's agent: keeps fragments like a real one, and nothing else.
+/// What is different between one view and the next, as a stream.
+fn changes(mut views: watch::Receiver<Arc<IntentView>>) -> Changes {
+    let start = views.borrow_and_update().clone();
+    let next = |(mut views, last): (watch::Receiver<Arc<IntentView>>, Arc<IntentView>)| async move {
+        views.changed().await.ok()?;
+        let view = views.borrow_and_update().clone();
+        let differs = |o: &Object| view.get(&o.object_ref()) != last.get(&o.object_ref());
+        let changed = view.objects().chain(last.objects()).filter(differs).map(|o| o.object_ref()).collect();
+        Some((Change { view: view.clone(), changed }, (views, view)))
+    };
+    Changes::new(start.clone(), futures_util::stream::unfold((views, start), next))
+}
+
+/// A simulated agent, and what it joined with.
 pub struct Agent {
-    pub node: NodeName,
     pub key: KeyPair,
     pub identity: Identity,
-    pub client: Client,
-    pub held: BTreeMap<FragmentKey, Vec<u8>>,
-    pub known: Option<Known>,
+    pub sim: test_support::agent::Agent,
+}
+
+impl std::ops::Deref for Agent {
+    type Target = test_support::agent::Agent;
+    fn deref(&self) -> &Self::Target {
+        &self.sim
+    }
+}
+
+impl std::ops::DerefMut for Agent {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.sim
+    }
 }
 
 impl Agent {
-    pub fn subscribe(&self) -> Subscribe {
-        Subscribe {
-            node: self.node.clone(),
-            protocol: node_api::PROTOCOL,
-            agent_version: "test".to_owned(),
-            features: BTreeSet::new(),
-            known: self.known.clone(),
-            held: self.hashes(),
-            unknown: BTreeSet::new(),
-        }
-    }
-
-    pub fn hashes(&self) -> BTreeMap<FragmentKey, FragmentHash> {
-        self.held.iter().map(|(k, f)| (k.clone(), FragmentHash::of(f))).collect()
-    }
-
     pub async fn session(&self) -> (SessionSender, SessionReceiver) {
-        self.client.session(self.subscribe()).await.unwrap()
+        self.open().await.unwrap()
     }
 
-    /// Takes an update in; every fragment must be one a real agent reads.
+    /// Opens its next sessions with another replica.
+    pub async fn turn_to(&mut self, world: &World) {
+        self.sim.client = world.connect(Some(&self.identity)).await;
+    }
+
+    /// Takes in an update of which a real agent reads every fragment.
     pub fn apply(&mut self, update: &Update) {
-        for (key, bytes) in &update.upserts {
-            Fragment::decode(key, bytes).unwrap();
-            self.held.insert(key.clone(), bytes.clone());
-        }
-        for key in &update.removes {
-            assert!(self.held.remove(key).is_some(), "{key} was removed but not held");
-        }
-        self.known = Some(Known { store_id: update.store_id.clone(), revision: update.revision });
+        assert_eq!(self.sim.apply(update), BTreeMap::new());
     }
 
     /// Applies and acknowledges updates until it holds what intent says now.
     pub async fn sync(&mut self, world: &World, to: &SessionSender, from: &mut SessionReceiver) {
-        while self.hashes() != world.span(&self.node) {
+        while self.held != world.span(&self.node) {
             let update = next_update(from).await;
             self.apply(&update);
             to.ack(update.revision).await.unwrap();

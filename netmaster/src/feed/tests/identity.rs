@@ -262,14 +262,6 @@ async fn renewal_keeps_name_and_key_and_refuses_another() {
     assert_eq!(a.client.renew(other).await.unwrap_err().code, Some(ErrorCode::Invalid));
 }
 
-#[tokio::test]
-async fn agent_of_another_protocol_is_refused() {
-    let world = World::start().await;
-    let a = world.join("node-a", 1).await;
-    let future = Subscribe { protocol: PROTOCOL + 1, ..a.subscribe() };
-    assert_eq!(a.client.session(future).await.unwrap_err().code, Some(ErrorCode::ProtocolUnsupported));
-}
-
 /// A client that says whatever it is told to.
 async fn raw(world: &World, agent: &Agent) -> NodeClient<Channel> {
     let signed = world

@@ -1,5 +1,7 @@
 //! The feed over real TLS on loopback, with a fake of the use cases.
 
-mod fixture;
+pub(super) mod fixture;
 mod identity;
+mod replicas;
+mod skew;
 mod sync;
