@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cmd::{apply, completion, endpoint, get, group, help, network, node, policy, status, tenant};
+use crate::cmd::{
+    apply, completion, diag, endpoint, get, group, help, network, node, policy, status, tenant,
+};
 use crate::setting::Connection;
 
 /// Declares what a multi-tenant Open vSwitch fabric should be, and shows what it is.
@@ -48,9 +50,11 @@ pub enum Command {
     Apply(apply::Args),
     /// What is wrong, on which node or object, and why.
     Status(status::StatusArgs),
+    /// One archive of what is known about the cluster, and about this node, without secrets.
+    Diag(diag::Args),
     /// Versions of netctl and of the server.
     Version(status::VersionArgs),
-    /// Show objects of a kind, or one of them.
+    /// Show objects of a kind, or one of them; with --watch go on as they change.
     Get(get::Args),
     /// A script that lets a shell complete commands, options and names of objects.
     Completion(completion::Args),

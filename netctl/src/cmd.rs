@@ -2,7 +2,9 @@
 
 pub mod apply;
 pub mod completion;
+pub mod diag;
 pub mod endpoint;
+mod follow;
 pub mod get;
 pub mod group;
 pub mod help;
@@ -33,6 +35,7 @@ pub async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
         Command::Node(verb) => node::run(verb, &connection.client()?, terminal).await,
         Command::Apply(args) => apply::run(args, connection, terminal).await,
         Command::Status(args) => status::run(&args, &connection.client()?, terminal).await,
+        Command::Diag(args) => diag::run(&args, connection, terminal).await,
         Command::Version(args) => status::version(&args, connection, terminal).await,
         Command::Get(args) => get::run(args, &connection.client()?, terminal).await,
         Command::Completion(args) => completion::run(&args, terminal),

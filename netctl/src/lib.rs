@@ -12,6 +12,7 @@ mod argv;
 mod cli;
 mod cmd;
 mod complete;
+mod diag;
 mod exit;
 mod fault;
 mod output;
@@ -85,6 +86,11 @@ fn not_run(e: &clap::Error, command: &clap::Command, words: &[OsString], termina
 fn failed(fault: &Fault, terminal: &mut Terminal<'_>) -> u8 {
     let _ = write!(terminal.stderr, "{fault}");
     fault.exit as u8
+}
+
+/// Exit statuses and what they mean, for the generated reference page.
+pub fn exit_statuses() -> impl Iterator<Item = (u8, &'static str)> {
+    Exit::ALL.iter().map(|exit| (*exit as u8, exit.meaning()))
 }
 
 /// The whole command line, built: every command knows the options of those above it.

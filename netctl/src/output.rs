@@ -43,16 +43,50 @@ impl Table {
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let heads: Vec<_> = self.heads.iter().map(|h| (*h).to_owned()).collect();
-        let line: Vec<_> = heads.iter().map(|h| "-".repeat(h.chars().count())).collect();
-        let lines = || [&heads, &line].into_iter().chain(&self.rows);
-        let width = |i: usize| lines().filter_map(|l| l.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
-        let widths: Vec<_> = (0..heads.len()).map(width).collect();
-        for line in lines() {
-            let padded = line.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}"));
-            writeln!(f, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+        let mut rows = Rows::new(self.heads.iter().copied());
+        self.rows.iter().for_each(|row| rows.fit(row));
+        f.write_str(&rows.head())?;
+        self.rows.iter().try_for_each(|row| f.write_str(&rows.padded(row)))
+    }
+}
+
+/// The lines of a table one after the other, when nobody knows yet what comes: columns grow with what they have seen.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    heads: Vec<String>,
+    widths: Vec<usize>,
+}
+
+impl Rows {
+    /// Columns as wide as their heads.
+    pub fn new<'h>(heads: impl IntoIterator<Item = &'h str>) -> Self {
+        let heads: Vec<_> = heads.into_iter().map(str::to_owned).collect();
+        Self { widths: heads.iter().map(|h| h.chars().count()).collect(), heads }
+    }
+
+    /// The heads and the line below them.
+    pub fn head(&self) -> String {
+        let line: Vec<_> = self.heads.iter().map(|h| "-".repeat(h.chars().count())).collect();
+        self.padded(&self.heads) + &self.padded(&line)
+    }
+
+    /// One row. Cells without a head are left out, empty ones are `-`.
+    pub fn row(&mut self, cells: Vec<String>) -> String {
+        let shown = cells.into_iter().take(self.heads.len());
+        let cells: Vec<_> = shown.map(|c| if c.is_empty() { "-".to_owned() } else { c }).collect();
+        self.fit(&cells);
+        self.padded(&cells)
+    }
+
+    fn fit(&mut self, cells: &[String]) {
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
         }
-        Ok(())
+    }
+
+    fn padded(&self, cells: &[String]) -> String {
+        let padded = cells.iter().zip(&self.widths).map(|(cell, w)| format!("{cell:<w$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     }
 }
 

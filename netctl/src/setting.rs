@@ -63,6 +63,13 @@ impl Connection {
         self.with(file, None)
     }
 
+    /// The token, to keep it out of what is collected; none when it cannot be read.
+    pub fn secret(&self) -> Option<String> {
+        let path = self.token_file.clone().or(self.file().ok()?.token_file)?;
+        let text = String::from_utf8_lossy(&read(&path).ok()?).trim().to_owned();
+        Some(text).filter(|text| !text.is_empty())
+    }
+
     fn with(&self, file: File, token: Option<Token>) -> Result<Client, Fault> {
         if self.insecure {
             let what = "--insecure is not there: netctl always checks who it talks to";

@@ -1,13 +1,15 @@
-//! `netctl get`: every noun by one verb.
+//! `netctl get`: every noun by one verb, once or for as long as somebody watches.
 
 use client::{Address, Client, Endpoints, Groups, Networks, Nodes, Policies, Tenants};
 use types::Name;
 
 use super::Shown;
+use super::follow::{What, follow};
 use crate::Terminal;
 use crate::complete::Objects;
 use crate::fault::Fault;
 use crate::output::Format;
+use crate::watching::{Timeout, until_ended};
 
 /// Nouns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -51,7 +53,9 @@ impl Word {
 #[command(after_help = "Examples:
   netctl get network
   netctl get endpoint -t blue -o wide
-  netctl get policy --all")]
+  netctl get policy --all
+  netctl get network front -t blue --watch
+  netctl get endpoint --all --watch -o json --timeout 1h")]
 pub struct Args {
     /// What kind of object.
     noun: Word,
@@ -67,6 +71,11 @@ pub struct Args {
     /// How to show them.
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     output: Format,
+    /// Go on with what changes; with -o json one event a line.
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 /// Runs it.
@@ -82,6 +91,11 @@ pub async fn run(args: Args, client: &Client, terminal: &mut Terminal<'_>) -> Re
 }
 
 async fn of<N: Shown>(args: &Args, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
+    if args.watch {
+        let tenant = (!args.all).then_some(args.tenant.as_str());
+        let what = What { tenant, name: args.name.as_deref(), format: args.output };
+        return until_ended(args.timeout, follow::<N>(what, client, terminal)).await;
+    }
     match &args.name {
         Some(name) => {
             let object = client.read::<N>(Address { tenant: args.tenant.as_str(), name }).await?;
