@@ -44,7 +44,7 @@ impl TunOption {
     pub fn from_number(value: u128, mask: Option<u128>) -> TunOption {
         let (value, mask) = (value.to_be_bytes(), mask.map(u128::to_be_bytes));
         let zeros = |bytes: [u8; 16]| bytes.iter().take_while(|byte| **byte == 0).count();
-        let from = mask.map_or(zeros(value), |mask| zeros(value).min(zeros(mask)));
+        let from = zeros(mask.unwrap_or(value));
         let option = match mask {
             None => TunOption::exact(&value[from..]),
             Some(mask) => TunOption::masked(&value[from..], &mask[from..]),
@@ -98,11 +98,10 @@ impl std::str::FromStr for TunOption {
         let Some((value, mask)) = text.split_once('/') else {
             return TunOption::exact(&bytes(text)?).ok_or_else(|| bad("too long"));
         };
-        let (mut value, mut mask) = (bytes(value)?, bytes(mask)?);
-        let len = value.len().max(mask.len());
-        for bytes in [&mut value, &mut mask] {
-            bytes.splice(..0, std::iter::repeat_n(0, len - bytes.len()));
-        }
+        let (mut value, mask) = (bytes(value)?, bytes(mask)?);
+        // As long as the mask: what lies outside it does not count.
+        value.drain(..value.len().saturating_sub(mask.len()));
+        value.splice(..0, std::iter::repeat_n(0, mask.len() - value.len()));
         TunOption::masked(&value, &mask).ok_or_else(|| bad("too long"))
     }
 }

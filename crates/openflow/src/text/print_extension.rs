@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::print_action::list;
+use super::print_match::Hex;
 use super::value::{write_hex, write_value};
 use crate::action::{
     BundleAction, Encap, EncapProperty, Learn, LearnSource, LearnSpec, Multipath, PacketType, Sample,
@@ -125,7 +126,12 @@ impl Display for EncapProperty {
         match self {
             EncapProperty::NshMdType(md_type) => write!(f, "md_type={md_type}"),
             EncapProperty::NshTlv { class, kind, value } => {
-                write!(f, "tlv(0x{class:04x},{kind},0x{})", super::print_match::Hex(value))
+                write!(f, "tlv(0x{class:04x},{kind},0x")?;
+                // Without the first digit if that is a zero; which byte it was of is clear from their number.
+                match value.split_first() {
+                    Some((first @ 1..=15, rest)) => write!(f, "{first:x}{})", Hex(rest)),
+                    _ => write!(f, "{})", Hex(value)),
+                }
             }
         }
     }

@@ -26,6 +26,11 @@ impl FrameSplitter {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that were received and not given out.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
     /// The next whole message, header included. After an error the stream is lost: lengths are its only landmarks.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, DecodeError> {
         let rest = &self.buffer[self.start..];

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+pub mod generate;
 pub mod oracle;
 
 /// The lines of a corpus file, without comments.
