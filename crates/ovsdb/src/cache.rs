@@ -2,12 +2,13 @@
 //!
 //! Invariants: every row holds exactly the monitored columns; an update is applied as a whole or not at all.
 //! A modification or deletion of a row that is not there, or an insertion of one that is, is an error: the replica is
-//! out of step and must be fetched again. Tables and rows are behind [`Arc`], so a snapshot costs one pointer per table and a change
-//! copies only the table it touches.
+//! out of step and must be fetched again. Tables share what is equal: a snapshot costs one pointer per table, and a change of one row among many
+//! copies the path to it, not the table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
 use crate::difference::{DifferenceError, apply};
@@ -16,12 +17,12 @@ use crate::operation::Row;
 use crate::schema::{DatabaseSchema, SchemaError};
 
 /// Rows of one table by UUID.
-pub type Table = BTreeMap<Uuid, Arc<Row>>;
+type Table = RedBlackTreeMapSync<Uuid, Arc<Row>>;
 
 /// A snapshot of the replicated tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Database {
-    tables: BTreeMap<String, Arc<Table>>,
+    tables: BTreeMap<String, Table>,
 }
 
 /// What happened to a row.
@@ -190,15 +191,15 @@ impl Database {
     fn install(&mut self, steps: Vec<Step>) -> Vec<RowEvent> {
         let mut events = Vec::new();
         for Step { table, uuid, row } in steps {
-            // Looking first spares the copy of a table in which nothing changes.
             if self.row(&table, uuid).map(AsRef::as_ref) == row.as_deref() {
                 continue;
             }
-            let rows = Arc::make_mut(self.tables.entry(table.clone()).or_default());
-            let old = match &row {
-                Some(row) => rows.insert(uuid, row.clone()),
-                None => rows.remove(&uuid),
-            };
+            let rows = self.tables.entry(table.clone()).or_default();
+            let old = rows.get(&uuid).cloned();
+            match &row {
+                Some(row) => rows.insert_mut(uuid, row.clone()),
+                None => drop(rows.remove_mut(&uuid)),
+            }
             let change = match (old, row) {
                 (None, Some(new)) => RowChange::Inserted(new),
                 (Some(old), Some(new)) => RowChange::Modified { old, new },
