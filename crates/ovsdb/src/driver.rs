@@ -79,6 +79,8 @@ pub struct Status {
     pub phase: Phase,
     /// How often a connection was synced; each further one is a reconnect.
     pub syncs: u64,
+    /// How many connections ended because of what the server said: nonsense, or a refusal of what is needed.
+    pub protocol_errors: u64,
     /// How the connection is monitored.
     pub method: MonitorMethod,
     /// Whether the connection took up where the last one ended, instead of fetching a dump.
@@ -221,7 +223,7 @@ impl Client {
         let (cancel_tx, cancels) = mpsc::unbounded_channel();
         let (cache_tx, cache) = watch::channel(Arc::new(Database::new()));
         let (event_tx, _) = broadcast::channel(1024);
-        let (status_tx, status) = watch::channel(task::status_of(&session, 0, None));
+        let (status_tx, status) = watch::channel(task::status_of(&session, task::Counters::default(), None));
         let client = Self {
             database: config.database.as_str().into(),
             commands: command_tx,

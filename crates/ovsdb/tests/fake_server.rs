@@ -200,7 +200,51 @@ async fn nonsense_ends_the_connection_by_name_and_the_next_one_is_synced_in_full
         assert!(said.contains(error), "{said:?} does not say {error:?}");
         assert_eq!(client.cache().rows("T").map(|(_, row)| row["n"].clone()).collect::<Vec<_>>(), [1.into()]);
         peer = Peer::accept(&listener).await;
+        assert_eq!(client.status().protocol_errors, syncs);
     }
+}
+
+/// What a server must not answer to the requests for its schema and a dump.
+fn false_starts() -> Vec<(Option<Value>, Value, &'static str)> {
+    let schema =
+        |columns: Value| json!({"name": "D", "version": "1.0.0", "tables": {"T": {"columns": columns}}});
+    let good = || Some(schema(json!({"n": {"type": "integer"}})));
+    vec![
+        (None, json!("no schema"), "schema member"),
+        (None, json!({"name": "E", "version": "1", "tables": {}}), "unexpected schema of database E"),
+        (None, schema(json!({"n": {"type": "decimal"}})), "type of column T.n is not understood"),
+        (None, schema(json!({"m": {"type": "integer"}})), "schema has no column T.n"),
+        (good(), json!({}), "not a triple"),
+        (good(), json!([false, "x", {}]), "malformed transaction id"),
+        (good(), json!([true, ZERO, {}]), "resumption nobody asked for"),
+        (good(), json!([false, ZERO, {"T": {ROW: {"modify": {"n": 2}}}}]), "dump holds a change of row"),
+        (good(), json!([false, ZERO, {"T": {ROW: {"initial": {"n": true}}}}]), "value of T.n does not fit"),
+        (good(), json!([false, ZERO, {"T": [], "U": {}}]), "row updates are not an object"),
+    ]
+}
+
+#[tokio::test]
+async fn false_start_is_named_and_the_next_one_tried() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint: Endpoint = format!("tcp:{}", listener.local_addr().unwrap()).parse().unwrap();
+    let mut config = Config::new(endpoint, "D", MonitorSpec::new().table("T", &["n"]));
+    config.max_backoff = Duration::from_millis(1);
+    let client = Client::start(config);
+    let mut status = client.watch_status();
+    for (schema, last, error) in false_starts() {
+        let mut peer = Peer::accept(&listener).await;
+        for result in schema.into_iter().chain([last]) {
+            let request = peer.receive().await;
+            let answer = json!({"id": request["id"], "result": result, "error": null});
+            peer.send(answer.to_string().as_bytes()).await;
+        }
+        let named = status.wait_for(|s| s.last_error.as_ref().is_some_and(|said| said.contains(error)));
+        let named = tokio::time::timeout_at(soon(), named).await;
+        assert!(named.is_ok(), "{error:?} is not in {:?}", client.status().last_error);
+        assert_eq!((client.status().syncs, client.cache().rows("T").count()), (0, 0));
+    }
+    Peer::accept(&listener).await.sync().await;
+    wait_n(&client, 1).await;
 }
 
 #[tokio::test]

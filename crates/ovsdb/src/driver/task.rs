@@ -65,7 +65,7 @@ pub(super) struct Task {
     cancels: mpsc::UnboundedReceiver<u64>,
     publish: Publish,
     calls: BTreeMap<u64, Call>,
-    syncs: u64,
+    counters: Counters,
     last_error: Option<String>,
 }
 
@@ -87,10 +87,19 @@ enum Wake {
     Timer,
 }
 
-pub(super) fn status_of(session: &Session, syncs: u64, last_error: Option<String>) -> Status {
+/// How connections went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    syncs: u64,
+    protocol_errors: u64,
+}
+
+pub(super) fn status_of(session: &Session, counters: Counters, last_error: Option<String>) -> Status {
+    let Counters { syncs, protocol_errors } = counters;
     Status {
         phase: session.phase(),
         syncs,
+        protocol_errors,
         method: session.method(),
         resumed: session.resumed(),
         schema_version: session.schema().map(|s| s.version().to_owned()),
@@ -109,7 +118,16 @@ impl Task {
         publish: Publish,
     ) -> Self {
         let calls = BTreeMap::new();
-        Self { config, session, commands, cancels, publish, calls, syncs: 0, last_error: None }
+        Self {
+            config,
+            session,
+            commands,
+            cancels,
+            publish,
+            calls,
+            counters: Counters::default(),
+            last_error: None,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -157,6 +175,8 @@ impl Task {
             tracing::warn!(server = %self.config.endpoint, error = %reason, "database connection ended");
         }
         self.last_error = Some(reason);
+        self.counters.protocol_errors +=
+            u64::from(matches!(end, Disconnect::Frame(_) | Disconnect::Session(_)));
         for call in std::mem::take(&mut self.calls).into_values() {
             answer(call.reply, Err(ClientError::ConnectionLost));
         }
@@ -180,7 +200,7 @@ impl Task {
             self.drain(&mut wire.unsent);
             if synced_at.is_none() && self.session.phase() == Phase::Synced {
                 *synced_at = Some(Instant::now());
-                self.syncs += 1;
+                self.counters.syncs += 1;
                 self.last_error = None;
                 self.publish_status();
                 tracing::debug!(server = %self.config.endpoint, "database replica synced");
@@ -304,7 +324,7 @@ impl Task {
     }
 
     fn publish_status(&self) {
-        let status = status_of(&self.session, self.syncs, self.last_error.clone());
+        let status = status_of(&self.session, self.counters, self.last_error.clone());
         self.publish.status.send_if_modified(|current| {
             let is_new = *current != status;
             *current = status;

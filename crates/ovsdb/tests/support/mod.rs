@@ -152,6 +152,11 @@ impl Server {
         run("ovs-appctl", &[&["-t", &ctl], args].concat())
     }
 
+    /// What the server wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     /// How many rows a table has.
     pub fn rows(&self, table: &str) -> usize {
         let out = run("ovsdb-client", &["-f", "json", "dump", &self.remote(), DATABASE, table, "_uuid"]);
@@ -278,4 +283,15 @@ pub fn contents(database: &Database, spec: &MonitorSpec) -> Contents {
 
 pub fn names<const N: usize>(names: [&str; N]) -> BTreeSet<DeviceName> {
     names.into_iter().map(name).collect()
+}
+
+pub async fn add_bridge(client: &Client, bridge: &str) {
+    let tx = ovsdb::vswitch::ensure_bridge(&client.cache(), &owner(), &bridge_spec(bridge)).unwrap();
+    client.transact(&tx).await.unwrap();
+}
+
+pub async fn wait_syncs(client: &Client, count: u64) {
+    let mut status = client.watch_status();
+    let wait = status.wait_for(|status| status.is_synced() && status.syncs >= count);
+    tokio::time::timeout_at(soon(), wait).await.unwrap().unwrap();
 }

@@ -124,6 +124,16 @@ impl Random {
         columns.choose(&mut self.rng).map(|(name, c)| ((*name).clone(), c.column_type.clone()))
     }
 
+    /// A value that a column of one element may have.
+    pub fn scalar(&mut self, table: &str) -> Option<(String, Atom)> {
+        let columns: Vec<_> = self.schema.tables()[table].columns.iter().collect();
+        let is_scalar = |ty: &ColumnType| ty.min() == 1 && ty.max() == 1 && ty.value().is_none();
+        let columns: Vec<_> = columns.into_iter().filter(|(_, c)| is_scalar(&c.column_type)).collect();
+        let (name, column) = *columns.choose(&mut self.rng)?;
+        let (name, base) = (name.clone(), column.column_type.key().clone());
+        target(&base).is_none().then(|| (name, self.atom(&Database::new(), &base)))
+    }
+
     fn mutate(&mut self, tx: &mut Transaction, database: &Database, table: &str) {
         let Some(uuid) = self.row_of(database, table) else { return };
         let Some((name, ty)) = self.mutable_column(table).filter(|(_, ty)| !is_bounded(ty)) else { return };
