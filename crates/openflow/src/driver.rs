@@ -51,7 +51,7 @@ pub struct Config {
     pub open_timeout: Duration,
     /// How long one request may take.
     pub request_timeout: Duration,
-    /// Bytes of one reply, at most.
+    /// Bytes held of what comes back for one request, at most; a switch that sends more is no switch, the connection ends.
     pub max_reply: usize,
     /// Events that wait to be fetched, at most.
     pub event_capacity: usize,

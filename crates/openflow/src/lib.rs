@@ -41,6 +41,7 @@ pub use wire::ct_flush::CtFlush;
 pub use wire::cursor::{DecodeError, EncodeError};
 pub use wire::error::{ErrorCode, ErrorMessage};
 pub use wire::flow_mod::{ALL_TABLES, FlowMod, FlowModCommand};
+pub use wire::flow_removed::FlowRemoved;
 pub use wire::frame::FrameSplitter;
 pub use wire::group::{ALL_GROUPS, Bucket, BucketId, Group, GroupCommand, GroupMod, GroupType, Selection};
 pub use wire::message::{

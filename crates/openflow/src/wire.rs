@@ -18,6 +18,7 @@ pub(crate) mod encap;
 pub(crate) mod error;
 mod error_names;
 pub(crate) mod flow_mod;
+pub(crate) mod flow_removed;
 pub(crate) mod frame;
 pub(crate) mod group;
 pub(crate) mod instruction;

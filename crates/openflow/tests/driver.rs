@@ -494,3 +494,85 @@ async fn groups_survive_the_switch_in_older_versions() {
     groups_survive_the_switch(Version::V1_4).await;
     groups_survive_the_switch(Version::V1_3).await;
 }
+
+#[tokio::test]
+async fn removal_of_a_flow_is_told_in_every_version() {
+    for version in Version::SPOKEN {
+        let switch = switch();
+        let (connection, mut events) = open(&switch, version).await;
+        let flow = Flow::new(4, 9, Match::tcp().with(Field::TcpDst, 80u16)).cookie(0xc0);
+        let flow = Flow { flags: FlowFlags::SEND_FLOW_REM, idle_timeout: 500, ..flow };
+        install(&connection, [flow.clone()]).await.expect("install");
+        connection.bundle(&[FlowMod::delete_strict(flow.key())]).await.expect("delete");
+        let Event::Other(_, Message::FlowRemoved(removed)) = next(&mut events).await else {
+            panic!("not told")
+        };
+        assert_eq!((&removed.key, removed.cookie, removed.reason), (&flow.key(), 0xc0, 2), "{version}");
+        assert_eq!((removed.idle_timeout, removed.counters.packets), (500, 0), "{version}");
+    }
+}
+
+/// A connection by hand, that reads only when it is told to.
+struct SlowReader {
+    stream: std::os::unix::net::UnixStream,
+    splitter: openflow::FrameSplitter,
+}
+
+impl SlowReader {
+    fn open(switch: &Switch) -> SlowReader {
+        let stream = std::os::unix::net::UnixStream::connect(switch.socket()).expect("connect");
+        stream.set_read_timeout(Some(SOON)).expect("timeout");
+        let mut reader = SlowReader { stream, splitter: openflow::FrameSplitter::new() };
+        reader.send(&Message::Hello(openflow::Hello::offering(&[Version::V1_5])));
+        assert!(matches!(reader.next(), Message::Hello(_)));
+        reader
+    }
+
+    fn send(&mut self, message: &Message) {
+        let mut bytes = Vec::new();
+        openflow::encode(Version::V1_5, 5, message, &mut bytes).expect("encodes");
+        std::io::Write::write_all(&mut self.stream, &bytes).expect("write");
+    }
+
+    fn next(&mut self) -> Message {
+        let mut buffer = [0; 65536];
+        loop {
+            if let Some(frame) = self.splitter.next_frame().expect("frames") {
+                return openflow::decode(frame).expect("message").1;
+            }
+            let n = std::io::Read::read(&mut self.stream, &mut buffer).expect("more, in time");
+            assert!(n > 0, "closed");
+            self.splitter.extend(&buffer[..n]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn slow_reader_is_told_that_reports_were_held_back_and_go_on() {
+    let switch = switch();
+    let (connection, _events) = open(&switch, Version::V1_5).await;
+    let mut slow = SlowReader::open(&switch);
+    let monitor = MonitorRequest::all(1, MonitorFlags::CHANGES);
+    slow.send(&Message::MultipartRequest(openflow::MultipartRequest::Monitors(vec![monitor])));
+    assert!(matches!(slow.next(), Message::MultipartReply(_)));
+    // More than sockets and the switch hold for somebody who does not read.
+    let flow = |n: u32| Flow::new(1, 1, Match::any().with(Field::Reg(0), n)).actions([Action::resubmit(2)]);
+    install(&connection, (0..20_000).map(flow)).await.expect("many");
+    let (mut paused, mut seen) = (false, 0);
+    loop {
+        let Message::MultipartReply(reply) = slow.next() else { continue };
+        for update in reply.updates().expect("reports") {
+            match update {
+                FlowUpdate::Paused => paused = true,
+                FlowUpdate::Flow(FlowChange::Added, _) => seen += 1,
+                FlowUpdate::Resumed => {
+                    assert!(paused, "resumed without a pause");
+                    // What was held back is told in full before it goes on.
+                    assert_eq!(seen, 20_000);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+}

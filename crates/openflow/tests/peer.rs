@@ -38,6 +38,13 @@ impl Peer {
         self.stream.write_all(&bytes).await.expect("write");
     }
 
+    /// Whether it could still be sent.
+    async fn try_send(&mut self, xid: u32, message: &Message) -> bool {
+        let mut bytes = Vec::new();
+        encode(Version::V1_5, xid, message, &mut bytes).expect("encodes");
+        self.stream.write_all(&bytes).await.is_ok()
+    }
+
     /// Answers everything up to and with the next barrier.
     async fn barrier(&mut self) {
         loop {
@@ -158,7 +165,7 @@ async fn events_nobody_fetches_are_dropped_and_counted() {
 
 #[tokio::test]
 async fn parts_of_a_reply_are_joined_within_the_limit() {
-    let config = Config { max_reply: 1000, ..Config::default() };
+    let config = Config { max_reply: 1190, ..Config::default() };
     let (mut peer, connection, mut events, _dir) = connected(config).await;
     let part = |flags, size| Message::MultipartReply(MultipartReply { kind: 0, flags, body: vec![7; size] });
     let request = Message::MultipartRequest(MultipartRequest::Desc);
@@ -216,4 +223,28 @@ async fn last_handle_dropped_ends_the_connection() {
     assert_eq!(next(&mut events).await, Event::Closed(CloseReason::Dropped));
     let mut rest = Vec::new();
     assert_eq!(peer.stream.read_to_end(&mut rest).await.expect("end"), 0);
+}
+
+async fn is_cut_off_by(flood: Message) {
+    let config = Config { max_reply: 1 << 20, ..Config::default() };
+    let (mut peer, connection, mut events, _dir) = connected(config).await;
+    // Two messages: what comes back for the first does not end the request.
+    let waiting = tokio::spawn(async move { connection.apply(&[Message::SetAsync(Vec::new())]).await });
+    let xid = peer.recv().await.0.xid;
+    let mut sent = 0;
+    while sent < 100_000 && peer.try_send(xid, &flood).await {
+        sent += 1;
+    }
+    let answer = waiting.await.expect("joined");
+    let too_large = |reason: &CloseReason| matches!(reason, CloseReason::Protocol(openflow::DecodeError::TooLarge { limit }) if *limit == 1 << 20);
+    assert!(matches!(&answer, Err(RequestError::Closed(reason)) if too_large(reason)), "{answer:?}");
+    assert!(matches!(next(&mut events).await, Event::Closed(reason) if too_large(&reason)));
+}
+
+#[tokio::test]
+async fn what_is_held_for_one_request_is_bounded_whatever_it_is_made_of() {
+    is_cut_off_by(Message::MultipartReply(MultipartReply { kind: 1, flags: 1, body: Vec::new() })).await;
+    is_cut_off_by(Message::Error(ErrorMessage { code: ErrorCode::Standard(1, 1), data: vec![0; 60_000] }))
+        .await;
+    is_cut_off_by(Message::EchoReply(vec![0; 60_000])).await;
 }

@@ -22,7 +22,7 @@ const PROBE_XID: u32 = u32::MAX;
 struct Pending {
     last: u32,
     replies: Vec<(u32, Message)>,
-    /// Bytes of multipart replies collected.
+    /// Bytes collected.
     size: usize,
     reply: oneshot::Sender<Result<Vec<(u32, Message)>, CloseReason>>,
 }
@@ -215,9 +215,16 @@ impl Task {
     fn collect(&mut self, first: u32, xid: u32, message: Message) -> Result<(), CloseReason> {
         let Some(pending) = self.pending.get_mut(&first) else { return Ok(()) };
         let mut done = xid == pending.last;
-        if let Message::MultipartReply(part) = &message {
-            done &= !part.has_more();
-            pending.size += part.body.len();
+        // What is held for a request is bounded, empty parts and refusals too.
+        pending.size += size_of::<(u32, Message)>();
+        match &message {
+            Message::MultipartReply(part) => {
+                done &= !part.has_more();
+                pending.size += part.body.len();
+            }
+            Message::Error(error) => pending.size += error.data.len(),
+            Message::EchoReply(bytes) | Message::Unknown { body: bytes, .. } => pending.size += bytes.len(),
+            _ => {}
         }
         if pending.size > self.max_reply {
             return Err(CloseReason::Protocol(DecodeError::TooLarge { limit: self.max_reply }));
@@ -241,7 +248,7 @@ impl Task {
 
 /// Whether a message can be the answer to a request; the others come when they like, under any id.
 fn is_answer(message: &Message) -> bool {
-    !matches!(message, Message::PacketIn(_) | Message::PortStatus(_))
+    !matches!(message, Message::PacketIn(_) | Message::PortStatus(_) | Message::FlowRemoved(_))
 }
 
 fn event(header: Header, message: Message) -> Result<Event, CloseReason> {

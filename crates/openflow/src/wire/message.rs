@@ -4,6 +4,7 @@ use super::ct_flush::CtFlush;
 use super::cursor::Reader;
 use super::error::ErrorMessage;
 use super::flow_mod::FlowMod;
+use super::flow_removed::FlowRemoved;
 use super::group::GroupMod;
 use super::meter::MeterMod;
 use super::multipart::{MultipartReply, MultipartRequest};
@@ -39,6 +40,8 @@ pub enum Message {
     Resume(Box<PacketIn>),
     /// A port came, went, changed.
     PortStatus(PortStatus),
+    /// A flow is gone.
+    FlowRemoved(Box<FlowRemoved>),
     /// Send a packet.
     PacketOut(Box<PacketOut>),
     /// Change flows.

@@ -8,6 +8,7 @@ use super::ct_flush::CtFlush;
 use super::cursor::{DecodeError, EncodeError, Reader, Writer};
 use super::error::ErrorMessage;
 use super::flow_mod::FlowMod;
+use super::flow_removed::FlowRemoved;
 use super::frame::HEADER_LEN;
 use super::group::GroupMod;
 use super::message::{
@@ -31,6 +32,7 @@ pub(crate) mod ofpt {
     pub(crate) const FEATURES_REQUEST: u8 = 5;
     pub(crate) const FEATURES_REPLY: u8 = 6;
     pub(crate) const SET_CONFIG: u8 = 9;
+    pub(crate) const FLOW_REMOVED: u8 = 11;
     pub(crate) const PORT_STATUS: u8 = 12;
     pub(crate) const PACKET_OUT: u8 = 13;
     pub(crate) const FLOW_MOD: u8 = 14;
@@ -161,6 +163,7 @@ fn kind_of(message: &Message, version: Version) -> u8 {
         Message::FeaturesReply(_) => ofpt::FEATURES_REPLY,
         Message::SetConfig { .. } => ofpt::SET_CONFIG,
         Message::PortStatus(_) => ofpt::PORT_STATUS,
+        Message::FlowRemoved(_) => ofpt::FLOW_REMOVED,
         Message::PacketOut(_) => ofpt::PACKET_OUT,
         Message::FlowMod(_) => ofpt::FLOW_MOD,
         Message::GroupMod(_) => ofpt::GROUP_MOD,
@@ -213,6 +216,7 @@ fn put_body(w: &mut Writer<'_>, message: &Message) -> Result<(), EncodeError> {
             packet_in.put(w)?;
         }
         Message::PortStatus(status) => status.put(w)?,
+        Message::FlowRemoved(removed) => removed.put(w)?,
         Message::PacketOut(packet_out) => packet_out.put(w)?,
         Message::FlowMod(flow_mod) => flow_mod.put(w)?,
         Message::GroupMod(group_mod) => group_mod.put(w)?,
@@ -314,6 +318,7 @@ fn read_body(
         }
         ofpt::SET_CONFIG => Message::SetConfig { flags: r.u16()?, miss_send_len: r.u16()? },
         ofpt::PORT_STATUS => Message::PortStatus(PortStatus::read(r, version)?),
+        ofpt::FLOW_REMOVED => Message::FlowRemoved(Box::new(FlowRemoved::read(r, version)?)),
         ofpt::PACKET_OUT => Message::PacketOut(Box::new(PacketOut::read(r, version)?)),
         ofpt::FLOW_MOD => Message::FlowMod(Box::new(FlowMod::read(r)?)),
         ofpt::GROUP_MOD => Message::GroupMod(Box::new(GroupMod::read(r, version)?)),

@@ -353,7 +353,7 @@ pub struct Counters {
 
 impl Counters {
     /// `struct ofp_stats` of OXS entries, padded.
-    fn read_oxs(r: &mut Reader<'_>) -> Result<Counters, DecodeError> {
+    pub(super) fn read_oxs(r: &mut Reader<'_>) -> Result<Counters, DecodeError> {
         r.skip(2)?;
         let length = usize::from(r.u16()?);
         let body = length.checked_sub(4).ok_or(DecodeError::Length { what: "oxs", length })?;
@@ -376,7 +376,7 @@ impl Counters {
         Ok(counters)
     }
 
-    fn put_oxs(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    pub(super) fn put_oxs(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
         let start = w.pos();
         w.zeros(4);
         for (header, ns) in [(0x8002_0008, self.duration_ns), (0x8002_0208, self.idle_ns)] {
