@@ -14,7 +14,7 @@ pub mod policy;
 pub mod status;
 pub mod tenant;
 
-use api::v1::List;
+use api::v1::{Item, List};
 use client::{Address, Client, Noun, Tenants};
 use types::Name;
 
@@ -52,8 +52,6 @@ pub trait Shown: Noun {
     const NARROW: usize;
     /// One object's cells.
     fn row(object: &Self::Object) -> Vec<String>;
-    /// Its name.
-    fn name(object: &Self::Object) -> String;
 }
 
 /// `-t TENANT`.
@@ -183,7 +181,7 @@ pub(crate) fn show_one<N: Shown>(
 /// Objects for people: their names, or a table.
 fn text<N: Shown>(how: Format, objects: &[N::Object]) -> String {
     if how == Format::Name {
-        return objects.iter().map(|o| N::name(o) + "\n").collect();
+        return objects.iter().map(|o| format!("{}\n", o.name())).collect();
     }
     let mut table = Table::new(heads::<N>(how));
     objects.iter().for_each(|o| table.row(N::row(o)));

@@ -1,14 +1,14 @@
-//! What goes into a bundle for whoever looks for a fault, and how secrets stay out of it.
+//! What goes into an archive for whoever looks for a fault, and how secrets stay out of it.
 //!
 //! ```text
 //! sources: REST (rest.rs), this node (node.rs), metrics (metrics.rs)
 //!    -> redact.rs: only what is on a list, and no secret in it   (pure)
-//!    -> Bundle: parts by name                                    -> one .tar.gz
+//!    -> Archive: parts by name                                    -> one .tar.gz
 //! ```
 //!
 //! # Invariants
-//! * Nothing enters a [`Bundle`] but through the [`redact::Redactor`]: parts are made from what it gave back.
-//! * What cannot be had is named, with the reason, in the bundle's `README.txt`; the rest is collected all the same.
+//! * Nothing enters a [`Archive`] but through the [`redact::Redactor`]: parts are made from what it gave back.
+//! * What cannot be had is named, with the reason, in the archive's `README.txt`; the rest is collected all the same.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,12 +26,12 @@ const FOLDER: &str = "netctl-diag";
 
 /// What was collected.
 #[derive(Debug, Default)]
-pub struct Bundle {
+pub struct Archive {
     parts: BTreeMap<String, String>,
     missing: BTreeMap<String, String>,
 }
 
-impl Bundle {
+impl Archive {
     /// Takes a part, or notes why there is none.
     pub fn take(&mut self, name: &str, part: Result<redact::Clean, String>) {
         match part {
@@ -51,7 +51,7 @@ impl Bundle {
     }
 
     /// The archive; `made` is when, in seconds since 1970.
-    pub fn archive(&self, made: u64, about: &str, out: impl Write) -> std::io::Result<()> {
+    pub fn write(&self, made: u64, about: &str, out: impl Write) -> std::io::Result<()> {
         let mut tar = tar::Builder::new(GzEncoder::new(out, Compression::default()));
         let readme = ("README.txt".to_owned(), self.readme(about));
         for (name, text) in std::iter::once((&readme.0, &readme.1)).chain(&self.parts) {

@@ -46,6 +46,11 @@ impl Fault {
         self
     }
 
+    /// What failed, on one line.
+    pub fn line(&self) -> String {
+        std::iter::once(&self.what).chain(&self.details).cloned().collect::<Vec<_>>().join("; ")
+    }
+
     /// A refusal. Its reasons are those of the wrong fields, placed by the caller, and of who uses the object; the
     /// problem's own text repeats them, and is said only when there are none.
     pub fn refused(problem: &Problem, reasons: Vec<String>) -> Self {

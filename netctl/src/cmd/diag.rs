@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::Terminal;
 use crate::diag::redact::Redactor;
-use crate::diag::{Bundle, metrics, node, rest};
+use crate::diag::{Archive, metrics, node, rest};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::setting::Connection;
@@ -39,31 +39,31 @@ pub struct Args {
 /// Collects, and writes the archive.
 pub async fn run(args: &Args, connection: &Connection, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
     let redactor = Redactor::knowing(connection.secret());
-    let mut bundle = Bundle::default();
+    let mut archive = Archive::default();
     let client = match connection.client() {
         Ok(client) => Ok(client),
         // A node need not know how to reach the API; without either there is nothing to collect.
-        Err(fault) if args.node => Err(fault.to_string().replace('\n', " ").trim().to_owned()),
+        Err(fault) if args.node => Err(fault.line()),
         Err(fault) => return Err(fault),
     };
-    rest::collect(client, &redactor, &mut bundle).await;
+    rest::collect(client, &redactor, &mut archive).await;
     let mut daemons = args.metrics.clone();
     if args.node {
-        node::collect(&args.place, &redactor, &mut bundle).await;
+        node::collect(&args.place, &redactor, &mut archive).await;
         daemons.extend(METRICS.map(str::to_owned));
     }
-    metrics::collect(&daemons, &redactor, &mut bundle).await;
-    for (part, reason) in bundle.missing() {
+    metrics::collect(&daemons, &redactor, &mut archive).await;
+    for (part, reason) in archive.missing() {
         // Nobody is left to tell when the terminal is gone.
         let _ = writeln!(terminal.stderr, "not collected: {part}: {reason}");
     }
-    if bundle.len() == 0 {
+    if archive.len() == 0 {
         return Err(Fault::ending(Exit::Unreachable, "nothing could be collected; no file is written"));
     }
     let now = Timestamp::now();
     let path = args.output.clone().unwrap_or_else(|| default_name(now));
-    write(&bundle, now, &path)?;
-    super::said(terminal, &path.display().to_string(), &format!("has {} parts", bundle.len()))
+    write(&archive, now, &path)?;
+    super::said(terminal, &path.display().to_string(), &format!("has {} parts", archive.len()))
 }
 
 fn default_name(now: Timestamp) -> PathBuf {
@@ -72,11 +72,11 @@ fn default_name(now: Timestamp) -> PathBuf {
 }
 
 /// Writes a new file that only its owner can read.
-fn write(bundle: &Bundle, now: Timestamp, path: &Path) -> Result<(), Fault> {
+fn write(archive: &Archive, now: Timestamp, path: &Path) -> Result<(), Fault> {
     let fail = |e: std::io::Error| Fault::usage(format!("cannot write {}: {e}", path.display()));
     // One that exists may be open to others, or a link to somewhere else.
     let file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
     let about = format!("Collected by netctl {} at {now}.", env!("CARGO_PKG_VERSION"));
     let made = u64::try_from(now.as_second()).unwrap_or_default();
-    bundle.archive(made, &about, std::io::BufWriter::new(file)).map_err(fail)
+    archive.write(made, &about, std::io::BufWriter::new(file)).map_err(fail)
 }

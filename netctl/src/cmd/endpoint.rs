@@ -97,10 +97,6 @@ impl Shown for Endpoints {
             maybe(e.status.refused.as_ref()),
         ]
     }
-
-    fn name(e: &Endpoint) -> String {
-        e.name.to_string()
-    }
 }
 
 /// Runs a verb.

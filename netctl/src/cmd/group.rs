@@ -98,10 +98,6 @@ impl Shown for Groups {
             maybe(g.status.refused.as_ref()),
         ]
     }
-
-    fn name(g: &Group) -> String {
-        g.name.to_string()
-    }
 }
 
 /// Runs a verb.

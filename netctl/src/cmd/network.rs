@@ -111,10 +111,6 @@ impl Shown for Networks {
         row.extend([String::new(), n.status.endpoints.to_string(), maybe(n.status.refused.as_ref())]);
         row
     }
-
-    fn name(n: &Network) -> String {
-        n.name.to_string()
-    }
 }
 
 /// Runs a verb.

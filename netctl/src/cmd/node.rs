@@ -77,10 +77,6 @@ impl Shown for Nodes {
             maybe(s.refused.as_ref()),
         ]
     }
-
-    fn name(n: &Node) -> String {
-        n.name.to_string()
-    }
 }
 
 /// Runs a verb.

@@ -182,10 +182,6 @@ impl Shown for Policies {
             .map_or_else(|| word(&p.status.realization), |r| format!("refused: {r}"));
         vec![p.tenant.to_string(), p.name.to_string(), p.rules.len().to_string(), state]
     }
-
-    fn name(p: &Policy) -> String {
-        p.name.to_string()
-    }
 }
 
 /// Runs a verb.

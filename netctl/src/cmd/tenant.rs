@@ -72,10 +72,6 @@ impl Shown for Tenants {
         row.extend(counts);
         row
     }
-
-    fn name(t: &Tenant) -> String {
-        t.name.to_string()
-    }
 }
 
 /// Runs a verb.

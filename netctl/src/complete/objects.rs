@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::v1::Item;
 use clap::Parser;
 use client::{Address, Client, Endpoints, Groups, Networks, Nodes, Policies, Tenants};
 use types::Name;
@@ -87,7 +88,7 @@ async fn named<N: Shown>(
     what: impl Fn(&N::Object) -> String,
 ) -> Result<Names, Fault> {
     let list = list_of::<N>(tenant, client).await?;
-    Ok(list.items.iter().map(|o| (N::name(o), what(o))).collect())
+    Ok(list.items.iter().map(|o| (o.name().to_owned(), what(o))).collect())
 }
 
 async fn rules(tenant: Option<&Name>, walk: &Walk<'_>, client: &Client) -> Result<Names, Fault> {

@@ -5,21 +5,21 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Bundle;
+use super::Archive;
 use super::redact::Redactor;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const LIMIT: u64 = 64 << 20;
 
 /// Collects them from each address, HOST:PORT.
-pub async fn collect(addresses: &[String], redactor: &Redactor, bundle: &mut Bundle) {
+pub async fn collect(addresses: &[String], redactor: &Redactor, archive: &mut Archive) {
     for address in addresses {
         let text = tokio::time::timeout(PATIENCE, fetch(address)).await;
         let text = text.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
         let part = text.map(|text| redactor.lines(&text, allowed));
         // A part's name is a file's name.
         let name = address.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_");
-        bundle.take(&format!("metrics/{name}.txt"), part);
+        archive.take(&format!("metrics/{name}.txt"), part);
     }
 }
 

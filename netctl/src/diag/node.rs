@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::Bundle;
+use super::Archive;
 use super::redact::{Allowed, Clean, Redactor};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -168,14 +168,14 @@ const LINKS: Allowed = Allowed {
 };
 
 /// Collects it.
-pub async fn collect(place: &Place, redactor: &Redactor, bundle: &mut Bundle) {
+pub async fn collect(place: &Place, redactor: &Redactor, archive: &mut Archive) {
     let state_dir = place.state_dir.display().to_string();
     let agent = run("netplugin", &["status", "--state-dir", &state_dir]).await;
-    bundle.take("node/agent.json", agent.and_then(|text| json(&text, &AGENT, redactor)));
+    archive.take("node/agent.json", agent.and_then(|text| json(&text, &AGENT, redactor)));
     for (name, program) in [("netplugin", "netplugin"), ("ovs-vswitchd", "ovs-vswitchd")] {
         let version = run(program, &["--version"]).await;
         let version = version.map(|text| redactor.lines(text.lines().next().unwrap_or_default(), |_| true));
-        bundle.take(&format!("node/{name}.version.txt"), version);
+        archive.take(&format!("node/{name}.version.txt"), version);
     }
     let database = format!("--db=unix:{}", place.ovs_run_dir.join("db.sock").display());
     for (table, columns) in TABLES {
@@ -183,17 +183,17 @@ pub async fn collect(place: &Place, redactor: &Redactor, bundle: &mut Bundle) {
         let words = [&database, "--no-wait", "--timeout=10", "--format=json", &columns, "list", table];
         let rows = run("ovs-vsctl", &words).await.and_then(|text| rows(&text));
         let part = rows.and_then(|rows| redactor.json(rows, &DATABASE));
-        bundle.take(&format!("node/ovsdb/{table}.json"), part);
+        archive.take(&format!("node/ovsdb/{table}.json"), part);
     }
     let bridge = management(&place.ovs_run_dir, &place.bridge);
     for (name, request) in [("flows", "dump-flows"), ("groups", "dump-groups"), ("ports", "dump-ports-desc")]
     {
         let versions = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15";
         let said = run("ovs-ofctl", &["--timeout=20", "-O", versions, request, &bridge]).await;
-        bundle.take(&format!("node/{name}.txt"), said.map(|text| redactor.lines(&text, |_| true)));
+        archive.take(&format!("node/{name}.txt"), said.map(|text| redactor.lines(&text, |_| true)));
     }
     let links = run("ip", &["-json", "-details", "link"]).await;
-    bundle.take("node/links.json", links.and_then(|text| json(&text, &LINKS, redactor)));
+    archive.take("node/links.json", links.and_then(|text| json(&text, &LINKS, redactor)));
 }
 
 /// Where ovs-ofctl(8) finds a bridge.

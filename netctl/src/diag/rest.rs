@@ -3,7 +3,7 @@
 use client::{Client, Endpoints, Groups, Networks, Nodes, Policies, Tenants};
 use serde::Serialize;
 
-use super::Bundle;
+use super::Archive;
 use super::redact::{Allowed, Clean, Redactor};
 use crate::cmd::{Shown, list_of};
 use crate::trouble::troubles;
@@ -74,32 +74,32 @@ const ALLOWED: Allowed = Allowed {
 };
 
 /// Collects it; `client` may be missing, with the reason.
-pub async fn collect(client: Result<Client, String>, redactor: &Redactor, bundle: &mut Bundle) {
+pub async fn collect(client: Result<Client, String>, redactor: &Redactor, archive: &mut Archive) {
     let client = match client {
         Ok(client) => client,
-        Err(reason) => return bundle.take("cluster", Err(reason)),
+        Err(reason) => return archive.take("cluster", Err(reason)),
     };
     let version = client.version().await.map_err(|e| e.to_string());
-    bundle.take("cluster/version.json", version.and_then(|v| clean(&v, redactor)));
+    archive.take("cluster/version.json", version.and_then(|v| clean(&v, redactor)));
     match client.status().await {
         Ok(status) => {
-            bundle.take("cluster/status.json", clean(&status, redactor));
-            bundle.take("cluster/troubles.json", clean(&troubles(&status), redactor));
+            archive.take("cluster/status.json", clean(&status, redactor));
+            archive.take("cluster/troubles.json", clean(&troubles(&status), redactor));
         }
-        Err(e) => bundle.take("cluster/status.json", Err(e.to_string())),
+        Err(e) => archive.take("cluster/status.json", Err(e.to_string())),
     }
-    objects::<Tenants>(&client, redactor, bundle).await;
-    objects::<Networks>(&client, redactor, bundle).await;
-    objects::<Groups>(&client, redactor, bundle).await;
-    objects::<Policies>(&client, redactor, bundle).await;
-    objects::<Endpoints>(&client, redactor, bundle).await;
-    objects::<Nodes>(&client, redactor, bundle).await;
+    objects::<Tenants>(&client, redactor, archive).await;
+    objects::<Networks>(&client, redactor, archive).await;
+    objects::<Groups>(&client, redactor, archive).await;
+    objects::<Policies>(&client, redactor, archive).await;
+    objects::<Endpoints>(&client, redactor, archive).await;
+    objects::<Nodes>(&client, redactor, archive).await;
 }
 
-async fn objects<N: Shown>(client: &Client, redactor: &Redactor, bundle: &mut Bundle) {
-    let list = list_of::<N>(None, client).await.map_err(|fault| fault.to_string().replace('\n', " "));
+async fn objects<N: Shown>(client: &Client, redactor: &Redactor, archive: &mut Archive) {
+    let list = list_of::<N>(None, client).await.map_err(|fault| fault.line());
     let name = format!("cluster/objects/{}.json", N::NAME);
-    bundle.take(&name, list.and_then(|list| clean(&list, redactor)));
+    archive.take(&name, list.and_then(|list| clean(&list, redactor)));
 }
 
 fn clean<T: Serialize>(value: &T, redactor: &Redactor) -> Result<Clean, String> {
@@ -110,7 +110,7 @@ fn clean<T: Serialize>(value: &T, redactor: &Redactor) -> Result<Clean, String> 
 mod tests {
     use super::*;
 
-    /// A bundle that leaves out what people need is as useless as one that tells too much is dangerous: whoever adds a
+    /// An archive that leaves out what people need is as useless as one that tells too much is dangerous: whoever adds a
     /// field decides here.
     #[test]
     fn every_field_of_todays_objects_is_decided_on() {

@@ -1,4 +1,4 @@
-//! The bundle: what is in it, and that no secret is, wherever one stood.
+//! The archive: what is in it, and that no secret is, wherever one stood.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write as _};
@@ -109,7 +109,7 @@ fn metrics(secret: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bundle_of_a_node_has_everything_and_no_secret() {
+async fn archive_of_a_node_has_everything_and_no_secret() {
     let master = Master::start().await;
     let seed = "s33d-Of-The-Test";
     let mut secrets = secrets(&master).await;
@@ -179,4 +179,40 @@ async fn what_cannot_be_had_is_named_and_the_rest_collected() {
     let parts = parts(&master.dir.path().join(name));
     assert!(parts["README.txt"].contains("node/agent.json: cannot run netplugin"), "{}", parts["README.txt"]);
     assert!(parts.contains_key("cluster/status.json") && !parts.contains_key("node/agent.json"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn archive_of_a_real_switch_has_its_database_flows_and_ports() {
+    let master = Master::start().await;
+    let switch = test_support::Ovs::start().unwrap();
+    let seed = "s33d-Of-The-Switch";
+    let tunnel = format!(
+        "add-br br-selvage -- set bridge br-selvage datapath_type=netdev other_config:disable-in-band=true -- \
+         add-port br-selvage selvage-vx0 -- set interface selvage-vx0 type=vxlan options:remote_ip=flow options:key=flow \
+         options:psk={seed} external_ids:selvage-tenant=blue external_ids:password={seed}"
+    );
+    switch.vsctl(&tunnel.split_whitespace().collect::<Vec<_>>()).unwrap();
+    let run_dir = switch.run_dir().display().to_string();
+    let path = std::env::var("PATH").unwrap();
+    let done = diag(&master, &path, &["--node", "--ovs-run-dir", &run_dir, "-o", "switch.tar.gz"]);
+    let complaints = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{complaints}");
+    let parts = parts(&master.dir.path().join("switch.tar.gz"));
+    for (name, wanted) in [
+        ("node/ovsdb/Open_vSwitch.json", "ovs_version"),
+        ("node/ovsdb/Bridge.json", "disable-in-band"),
+        ("node/ovsdb/Port.json", "selvage-vx0"),
+        ("node/ovsdb/Interface.json", "\"remote_ip\": \"flow\""),
+        ("node/ovsdb/Interface.json", "\"selvage-tenant\": \"blue\""),
+        ("node/ovsdb/Manager.json", "["),
+        ("node/ovsdb/Controller.json", "["),
+        ("node/flows.txt", "actions=NORMAL"),
+        ("node/groups.txt", "OFPST_GROUP_DESC"),
+        ("node/ports.txt", "(selvage-vx0): addr:"),
+        ("node/links.json", "operstate"),
+    ] {
+        let part = parts.get(name).unwrap_or_else(|| panic!("no {name}: {complaints}"));
+        assert!(part.contains(wanted), "{name}: {part}");
+    }
+    assert!(!parts.values().any(|text| text.contains(seed)));
 }
