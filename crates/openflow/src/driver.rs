@@ -324,6 +324,26 @@ impl Connection {
         Ok(self.multipart(MultipartRequest::Flows(filter)).await?.flows(self.version)?)
     }
 
+    /// As [`Connection::dump_flows`], one flow at a time: of a large table never all are unpacked at once.
+    pub async fn dump_flows_each(
+        &self,
+        filter: FlowFilter,
+        mut each: impl FnMut(FlowStats),
+    ) -> Result<(), RequestError> {
+        let xid = self.take_xids(1);
+        let mut bytes = Vec::new();
+        encode(self.version, xid, &Message::MultipartRequest(MultipartRequest::Flows(filter)), &mut bytes)?;
+        for (_, message) in self.transact(bytes, xid, xid).await? {
+            match message {
+                Message::Error(error) => return Err(RequestError::Refused(error)),
+                // Each message of a reply holds whole entries (OpenFlow 1.5.1 section 7.3.5).
+                Message::MultipartReply(part) => part.flows(self.version)?.into_iter().for_each(&mut each),
+                _ => return Err(RequestError::Unexpected),
+            }
+        }
+        Ok(())
+    }
+
     /// The ports of the switch.
     pub async fn ports(&self) -> Result<Vec<PortDesc>, RequestError> {
         Ok(self.multipart(MultipartRequest::Ports).await?.ports(self.version)?)

@@ -56,25 +56,103 @@ fn text(item: BundleItem<'_>) -> String {
     }
 }
 
+/// What goes into a bundle, in order.
+trait Items {
+    /// How many there are at most.
+    fn number(&self) -> usize;
+    fn try_each(
+        &self,
+        each: &mut dyn FnMut(usize, BundleItem<'_>) -> Result<(), BundleError>,
+    ) -> Result<(), BundleError>;
+    /// One of them, for people.
+    fn text(&self, index: usize) -> String;
+}
+
+impl Items for &[FlowMod] {
+    fn number(&self) -> usize {
+        self.len()
+    }
+
+    fn try_each(
+        &self,
+        each: &mut dyn FnMut(usize, BundleItem<'_>) -> Result<(), BundleError>,
+    ) -> Result<(), BundleError> {
+        self.iter().enumerate().try_for_each(|(n, flow_mod)| each(n, BundleItem::FlowMod(flow_mod)))
+    }
+
+    fn text(&self, index: usize) -> String {
+        self.get(index).map(|flow_mod| text(BundleItem::FlowMod(flow_mod))).unwrap_or_default()
+    }
+}
+
+impl Items for &[Message] {
+    fn number(&self) -> usize {
+        self.len()
+    }
+
+    fn try_each(
+        &self,
+        each: &mut dyn FnMut(usize, BundleItem<'_>) -> Result<(), BundleError>,
+    ) -> Result<(), BundleError> {
+        self.iter().enumerate().try_for_each(|(n, message)| each(n, BundleItem::Message(message)))
+    }
+
+    fn text(&self, index: usize) -> String {
+        self.get(index).map(|message| text(BundleItem::Message(message))).unwrap_or_default()
+    }
+}
+
+/// Flow mods that are made when they are needed.
+struct Each<F> {
+    at_most: usize,
+    mods: F,
+}
+
+impl<I: Iterator<Item = FlowMod>, F: Fn() -> I> Items for Each<F> {
+    fn number(&self) -> usize {
+        self.at_most
+    }
+
+    fn try_each(
+        &self,
+        each: &mut dyn FnMut(usize, BundleItem<'_>) -> Result<(), BundleError>,
+    ) -> Result<(), BundleError> {
+        (self.mods)().enumerate().try_for_each(|(n, flow_mod)| each(n, BundleItem::FlowMod(&flow_mod)))
+    }
+
+    fn text(&self, index: usize) -> String {
+        (self.mods)().nth(index).map(|flow_mod| text(BundleItem::FlowMod(&flow_mod))).unwrap_or_default()
+    }
+}
+
 impl Connection {
     /// Applies flow mods in this order, all or none.
     pub async fn bundle(&self, mods: &[FlowMod]) -> Result<(), BundleError> {
-        let items: Vec<BundleItem<'_>> = mods.iter().map(BundleItem::FlowMod).collect();
-        self.run_bundle(&items).await
+        self.run_bundle(&mods).await
+    }
+
+    /// As [`Connection::bundle`], for so many that they had better not all exist at once: `mods` gives them (no more than
+    /// `at_most`), each time it is asked, in the same order.
+    pub async fn bundle_each<I: Iterator<Item = FlowMod>>(
+        &self,
+        at_most: usize,
+        mods: impl Fn() -> I + Sync,
+    ) -> Result<(), BundleError> {
+        self.run_bundle(&Each { at_most, mods }).await
     }
 
     /// Applies messages (flow, group and port mods) in this order, all or none.
     pub async fn bundle_messages(&self, messages: &[Message]) -> Result<(), BundleError> {
-        let items: Vec<BundleItem<'_>> = messages.iter().map(BundleItem::Message).collect();
-        self.run_bundle(&items).await
+        self.run_bundle(&messages).await
     }
 
-    async fn run_bundle(&self, items: &[BundleItem<'_>]) -> Result<(), BundleError> {
-        if items.is_empty() {
+    async fn run_bundle(&self, items: &(impl Items + Sync)) -> Result<(), BundleError> {
+        let number = items.number();
+        if number == 0 {
             return Ok(());
         }
         let bundle_id = self.next_bundle.fetch_add(1, Ordering::Relaxed);
-        let count = u32::try_from(items.len()).unwrap_or(u32::MAX).saturating_add(3);
+        let count = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(3);
         // In a row: open, the messages, barrier, commit or discard.
         let open = self.take_xids(count);
         let (barrier, end) = (open + count - 2, open + count - 1);
@@ -95,18 +173,18 @@ impl Connection {
 
     fn encode_bundle(
         &self,
-        items: &[BundleItem<'_>],
+        items: &impl Items,
         bundle_id: u32,
         open: u32,
         barrier: u32,
     ) -> Result<Vec<u8>, BundleError> {
         let mut bytes = self.encode_control(bundle_id, BundleStep::OpenRequest, open);
-        bytes.reserve(items.len() * 256);
-        for (index, item) in items.iter().enumerate() {
+        bytes.reserve(items.number() * 256);
+        items.try_each(&mut |index, item| {
             let xid = open + 1 + index as u32;
-            encode_bundle_add(self.version, xid, bundle_id, *item, &mut bytes)
-                .map_err(|source| BundleError::Encode { index, text: text(*item), source })?;
-        }
+            encode_bundle_add(self.version, xid, bundle_id, item, &mut bytes)
+                .map_err(|source| BundleError::Encode { index, text: text(item), source })
+        })?;
         // A barrier always encodes.
         let _ = encode(self.version, barrier, &Message::BarrierRequest, &mut bytes);
         Ok(bytes)
@@ -122,7 +200,7 @@ impl Connection {
 
     async fn commit(
         &self,
-        items: &[BundleItem<'_>],
+        items: &impl Items,
         bundle_id: u32,
         open: u32,
         end: u32,
@@ -145,16 +223,17 @@ fn refused_whole(error: Option<ErrorMessage>) -> BundleError {
 
 /// Sorts errors into those of single messages and that of the bundle.
 fn refusals(
-    items: &[BundleItem<'_>],
+    items: &impl Items,
     open: u32,
     replies: Vec<(u32, Message)>,
 ) -> (Vec<BundleFailure>, Option<ErrorMessage>) {
+    let number = if replies.is_empty() { 0 } else { items.number() };
     let (mut failures, mut whole) = (Vec::new(), None);
     for (xid, message) in replies {
         let Message::Error(error) = message else { continue };
-        let index = xid.checked_sub(open + 1).map(|n| n as usize).filter(|n| *n < items.len());
+        let index = xid.checked_sub(open + 1).map(|n| n as usize).filter(|n| *n < number);
         match index {
-            Some(index) => failures.push(BundleFailure { index, text: text(items[index]), error }),
+            Some(index) => failures.push(BundleFailure { index, text: items.text(index), error }),
             None => whole = Some(error),
         }
     }
