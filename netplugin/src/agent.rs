@@ -1,9 +1,12 @@
 //! One task owns the state; events are a closed enum; reconcile takes no input.
 //!
-//! The owner keeps what intent says ([`Holding`]), what is plugged ([`PortsView`]) and what the switch holds. After
-//! every event it renders, compares and applies one bundle if there is a difference ([`reconcile`]). Nothing depends on
-//! which event came, or on none having been missed: starting, a restarted switch, a foreign edit and a policy change
-//! are one code path.
+//! The owner keeps what intent says ([`Holding`]), what is plugged ([`PortsView`]) and the flows that follow from it
+//! ([`pipeline::Renderer`]). After every event it renders what the change touches and applies one bundle if that is a
+//! difference ([`reconcile`]). What somebody else changes in the switch is put back from the report of it ([`drift`]).
+//!
+//! All flows are compared with those of the switch when it is met, when a bundle failed, when reports of foreign changes
+//! may have been missed, and every ten minutes all the same: starting, a restarted switch and a lost report are one code
+//! path.
 //!
 //! Procedures (CNI requests, [`crate::cni_server`]) run in tasks of their own, step by step, and wait here for the state
 //! to become what they need ([`waiters::Condition`]).
@@ -25,7 +28,7 @@ use std::time::Duration;
 
 use node_api::{AgentMessage, Nack, Realized, Update};
 use node_state::{FragmentKey, NodeState};
-use pipeline::{FlowSet, Local};
+use pipeline::{Local, Renderer};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::{EndpointName, EndpointUid, HostCidr, Name, OfPort};
@@ -38,6 +41,7 @@ use crate::state_dir::StateDir;
 use crate::switch::{Switch, SwitchEvent};
 
 mod connections;
+pub mod drift;
 mod handle;
 mod reconcile;
 mod waiters;
@@ -62,6 +66,8 @@ pub enum Event {
     OffloadOn(BTreeSet<EndpointUid>),
     /// The switch is not a tested one, for this reason.
     UntestedSwitch(String),
+    /// Somebody changed what is ours in the switch's database, and it was put back: what, in words.
+    RowsRepaired(Vec<String>),
 }
 
 /// The session with netmaster.
@@ -97,8 +103,17 @@ pub struct Agent {
     reclaiming: BTreeSet<EndpointUid>,
     ofports: OfPorts,
     switch: Option<Arc<dyn Switch>>,
-    /// What the switch holds; `None`: has to be read back.
-    installed: Option<FlowSet>,
+    /// The flows that should be there.
+    renderer: Renderer,
+    /// What the renderer has not seen yet.
+    changed: BTreeSet<FragmentKey>,
+    /// Endpoints that intent places here.
+    here: BTreeSet<EndpointUid>,
+    /// Whether the switch holds the renderer's flows but for what `drift` knows; else it has to be read back.
+    installed: bool,
+    /// It held them when it was last known, and nobody but others can have changed that.
+    untouched: bool,
+    drift: drift::Drift,
     connections: connections::Connections,
     enforcement: Enforcement,
     dirty: bool,
@@ -106,7 +121,6 @@ pub struct Agent {
     waiters: waiters::Waiters,
     conditions: Conditions,
     flow_mods: u64,
-    foreign_edits: u64,
     published: Published,
 }
 
@@ -129,10 +143,13 @@ impl Agent {
         };
         let next = dir.read(OFPORT_FILE)?.and_then(|b| String::from_utf8(b).ok()?.trim().parse().ok());
         let connections = connections::Connections::open(dir.clone())?;
-        Ok(Self {
+        let mut this = Self {
+            renderer: Renderer::new(local.clone()),
             local,
             dir,
             holding,
+            changed: BTreeSet::new(),
+            here: BTreeSet::new(),
             in_sync: false,
             unsaved: false,
             view: PortsView::default(),
@@ -140,7 +157,9 @@ impl Agent {
             reclaiming: BTreeSet::new(),
             ofports: OfPorts::new(next.unwrap_or(1)),
             switch: None,
-            installed: None,
+            installed: false,
+            untouched: false,
+            drift: drift::Drift::default(),
             connections,
             enforcement: Enforcement::default(),
             dirty: true,
@@ -148,9 +167,11 @@ impl Agent {
             waiters: waiters::Waiters::default(),
             conditions: Conditions::default(),
             flow_mods: 0,
-            foreign_edits: 0,
             published,
-        })
+        };
+        let all = this.holding.state().map(|s| s.fragments().map(|(key, _)| key.clone()).collect());
+        this.note_changed(all.unwrap_or_default());
+        Ok(this)
     }
 
     /// Runs until every sender of events is gone.
@@ -165,16 +186,21 @@ impl Agent {
                     None => return,
                 },
                 Ok(()) = ports.changed() => self.see_ports(ports.borrow_and_update().clone()),
+                () = self.drift.due() => {}
                 _ = retry.tick() => {
                     self.save().await;
                     self.remind_reclaims();
+                    if self.drift.audit_is_due() {
+                        self.look_again();
+                    }
                 }
             }
             // What has piled up meanwhile goes into one pass.
             while let Ok(event) = events.try_recv() {
                 self.handle(event).await;
             }
-            if self.dirty && Instant::now() >= self.not_before {
+            let now = Instant::now();
+            if (self.dirty || self.drift.is_due(now)) && now >= self.not_before {
                 self.reconcile().await;
             }
             self.answer_waiters();
@@ -192,6 +218,7 @@ impl Agent {
             Event::ColdPeers(peers) => self.conditions.cold_peers = peers,
             Event::OffloadOn(endpoints) => self.conditions.offload_on = endpoints,
             Event::UntestedSwitch(reason) => self.note("switch_untested", Some(reason)),
+            Event::RowsRepaired(what) => what.into_iter().for_each(|what| self.drift.repaired(what, 1)),
         }
     }
 
@@ -213,24 +240,41 @@ impl Agent {
                     return;
                 }
             }
-            SwitchEvent::Edited(count) => {
-                tracing::warn!(count, "flows changed by somebody else, comparing anew");
-                self.foreign_edits += count as u64;
+            SwitchEvent::Edited(edits) => {
+                if self.drift.suspect(edits) {
+                    return;
+                }
+                tracing::warn!("many flows changed by somebody else, comparing all");
+                return self.look_again();
+            }
+            SwitchEvent::Unseen(reason) => {
+                tracing::warn!(reason, "foreign changes unseen, comparing all flows");
+                return self.look_again();
             }
         }
         self.distrust_switch();
     }
 
+    /// What others did to the switch has to be found out.
+    fn look_again(&mut self) {
+        let untouched = self.installed || self.untouched;
+        self.distrust_switch();
+        self.untouched = untouched;
+    }
+
     /// What the switch holds has to be read back.
     fn distrust_switch(&mut self) {
-        self.installed = None;
+        self.untouched = false;
+        self.installed = false;
         self.ofports.flows_unknown();
         self.dirty = true;
     }
 
     async fn take_update(&mut self, update: Update, answer: &mpsc::Sender<AgentMessage>) {
         let revision = update.revision;
+        let keys = update.upserts.keys().chain(&update.removes).cloned().collect();
         let refusals = self.holding.apply(update);
+        self.note_changed(keys);
         for (fragment, reason) in &refusals {
             tracing::error!(fragment, reason, "fragment refused, the last good one stays in force");
         }
@@ -246,6 +290,20 @@ impl Agent {
             tracing::debug!(%revision, "session ended before its answer");
         }
         self.become_current();
+    }
+
+    /// These fragments may be others than before.
+    fn note_changed(&mut self, keys: BTreeSet<FragmentKey>) {
+        for key in &keys {
+            let FragmentKey::Endpoint(uid) = key else { continue };
+            let here = self.holding.state().is_some_and(|state| self.is_local(state, *uid));
+            if here {
+                self.here.insert(*uid)
+            } else {
+                self.here.remove(uid)
+            };
+        }
+        self.changed.extend(keys);
     }
 
     fn become_current(&mut self) {
@@ -350,7 +408,7 @@ impl Agent {
             known: &known,
             knows_nothing: self.holding.state().is_none(),
             // A pass is due: what was enforced need not be what will be.
-            enforced: (self.installed.is_some() && !self.dirty).then_some(&self.enforcement.endpoints),
+            enforced: (self.installed && !self.dirty).then_some(&self.enforcement.endpoints),
             refused: &refused,
         };
         waiters.answer(&facts);
@@ -360,7 +418,9 @@ impl Agent {
     fn publish(&self) {
         let Some(state) = self.holding.state() else { return };
         let node = &self.local.node;
-        let report = crate::report::realized(node, state, &self.view, &self.enforcement, &self.conditions);
+        let mut conditions = self.conditions.clone();
+        conditions.drift = self.drift.recent();
+        let report = crate::report::realized(&self.here, &self.view, &self.enforcement, &conditions);
         let changed = |old: &mut Option<Realized>| {
             let changed = old.as_ref() != Some(&report);
             *old = Some(report);
@@ -391,9 +451,10 @@ impl Agent {
             switch_connected: self.switch.is_some(),
             flows: self.enforcement.flows,
             flow_mods: self.flow_mods,
-            foreign_edits: self.foreign_edits,
+            foreign_edits: self.drift.total(),
+            drift: self.drift.counts().clone(),
             endpoints: endpoints.map(|(uid, port)| (format!("{:012x}", uid.get()), *port)).collect(),
-            warnings: self.conditions.lines(),
+            warnings: Conditions { drift: self.drift.recent(), ..self.conditions.clone() }.lines(),
         }
     }
 }

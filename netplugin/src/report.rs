@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use node_api::{EndpointState, EndpointStatus, Realized, Warning, WarningCode};
-use node_state::{FragmentKey, NodeState};
+use node_state::FragmentKey;
 use serde::{Deserialize, Serialize};
 use types::{EndpointUid, NodeName, OfPort, Revision};
 
@@ -19,6 +19,8 @@ pub struct Conditions {
     pub offload_on: BTreeSet<EndpointUid>,
     /// The switch's or the file system's last refusal.
     pub failures: BTreeMap<&'static str, String>,
+    /// What somebody else changed of late, and was put back: what, and how often.
+    pub drift: BTreeMap<String, u64>,
 }
 
 impl Conditions {
@@ -39,7 +41,12 @@ impl Conditions {
             ("offload_on", text)
         });
         let failures = self.failures.iter().map(|(code, text)| (*code, text.clone()));
-        let all = cold.chain(offload).chain(failures);
+        let drift = (!self.drift.is_empty()).then(|| {
+            let counts = self.drift.iter().map(|(what, count)| format!("{what} ({count})"));
+            let counts = counts.collect::<Vec<_>>().join(", ");
+            ("drift", format!("changed by somebody else and put back: {counts}"))
+        });
+        let all = cold.chain(offload).chain(failures).chain(drift);
         all.filter_map(|(code, text)| WarningCode::new(code).ok().map(|code| Warning { code, text }))
             .collect()
     }
@@ -58,16 +65,14 @@ pub struct Enforcement {
     pub refused: BTreeMap<FragmentKey, String>,
 }
 
-/// The report to netmaster.
+/// The report to netmaster. `here`: the endpoints intent places on this node.
 pub fn realized(
-    node: &NodeName,
-    state: &NodeState,
+    here: &BTreeSet<EndpointUid>,
     view: &PortsView,
     enforcement: &Enforcement,
     conditions: &Conditions,
 ) -> Realized {
-    let local = state.endpoints().filter(|e| e.node == *node);
-    let endpoints = local.map(|e| (e.uid, endpoint_status(e.uid, view, enforcement))).collect();
+    let endpoints = here.iter().map(|uid| (*uid, endpoint_status(*uid, view, enforcement))).collect();
     Realized {
         revision: enforcement.revision,
         flows: enforcement.flows as u64,
@@ -111,8 +116,11 @@ pub struct Status {
     pub flows: usize,
     /// Flows sent to the switch since the process started: added, changed or deleted.
     pub flow_mods: u64,
-    /// Flows changed by somebody else, and repaired.
+    /// What somebody else changed and was put back since the process started: flows, ports, settings.
     pub foreign_edits: u64,
+    /// The same by what it was.
+    #[serde(default)]
+    pub drift: BTreeMap<String, u64>,
     /// Endpoints by uid (hexadecimal) and their port.
     pub endpoints: BTreeMap<String, OfPort>,
     /// `code: text`.

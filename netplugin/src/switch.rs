@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use openflow::PackedKey;
 use pipeline::{FlowPlan, Installed, StaleConnections};
 
 pub mod ovs;
@@ -30,8 +31,21 @@ pub enum SwitchEvent {
     Up(Arc<dyn Switch>),
     /// It broke, for this reason.
     Down(String),
-    /// Somebody else changed this many flows.
-    Edited(usize),
+    /// Somebody else changed these flows.
+    Edited(Vec<FlowEdit>),
+    /// Somebody else may have changed flows unseen, for this reason.
+    Unseen(&'static str),
+}
+
+/// A flow that somebody else changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowEdit {
+    /// Which one.
+    pub key: PackedKey,
+    /// Whether its cookie is one of ours.
+    pub ours: bool,
+    /// Whether it is gone.
+    pub removed: bool,
 }
 
 /// Why flows could not be read or changed.

@@ -1,8 +1,9 @@
 //! All fragments of one node, by key.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use types::Revision;
+use types::{EndpointUid, GroupId, PolicyId, Revision, Vni, VrfId};
 
 use crate::fragment::{Fragment, FragmentHash, FragmentKey};
 use crate::span::{Endpoint, Group, Network, Node, Policy, Vrf};
@@ -18,11 +19,13 @@ pub struct NodeState {
     fragments: BTreeMap<FragmentKey, Fragment>,
 }
 
+/// Fragments of one kind: keys of a kind stand together, from the kind's smallest on.
 macro_rules! of_kind {
-    ($(#[$doc:meta])* $fn:ident, $variant:ident, $ty:ty) => {
+    ($(#[$doc:meta])* $fn:ident, $variant:ident, $ty:ty, $from:expr) => {
         $(#[$doc])*
         pub fn $fn(&self) -> impl Iterator<Item = &$ty> {
-            self.fragments.values().filter_map(|f| match f {
+            let from: Bound<FragmentKey> = $from;
+            self.fragments.range((from, Bound::Unbounded)).map_while(|(_, f)| match f {
                 Fragment::$variant(x) => Some(x),
                 _ => None,
             })
@@ -63,27 +66,27 @@ impl NodeState {
 
     of_kind! {
         /// Peer nodes.
-        nodes, Node, Node
+        nodes, Node, Node, Bound::Unbounded
     }
     of_kind! {
         /// Address spaces.
-        vrfs, Vrf, Vrf
+        vrfs, Vrf, Vrf, Bound::Included(FragmentKey::Vrf(VrfId::MIN))
     }
     of_kind! {
         /// Networks.
-        networks, Network, Network
+        networks, Network, Network, Bound::Included(FragmentKey::Network(Vni::MIN))
     }
     of_kind! {
         /// Groups.
-        groups, Group, Group
+        groups, Group, Group, Bound::Included(FragmentKey::Group(GroupId::MIN))
     }
     of_kind! {
         /// Policies.
-        policies, Policy, Policy
+        policies, Policy, Policy, Bound::Included(FragmentKey::Policy(PolicyId::MIN))
     }
     of_kind! {
         /// Endpoints, local and remote.
-        endpoints, Endpoint, Endpoint
+        endpoints, Endpoint, Endpoint, Bound::Included(FragmentKey::Endpoint(EndpointUid::MIN))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Address classes: the address space of each VRF cut into prefixes that lie wholly inside or outside every set that
 //! policy names; prefixes in the same sets share a class.
 //!
-//! Policy tables match class registers, never addresses, so one more endpoint in known groups is one flow per map.
+//! Policy tables match class registers, never addresses, so one more endpoint in known groups is one flow per map. Kept
+//! between changes: an address that comes or goes costs itself, a set that comes or goes costs the prefixes inside it.
 //!
 //! # Invariants
 //! * The longest interesting prefix that holds an address has exactly the sets of that address (property test
@@ -13,10 +14,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use node_state::Endpoint;
 use sha2::{Digest, Sha256};
-use types::{GroupId, IpCidr, Vni, VrfId};
+use types::{Family, GroupId, IpCidr, Vni, VrfId};
 
 use crate::view::View;
 
@@ -67,66 +68,296 @@ impl fmt::Display for ClassId {
 }
 
 /// A prefix as a sort key: parents stand before what they contain.
-type Prefix = (IpAddr, u8);
+pub(crate) type Prefix = (IpAddr, u8);
 /// What makes a class: the VRF and the sets, sorted.
 type Content = (VrfId, Vec<AddressSet>);
 
-/// The classes of a node.
+/// What a change of the classes touches.
 #[derive(Debug, Default)]
+pub(crate) struct Reclassified {
+    /// Prefixes whose flows have to be rendered again.
+    pub(crate) prefixes: BTreeSet<(VrfId, Prefix)>,
+    /// Sets that have other classes than before.
+    pub(crate) sets: BTreeSet<(VrfId, AddressSet)>,
+}
+
+/// The classes of a node.
+#[derive(Debug)]
 pub(crate) struct Classes {
-    /// Longest-prefix map of destinations. A prefix of the same class as the next shorter one is left out.
-    pub(crate) prefixes: BTreeMap<(VrfId, Prefix), ClassId>,
-    /// Class of each known endpoint address.
-    pub(crate) hosts: BTreeMap<(VrfId, IpAddr), ClassId>,
+    /// Sets that policy names, and the prefixes they are made of (groups: none, they are entered host by host).
+    named: BTreeMap<(VrfId, AddressSet), Vec<IpCidr>>,
+    /// Prefixes that are interesting whoever lives there, and the sets that consist of them. The roots have none.
+    ranges: BTreeMap<(VrfId, Prefix), BTreeSet<AddressSet>>,
+    /// How many ranges there are of each length (and family).
+    lengths: BTreeMap<(VrfId, Family, u8), usize>,
+    /// Every interesting prefix with what makes its class.
+    parts: BTreeMap<(VrfId, Prefix), Arc<Content>>,
+    /// How many prefixes have each content, and its number.
+    contents: BTreeMap<Arc<Content>, (usize, ClassId)>,
     members: BTreeMap<(VrfId, AddressSet), BTreeSet<ClassId>>,
+    /// Numbers in use.
+    numbers: BTreeSet<ClassId>,
+    /// Prefixes to look at.
+    dirty: BTreeSet<(VrfId, Prefix)>,
+    /// Whether some number is not its content's first choice.
+    salted: bool,
+    hash: fn(&Content, u32) -> u32,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self::with_hash(hash)
+    }
 }
 
 impl Classes {
-    /// Cuts the address space of every VRF by the sets named there.
-    pub(crate) fn build(view: &View<'_>, named: &BTreeMap<VrfId, BTreeSet<AddressSet>>) -> Self {
-        let none = BTreeSet::new();
-        let mut members: BTreeMap<VrfId, Vec<&Endpoint>> = BTreeMap::new();
-        for member in view.members.values() {
-            members.entry(member.endpoint.vrf).or_default().push(member.endpoint);
+    fn with_hash(hash: fn(&Content, u32) -> u32) -> Self {
+        Self {
+            named: BTreeMap::new(),
+            ranges: BTreeMap::new(),
+            lengths: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            members: BTreeMap::new(),
+            numbers: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            salted: false,
+            hash,
         }
-        let mut vrfs = Vec::new();
-        for vrf in view.vrfs.keys() {
-            let members = members.remove(vrf).unwrap_or_default();
-            let parts = partition(view, *vrf, &members, named.get(vrf).unwrap_or(&none));
-            vrfs.push((*vrf, members, parts));
-        }
-        let contents =
-            vrfs.iter().flat_map(|(vrf, _, parts)| parts.values().map(|sets| (*vrf, sets.clone())));
-        let ids = assign_ids(&contents.collect(), hash);
-
-        let mut classes = Self::default();
-        for (content, id) in &ids {
-            for set in &content.1 {
-                classes.members.entry((content.0, *set)).or_default().insert(*id);
-            }
-        }
-        for (vrf, members, parts) in vrfs {
-            let id_of = |sets: Vec<AddressSet>| ids.get(&(vrf, sets)).copied();
-            let parts = parts.into_iter().filter_map(|(prefix, sets)| id_of(sets).map(|id| (prefix, id)));
-            classes.add_vrf(vrf, &members, parts.collect());
-        }
-        classes
     }
 
-    fn add_vrf(&mut self, vrf: VrfId, members: &[&Endpoint], parts: BTreeMap<Prefix, ClassId>) {
-        for &address in members.iter().flat_map(|e| &e.addresses) {
-            let id = parts.get(&(address, IpCidr::host(address).len()));
-            self.hosts.extend(id.map(|id| ((vrf, address), *id)));
-        }
-        let mut above: Vec<(IpCidr, ClassId)> = Vec::new();
-        for ((addr, len), id) in parts {
-            let cidr = IpCidr::containing(addr, len);
-            above.retain(|(outer, _)| outer.contains_cidr(cidr));
-            if above.last().is_none_or(|(_, outer)| *outer != id) {
-                self.prefixes.insert((vrf, (addr, len)), id);
+    /// Says which sets policy names in a VRF that is here; `None`: the VRF is not.
+    pub(crate) fn name(&mut self, view: &View, vrf: VrfId, sets: Option<&BTreeSet<AddressSet>>) {
+        let (here, none) = (sets.is_some(), BTreeSet::new());
+        let sets = sets.unwrap_or(&none);
+        let before: Vec<AddressSet> = self.named_in(vrf).collect();
+        for set in before {
+            let made_of = prefixes_of(view, vrf, set);
+            if !sets.contains(&set) || self.named.get(&(vrf, set)) != Some(&made_of) {
+                for cidr in self.named.remove(&(vrf, set)).unwrap_or_default() {
+                    self.remove_range(vrf, cidr, Some(set));
+                }
+                self.touch_group(view, vrf, set);
             }
-            above.push((cidr, id));
         }
+        for &set in sets {
+            if !self.named.contains_key(&(vrf, set)) {
+                let made_of = prefixes_of(view, vrf, set);
+                for &cidr in &made_of {
+                    self.add_range(vrf, cidr, Some(set));
+                }
+                self.named.insert((vrf, set), made_of);
+                self.touch_group(view, vrf, set);
+            }
+        }
+        for root in [IpAddr::from([0u8; 4]), IpAddr::from([0u8; 16])] {
+            match self.ranges.contains_key(&(vrf, (root, 0))) {
+                false if here => self.add_range(vrf, IpCidr::containing(root, 0), None),
+                true if !here => self.remove_range(vrf, IpCidr::containing(root, 0), None),
+                _ => {}
+            }
+        }
+    }
+
+    fn named_in(&self, vrf: VrfId) -> impl Iterator<Item = AddressSet> + '_ {
+        let from = (vrf, AddressSet::Group(GroupId::MIN));
+        self.named.range(from..).take_while(move |((v, _), _)| *v == vrf).map(|((_, set), _)| *set)
+    }
+
+    /// An address got or lost an owner, or its owner changed its group.
+    pub(crate) fn touch(&mut self, vrf: VrfId, address: IpAddr) {
+        self.dirty.insert((vrf, host_prefix(address)));
+    }
+
+    fn touch_group(&mut self, view: &View, vrf: VrfId, set: AddressSet) {
+        let AddressSet::Group(group) = set else { return };
+        let hosts = view.members_of(vrf, group).flat_map(|m| m.addresses.iter());
+        self.dirty.extend(hosts.map(|a| (vrf, host_prefix(*a))));
+    }
+
+    fn add_range(&mut self, vrf: VrfId, cidr: IpCidr, set: Option<AddressSet>) {
+        let prefix = (cidr.addr(), cidr.len());
+        let sets = self.ranges.entry((vrf, prefix)).or_insert_with(|| {
+            *self.lengths.entry((vrf, cidr.family(), cidr.len())).or_default() += 1;
+            BTreeSet::new()
+        });
+        sets.extend(set);
+        self.touch_inside(vrf, cidr);
+        self.dirty.insert((vrf, prefix));
+    }
+
+    fn remove_range(&mut self, vrf: VrfId, cidr: IpCidr, set: Option<AddressSet>) {
+        let prefix = (cidr.addr(), cidr.len());
+        let Some(sets) = self.ranges.get_mut(&(vrf, prefix)) else { return };
+        if let Some(set) = set {
+            sets.remove(&set);
+        }
+        // A root stays for as long as its VRF.
+        if sets.is_empty() && (set.is_none() || cidr.len() > 0) {
+            self.ranges.remove(&(vrf, prefix));
+            let length = (vrf, cidr.family(), cidr.len());
+            match self.lengths.get_mut(&length) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.lengths.remove(&length)),
+            }
+        }
+        self.touch_inside(vrf, cidr);
+    }
+
+    fn touch_inside(&mut self, vrf: VrfId, cidr: IpCidr) {
+        let range = (vrf, (cidr.addr(), cidr.len()))..=(vrf, (cidr.last(), u8::MAX));
+        self.dirty.extend(self.parts.range(range).map(|(key, _)| *key));
+    }
+
+    /// Makes the classes those of the present, and says what that touches.
+    pub(crate) fn settle(&mut self, view: &View) -> Reclassified {
+        let mut out = Reclassified { prefixes: std::mem::take(&mut self.dirty), ..Reclassified::default() };
+        let mut fresh: BTreeSet<Arc<Content>> = BTreeSet::new();
+        let mut left: BTreeSet<Arc<Content>> = BTreeSet::new();
+        for key in &out.prefixes {
+            let content = self.content_of(view, key.0, key.1).map(Arc::new);
+            let content =
+                content.map(|c| self.contents.get_key_value(&c).map_or(c, |(known, _)| known.clone()));
+            let before = match &content {
+                Some(content) => self.parts.insert(*key, content.clone()),
+                None => self.parts.remove(key),
+            };
+            if before == content {
+                continue;
+            }
+            if let Some(content) = content {
+                let (count, _) = self.contents.entry(content.clone()).or_insert_with(|| {
+                    fresh.insert(content);
+                    (0, ClassId(ClassId::UNKNOWN))
+                });
+                *count += 1;
+            }
+            if let Some(before) = before
+                && let Some((count, _)) = self.contents.get_mut(&before)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    left.insert(before);
+                }
+            }
+        }
+        let mut gone = Vec::new();
+        for content in left {
+            // It may have come back meanwhile.
+            if self.contents.get(&content).is_some_and(|(count, _)| *count == 0)
+                && let Some((_, id)) = self.contents.remove(&content)
+            {
+                gone.push((content, id));
+            }
+        }
+        fresh.retain(|content| self.contents.contains_key(content));
+        if self.number_first(&fresh, &gone, &mut out).is_none() {
+            self.number_all(&gone, &mut out);
+        }
+        out
+    }
+
+    /// Everybody has its first choice, and so do the fresh ones; else nothing is done.
+    fn number_first(
+        &mut self,
+        fresh: &BTreeSet<Arc<Content>>,
+        gone: &[(Arc<Content>, ClassId)],
+        out: &mut Reclassified,
+    ) -> Option<()> {
+        if self.salted && !(fresh.is_empty() && gone.is_empty()) {
+            return None;
+        }
+        let freed: BTreeSet<ClassId> = gone.iter().map(|(_, id)| *id).collect();
+        let mut chosen = BTreeMap::new();
+        for content in fresh {
+            let id = ClassId::from_bits((self.hash)(content, 0))?;
+            if chosen.insert(id, content).is_some() || (self.numbers.contains(&id) && !freed.contains(&id)) {
+                return None;
+            }
+        }
+        for (content, id) in gone {
+            self.numbers.remove(id);
+            for set in &content.1 {
+                let key = (content.0, *set);
+                if let Some(ids) = self.members.get_mut(&key) {
+                    ids.remove(id);
+                    if ids.is_empty() {
+                        self.members.remove(&key);
+                    }
+                }
+                out.sets.insert(key);
+            }
+        }
+        for (id, content) in chosen {
+            self.numbers.insert(id);
+            self.contents.entry(content.clone()).and_modify(|(_, slot)| *slot = id);
+            for set in &content.1 {
+                self.members.entry((content.0, *set)).or_default().insert(id);
+                out.sets.insert((content.0, *set));
+            }
+        }
+        Some(())
+    }
+
+    /// Two contents want one number: all are numbered in their sorted order. That is rare (a hash of 32 bits), and it may
+    /// cost what it likes.
+    fn number_all(&mut self, gone: &[(Arc<Content>, ClassId)], out: &mut Reclassified) {
+        let contents: BTreeSet<Content> = self.contents.keys().map(|c| (**c).clone()).collect();
+        let ids = assign_ids(&contents, self.hash);
+        self.salted = ids.iter().any(|(content, id)| (self.hash)(content, 0) != id.get());
+        self.numbers = ids.values().copied().collect();
+        self.members.clear();
+        let mut changed: BTreeSet<&Content> = gone.iter().map(|(content, _)| &**content).collect();
+        for (content, (_, slot)) in &mut self.contents {
+            let Some(id) = ids.get(&**content) else { continue };
+            for set in &content.1 {
+                self.members.entry((content.0, *set)).or_default().insert(*id);
+            }
+            if slot != id {
+                *slot = *id;
+                changed.insert(content);
+            }
+        }
+        let sets = changed.iter().flat_map(|(vrf, sets)| sets.iter().map(move |set| (*vrf, *set)));
+        out.sets.extend(sets);
+        out.prefixes.extend(self.parts.iter().filter(|(_, c)| changed.contains(&***c)).map(|(key, _)| *key));
+    }
+
+    /// The sets a prefix lies in, if it is interesting.
+    fn content_of(&self, view: &View, vrf: VrfId, prefix: Prefix) -> Option<Content> {
+        let range = self.ranges.get(&(vrf, prefix));
+        let owner = if prefix == host_prefix(prefix.0) { view.member_at(vrf, prefix.0) } else { None };
+        if range.is_none() && owner.is_none() {
+            return None;
+        }
+        let mut sets: BTreeSet<AddressSet> = range.into_iter().flatten().copied().collect();
+        let group = owner.and_then(|m| m.group).map(AddressSet::Group);
+        sets.extend(group.filter(|set| self.named.contains_key(&(vrf, *set))));
+        for outer in self.outer(vrf, prefix) {
+            sets.extend(self.ranges.get(&(vrf, outer)).into_iter().flatten());
+        }
+        Some((vrf, sets.into_iter().collect()))
+    }
+
+    /// The ranges a prefix lies in, itself excluded, the widest first.
+    fn outer(&self, vrf: VrfId, (address, len): Prefix) -> impl DoubleEndedIterator<Item = Prefix> + '_ {
+        let family = Family::of(address);
+        let lengths = self.lengths.range((vrf, family, 0)..(vrf, family, len));
+        let prefixes = lengths.map(move |((_, _, len), _)| (IpCidr::containing(address, *len).addr(), *len));
+        prefixes.filter(move |prefix| self.ranges.contains_key(&(vrf, *prefix)))
+    }
+
+    /// The class of a prefix, if it is interesting.
+    pub(crate) fn class(&self, vrf: VrfId, prefix: Prefix) -> Option<ClassId> {
+        let content = self.parts.get(&(vrf, prefix))?;
+        self.contents.get(content).map(|(_, id)| *id)
+    }
+
+    /// The class of a prefix that the longest-prefix map of destinations must list: not that of the next shorter one.
+    pub(crate) fn listed(&self, vrf: VrfId, prefix: Prefix) -> Option<ClassId> {
+        let class = self.class(vrf, prefix)?;
+        let outer = self.outer(vrf, prefix).next_back().and_then(|outer| self.class(vrf, outer));
+        Some(class).filter(|class| outer != Some(*class))
     }
 
     /// The classes inside a set.
@@ -135,53 +366,21 @@ impl Classes {
     }
 }
 
-/// Prefixes that make up a set.
-fn prefixes_of(view: &View<'_>, vrf: VrfId, set: AddressSet) -> Vec<IpCidr> {
-    match set {
-        AddressSet::Cidr(cidr) => vec![cidr],
-        AddressSet::Network(vni) => match view.networks.get(&vni).filter(|n| n.vrf == vrf) {
-            Some(network) => network.subnets.iter().map(|s| s.cidr).collect(),
-            None => Vec::new(),
-        },
-        // Groups are entered host by host in `partition`.
-        AddressSet::Group(_) => Vec::new(),
-    }
+/// The prefix that is one address.
+pub(crate) fn host_prefix(address: IpAddr) -> Prefix {
+    (address, IpCidr::host(address).len())
 }
 
-/// Every interesting prefix of a VRF with the sets it lies in.
-fn partition(
-    view: &View<'_>,
-    vrf: VrfId,
-    members: &[&Endpoint],
-    named: &BTreeSet<AddressSet>,
-) -> BTreeMap<Prefix, Vec<AddressSet>> {
-    let mut own: BTreeMap<Prefix, BTreeSet<AddressSet>> = BTreeMap::new();
-    own.entry((IpAddr::from([0u8; 4]), 0)).or_default();
-    own.entry((IpAddr::from([0u8; 16]), 0)).or_default();
-    for &set in named {
-        for cidr in prefixes_of(view, vrf, set) {
-            own.entry((cidr.addr(), cidr.len())).or_default().insert(set);
-        }
+/// Prefixes that make up a set.
+fn prefixes_of(view: &View, vrf: VrfId, set: AddressSet) -> Vec<IpCidr> {
+    match set {
+        AddressSet::Cidr(cidr) => vec![cidr],
+        AddressSet::Network(vni) => match view.networks.get(&vni).filter(|n| n.network.vrf == vrf) {
+            Some(net) => net.network.subnets.iter().map(|s| s.cidr).collect(),
+            None => Vec::new(),
+        },
+        AddressSet::Group(_) => Vec::new(),
     }
-    for endpoint in members {
-        let group = endpoint.group.map(AddressSet::Group).filter(|set| named.contains(set));
-        for &address in &endpoint.addresses {
-            let host = IpCidr::host(address);
-            own.entry((host.addr(), host.len())).or_default().extend(group);
-        }
-    }
-    let mut above: Vec<(IpCidr, BTreeSet<AddressSet>)> = Vec::new();
-    let mut parts = BTreeMap::new();
-    for ((addr, len), mut sets) in own {
-        let cidr = IpCidr::containing(addr, len);
-        while above.last().is_some_and(|(outer, _)| !outer.contains_cidr(cidr)) {
-            above.pop();
-        }
-        sets.extend(above.last().into_iter().flat_map(|(_, sets)| sets.iter().copied()));
-        parts.insert((addr, len), sets.iter().copied().collect());
-        above.push((cidr, sets));
-    }
-    parts
 }
 
 /// Gives each content a number from its hash; contents that collide are salted again in their sorted order.

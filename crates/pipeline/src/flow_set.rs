@@ -1,10 +1,12 @@
-//! Flows as an ordered map: key to cookie and actions.
+//! Flows as an ordered map: key to cookie and actions, packed.
+//!
+//! There are tens of thousands of them, and the agent keeps them for as long as it runs; so they are kept as bytes
+//! ([`openflow::PackedKey`]) and unpacked when somebody looks.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 
-use openflow::{Action, Flow, FlowKey};
+use openflow::{Action, Flow, FlowKey, PackedActions, PackedKey};
 
 use crate::cookie::Cookie;
 use crate::table::Table;
@@ -18,9 +20,26 @@ pub struct FlowEntry {
     pub actions: Vec<Action>,
 }
 
-/// A set of flows, at most one per key, in table order.
+/// A [`FlowEntry`], packed. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackedEntry {
+    /// The object the flow exists for.
+    pub cookie: Cookie,
+    /// What it does.
+    pub actions: PackedActions,
+}
+
+impl PackedEntry {
+    /// Packs. Actions that have no wire form (more than one flow can hold) become none: the flow drops.
+    pub(crate) fn new(entry: &FlowEntry) -> Self {
+        let actions = PackedActions::new(&entry.actions).unwrap_or_else(|_| PackedActions::drop_all());
+        Self { cookie: entry.cookie, actions }
+    }
+}
+
+/// A set of flows, at most one per key, in order of table and priority.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FlowSet(BTreeMap<FlowKey, FlowEntry>);
+pub struct FlowSet(BTreeMap<PackedKey, PackedEntry>);
 
 /// What a switch holds, told apart by cookie.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,28 +52,26 @@ pub struct Installed {
 
 impl Installed {
     /// Sorts dumped flows into ours and foreign ones.
-    ///
-    /// A flow of ours that somebody gave a timeout or flags is entered with a cookie nothing renders, so that [`crate::diff`]
-    /// writes it anew.
     pub fn from_dump(flows: impl IntoIterator<Item = Flow>) -> Self {
         let mut installed = Self::default();
-        for flow in flows {
-            let cookie = Cookie::from_bits(flow.cookie);
-            if !cookie.is_ours() {
-                installed.foreign += 1;
-                continue;
-            }
-            let plain = Flow {
-                idle_timeout: 0,
-                hard_timeout: 0,
-                flags: Default::default(),
-                importance: 0,
-                ..flow.clone()
-            };
-            let cookie = if plain == flow { cookie } else { Cookie::from_bits(0) };
-            installed.flows.0.insert(flow.key(), FlowEntry { cookie, actions: flow.actions });
-        }
+        flows.into_iter().for_each(|flow| installed.add(flow));
         installed
+    }
+
+    /// Sorts one more in.
+    ///
+    /// A flow of ours that somebody gave a timeout or flags is entered with a cookie nothing renders, so that
+    /// [`crate::diff`] writes it anew.
+    pub fn add(&mut self, flow: Flow) {
+        let cookie = Cookie::from_bits(flow.cookie);
+        if !cookie.is_ours() {
+            self.foreign += 1;
+            return;
+        }
+        let plain = (flow.idle_timeout, flow.hard_timeout, flow.flags.0, flow.importance) == (0, 0, 0, 0);
+        let cookie = if plain { cookie } else { Cookie::from_bits(0) };
+        let (key, entry) = (flow.key(), FlowEntry { cookie, actions: flow.actions });
+        self.flows.insert(&key, &entry);
     }
 }
 
@@ -64,35 +81,40 @@ impl FlowSet {
         Self::default()
     }
 
-    /// Adds a flow; if the key is taken by a different entry, nothing changes and that entry is returned.
-    pub(crate) fn try_insert(&mut self, key: FlowKey, entry: FlowEntry) -> Option<&mut FlowEntry> {
-        match self.0.entry(key) {
-            Entry::Vacant(slot) => {
-                slot.insert(entry);
-                None
-            }
-            Entry::Occupied(slot) if *slot.get() == entry => None,
-            Entry::Occupied(slot) => Some(slot.into_mut()),
+    /// Adds or replaces a flow. A key without wire form matches nothing a switch has and is left out.
+    pub fn insert(&mut self, key: &FlowKey, entry: &FlowEntry) {
+        if let Ok(key) = PackedKey::new(key) {
+            self.put(key, PackedEntry::new(entry));
         }
     }
 
-    /// Adds or replaces a flow.
-    pub fn insert(&mut self, key: FlowKey, entry: FlowEntry) {
-        self.0.insert(key, entry);
+    /// Adds or replaces a flow; the entry that was there.
+    pub(crate) fn put(&mut self, key: PackedKey, entry: PackedEntry) -> Option<PackedEntry> {
+        self.0.insert(key, entry)
     }
 
-    /// Removes a flow; whether it was there.
-    pub fn remove(&mut self, key: &FlowKey) -> bool {
-        self.0.remove(key).is_some()
+    /// Removes a flow; the entry that was there.
+    pub(crate) fn take(&mut self, key: &PackedKey) -> Option<PackedEntry> {
+        self.0.remove(key)
     }
 
     /// The entry under a key.
-    pub fn get(&self, key: &FlowKey) -> Option<&FlowEntry> {
+    pub fn get(&self, key: &FlowKey) -> Option<FlowEntry> {
+        self.get_packed(&PackedKey::new(key).ok()?).and_then(unpack_entry)
+    }
+
+    /// The packed entry under a key.
+    pub fn get_packed(&self, key: &PackedKey) -> Option<&PackedEntry> {
         self.0.get(key)
     }
 
-    /// All flows in key order.
-    pub fn iter(&self) -> impl Iterator<Item = (&FlowKey, &FlowEntry)> {
+    /// All flows in order.
+    pub fn iter(&self) -> impl Iterator<Item = (FlowKey, FlowEntry)> {
+        self.0.iter().filter_map(|(key, entry)| Some((key.unpack().ok()?, unpack_entry(entry)?)))
+    }
+
+    /// All flows in order, packed.
+    pub fn packed(&self) -> impl Iterator<Item = (&PackedKey, &PackedEntry)> {
         self.0.iter()
     }
 
@@ -108,22 +130,32 @@ impl FlowSet {
 
     /// The flows as OpenFlow values.
     pub fn to_flows(&self) -> impl Iterator<Item = Flow> {
-        self.0.iter().map(|(key, entry)| to_flow(key, entry))
+        self.iter().map(|(key, entry)| to_flow(key, entry))
     }
 }
 
+/// What was packed unpacks ([`PackedActions::unpack`]); if it did not, the flow would drop.
+fn unpack_entry(entry: &PackedEntry) -> Option<FlowEntry> {
+    Some(FlowEntry { cookie: entry.cookie, actions: entry.actions.unpack().ok()? })
+}
+
 /// A flow as an OpenFlow value.
-pub(crate) fn to_flow(key: &FlowKey, entry: &FlowEntry) -> Flow {
-    Flow::new(key.table, key.priority, key.matches.clone())
-        .cookie(entry.cookie.get())
-        .actions(entry.actions.iter().cloned())
+fn to_flow(key: FlowKey, entry: FlowEntry) -> Flow {
+    Flow::new(key.table, key.priority, key.matches).cookie(entry.cookie.get()).actions(entry.actions)
+}
+
+/// A packed flow as an OpenFlow value.
+pub(crate) fn unpack(key: &PackedKey, entry: &PackedEntry) -> Option<Flow> {
+    Some(to_flow(key.unpack().ok()?, unpack_entry(entry)?))
 }
 
 /// The syntax of ovs-ofctl(8), one flow a line, a comment with the name before each table, highest priority first.
 impl fmt::Display for FlowSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows: Vec<_> = self.0.iter().collect();
-        rows.sort_by_key(|(key, _)| (key.table, std::cmp::Reverse(key.priority)));
+        let mut rows: Vec<_> = self.iter().collect();
+        rows.sort_by(|(a, _), (b, _)| {
+            (a.table, b.priority, &a.matches).cmp(&(b.table, a.priority, &b.matches))
+        });
         let mut table = None;
         for (key, entry) in rows {
             if table != Some(key.table) {

@@ -1,7 +1,8 @@
-//! From what a node must enforce to the flows that enforce it: [`render`] and [`diff`], both pure.
+//! From what a node must enforce to the flows that enforce it: [`Renderer`] and [`diff`], both pure.
 //!
 //! ```text
-//!   NodeState + Local + Ports --render--> FlowSet --diff(installed)--> FlowPlan --> one OpenFlow bundle
+//!   changed fragments + Ports --Renderer--> FlowPlan --> one OpenFlow bundle
+//!   what a switch has --diff--> FlowPlan: on meeting it;  what others changed in it --repair--> FlowPlan
 //! ```
 //!
 //! This crate alone knows table numbers ([`Table`]), register bits ([`fields`]), priorities and cookies ([`Cookie`]).
@@ -24,8 +25,10 @@ mod diff;
 mod error;
 pub mod fields;
 mod flow_set;
+mod flow_table;
 mod owners;
 mod render;
+mod renderer;
 mod rules;
 mod sabotage;
 mod table;
@@ -34,11 +37,12 @@ mod view;
 
 pub use classes::{AddressSet, ClassId};
 pub use cookie::{Cookie, Object};
-pub use diff::{FlowPlan, diff};
+pub use diff::{FlowPlan, diff, repair};
 pub use error::RenderError;
-pub use flow_set::{FlowEntry, FlowSet, Installed};
+pub use flow_set::{FlowEntry, FlowSet, Installed, PackedEntry};
 pub use openflow::FlowKey;
 pub use owners::{Owners, StaleConnections};
-pub use render::{Local, Ports, Rendered, render};
+pub use render::{Local, Ports, Rendered, prefix_tables, render};
+pub use renderer::Renderer;
 pub use table::{Table, TableInfo, tables};
 pub use tables::GATEWAY_MAC;

@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use openflow::{Field, FlowKey};
+use openflow::{Field, FlowKey, PackedKey};
 use types::{EndpointUid, Vni, VrfId};
 
 use crate::cookie::Object;
+use crate::diff::FlowPlan;
 use crate::fields;
-use crate::flow_set::FlowSet;
+use crate::flow_set::{FlowSet, PackedEntry};
 use crate::table::Table;
 
 /// Owner of each address of each network.
@@ -34,12 +35,7 @@ pub struct StaleConnections {
 impl Owners {
     /// The owners these flows speak of: the endpoints whose neighbours are answered.
     pub fn of(flows: &FlowSet) -> Self {
-        let answers = flows.iter().filter(|(key, _)| key.table == Table::ArpNd.number());
-        let owner = |(key, entry): (&FlowKey, &crate::FlowEntry)| {
-            let Some(Object::Endpoint(uid)) = entry.cookie.object() else { return None };
-            Some(((vni(key)?, address(key)?), uid))
-        };
-        Self(answers.filter_map(owner).collect())
+        Self(flows.packed().filter_map(|(key, entry)| owner(key, entry)).collect())
     }
 
     /// What must be forgotten now that these are the owners, and those of `before` were.
@@ -47,14 +43,59 @@ impl Owners {
     /// `vrfs` says whose each network is. In a VRF that had no owner nothing tracked is worth keeping: its number may
     /// have been another tenant's.
     pub fn stale_since(&self, before: &Self, vrfs: &BTreeMap<Vni, VrfId>) -> BTreeSet<StaleConnections> {
-        let lived: BTreeSet<VrfId> = before.0.keys().filter_map(|(vni, _)| vrfs.get(vni).copied()).collect();
-        let new = self.0.iter().filter(|(key, uid)| before.0.get(key) != Some(uid));
-        new.filter_map(|((vni, address), _)| {
-            let vrf = *vrfs.get(vni)?;
-            Some(StaleConnections { vrf, address: lived.contains(&vrf).then_some(*address) })
-        })
-        .collect()
+        before.stale_if(self.0.iter().map(|(key, uid)| (*key, *uid)), vrfs)
     }
+
+    /// Follows a plan that is carried out; what must be forgotten after it.
+    pub fn follow(&mut self, plan: &FlowPlan, vrfs: &BTreeMap<Vni, VrfId>) -> BTreeSet<StaleConnections> {
+        let added: Vec<_> = plan.add.iter().filter_map(|(key, entry)| owner(key, entry)).collect();
+        let stale = self.stale_if(added.iter().copied(), vrfs);
+        for key in plan.delete.iter().filter_map(place) {
+            self.0.remove(&key);
+        }
+        self.0.extend(added);
+        stale
+    }
+
+    /// What must be forgotten when these own what they say and the others what they do.
+    fn stale_if(
+        &self,
+        owners: impl Iterator<Item = ((Vni, IpAddr), EndpointUid)>,
+        vrfs: &BTreeMap<Vni, VrfId>,
+    ) -> BTreeSet<StaleConnections> {
+        let mut lived: BTreeMap<VrfId, bool> = BTreeMap::new();
+        let stale = owners.filter(|(key, uid)| self.0.get(key) != Some(uid));
+        stale
+            .filter_map(|((vni, address), _)| {
+                let vrf = *vrfs.get(&vni)?;
+                let lived = *lived.entry(vrf).or_insert_with(|| {
+                    let mut networks = vrfs.iter().filter(|(_, v)| **v == vrf).map(|(vni, _)| *vni);
+                    networks.any(|vni| self.has_owner_in(vni))
+                });
+                Some(StaleConnections { vrf, address: lived.then_some(address) })
+            })
+            .collect()
+    }
+
+    fn has_owner_in(&self, vni: Vni) -> bool {
+        let first = (vni, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        self.0.range(first..).next().is_some_and(|((v, _), _)| *v == vni)
+    }
+}
+
+/// The owner a flow speaks of.
+fn owner(key: &PackedKey, entry: &PackedEntry) -> Option<((Vni, IpAddr), EndpointUid)> {
+    let Some(Object::Endpoint(uid)) = entry.cookie.object() else { return None };
+    Some((place(key)?, uid))
+}
+
+/// The network and address an answer to neighbours is about.
+fn place(key: &PackedKey) -> Option<(Vni, IpAddr)> {
+    if key.table() != Table::ArpNd.number() {
+        return None;
+    }
+    let key = key.unpack().ok()?;
+    Some((vni(&key)?, address(&key)?))
 }
 
 fn vni(key: &FlowKey) -> Option<Vni> {

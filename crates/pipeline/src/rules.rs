@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use node_state::{FragmentKey, Policy, PolicyRule, RulePeer, RuleService};
+use node_state::{Fragment, FragmentKey, NodeState, Policy, PolicyRule, RulePeer, RuleService};
 use types::{Direction, GroupId, IpProtocol, PolicyId, PortRange, RuleId, Verdict, Vni, VrfId};
 
 use crate::classes::AddressSet;
@@ -27,123 +27,151 @@ const BASE: u16 = 1000;
 
 /// A rule in force.
 #[derive(Clone, Debug)]
-pub(crate) struct ActiveRule<'a> {
+pub(crate) struct Placed<'a> {
     pub(crate) id: RuleId,
-    pub(crate) vrf: VrfId,
     pub(crate) rule: &'a PolicyRule,
     pub(crate) groups: &'a BTreeSet<GroupId>,
     pub(crate) priority: u16,
 }
 
-/// Which policies are attached to what, and what is denied.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Attachments {
+/// What is in force in one VRF, and what is denied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
     /// Groups each policy in force is attached to.
     pub(crate) policies: BTreeMap<PolicyId, BTreeSet<GroupId>>,
+    /// OpenFlow priority of each rule in force.
+    pub(crate) priorities: BTreeMap<RuleId, u16>,
     /// Groups whose endpoints are denied.
-    pub(crate) denied: BTreeSet<(VrfId, GroupId)>,
+    pub(crate) denied: BTreeSet<GroupId>,
+    /// The sets that rules in force and denials name.
+    pub(crate) named: BTreeSet<AddressSet>,
+    /// Objects that are not enforced as written.
+    pub(crate) refused: Refused,
+    /// Fragments that were looked for: if one of them changes, this is to be planned again.
+    pub(crate) asked: BTreeSet<FragmentKey>,
 }
 
-impl Attachments {
-    /// Follows the references from endpoints to groups to policies.
-    pub(crate) fn new(view: &View<'_>, refused: &mut Refused) -> Self {
+impl Plan {
+    /// Follows the references from endpoints to groups to policies. `excluded`: policies found to be too large.
+    pub(crate) fn new(
+        view: &View,
+        state: &NodeState,
+        vrf: VrfId,
+        excluded: &BTreeMap<PolicyId, RenderError>,
+    ) -> Self {
         let mut this = Self::default();
-        for group in view.groups.values() {
+        this.attach(view, vrf);
+        this.deny_strangers(view, vrf);
+        let faulty = |id: &PolicyId| {
+            let policy = policy(state, *id)?;
+            Some((*id, excluded.get(id).cloned().or_else(|| check(view, policy).err())?))
+        };
+        let faulty: Vec<_> = this.policies.keys().filter_map(faulty).collect();
+        let named = this.policies.keys().filter_map(|id| policy(state, *id)).flat_map(|p| &p.rules);
+        let asked = named.filter_map(|rule| match rule.peer {
+            RulePeer::Network(vni) => Some(FragmentKey::Network(vni)),
+            RulePeer::Group(group) => Some(FragmentKey::Group(group)),
+            RulePeer::Any | RulePeer::Cidr(_) => None,
+        });
+        this.asked.extend(asked.collect::<Vec<_>>());
+        for (id, error) in faulty {
+            this.refuse(id, error);
+        }
+        // A policy that finds no room is refused, which makes room for others: each turn refuses one.
+        loop {
+            match this.place(view, state) {
+                Ok(priorities) => {
+                    this.priorities = priorities;
+                    break;
+                }
+                Err((id, error)) => this.refuse(id, error),
+            }
+        }
+        this.name_sets(state);
+        this
+    }
+
+    fn attach(&mut self, view: &View, vrf: VrfId) {
+        for (id, group) in view.groups.iter().filter(|(_, g)| g.vrf == vrf) {
             for &policy in &group.policies {
+                self.asked.insert(FragmentKey::Policy(policy));
                 let fault = match view.policies.get(&policy) {
                     None => RenderError::MissingPolicy { policy },
-                    Some(p) if p.vrf != group.vrf => RenderError::PolicyOfOtherVrf { policy },
+                    Some(of) if *of != vrf => RenderError::PolicyOfOtherVrf { policy },
                     Some(_) => {
-                        this.policies.entry(policy).or_default().insert(group.id);
+                        self.policies.entry(policy).or_default().insert(*id);
                         continue;
                     }
                 };
-                this.denied.insert((group.vrf, group.id));
-                refused.entry(FragmentKey::Group(group.id)).or_insert(fault);
+                self.denied.insert(*id);
+                self.refused.entry(FragmentKey::Group(*id)).or_insert(fault);
             }
         }
-        for (uid, member) in &view.members {
-            let Some(group) = member.endpoint.group else { continue };
-            let vrf = member.endpoint.vrf;
+    }
+
+    /// Endpoints that name a group that is not there, or another VRF's.
+    fn deny_strangers(&mut self, view: &View, vrf: VrfId) {
+        for group in view.groups_named_in(vrf) {
             let fault = match view.groups.get(&group) {
                 None => RenderError::MissingGroup { group },
                 Some(g) if g.vrf != vrf => RenderError::GroupOfOtherVrf { group },
                 Some(_) => continue,
             };
-            this.denied.insert((vrf, group));
-            refused.entry(FragmentKey::Endpoint(*uid)).or_insert(fault);
+            self.asked.insert(FragmentKey::Group(group));
+            self.denied.insert(group);
+            let keys = view.members_of(vrf, group).map(|m| FragmentKey::Endpoint(m.uid));
+            self.refused.extend(keys.map(|key| (key, fault.clone())));
         }
-        let faulty: Vec<_> = this
-            .policies
-            .keys()
-            .filter_map(|id| view.policies.get(id).and_then(|p| check(view, p).err()).map(|e| (*id, e)))
-            .collect();
-        for (id, error) in faulty {
-            this.refuse(view, id, error, refused);
-        }
-        this
     }
 
     /// Takes a policy out of force and denies the groups it was attached to.
-    pub(crate) fn refuse(
-        &mut self,
-        view: &View<'_>,
-        id: PolicyId,
-        error: RenderError,
-        refused: &mut Refused,
-    ) {
-        let vrf = view.policies.get(&id).map(|p| p.vrf);
-        let groups = self.policies.remove(&id).unwrap_or_default();
-        self.denied.extend(vrf.into_iter().flat_map(|vrf| groups.iter().map(move |g| (vrf, *g))));
-        refused.entry(FragmentKey::Policy(id)).or_insert(error);
+    fn refuse(&mut self, id: PolicyId, error: RenderError) {
+        self.denied.extend(self.policies.remove(&id).unwrap_or_default());
+        self.refused.entry(FragmentKey::Policy(id)).or_insert(error);
     }
 
-    /// The sets that rules in force and denials name, by VRF.
-    pub(crate) fn named_sets(&self, view: &View<'_>) -> BTreeMap<VrfId, BTreeSet<AddressSet>> {
-        let mut named: BTreeMap<VrfId, BTreeSet<AddressSet>> = BTreeMap::new();
-        for (vrf, group) in &self.denied {
-            named.entry(*vrf).or_default().insert(AddressSet::Group(*group));
-        }
+    fn name_sets(&mut self, state: &NodeState) {
+        self.named.extend(self.denied.iter().copied().map(AddressSet::Group));
         for (id, groups) in &self.policies {
-            let Some(policy) = view.policies.get(id) else { continue };
-            let sets = named.entry(policy.vrf).or_default();
-            sets.extend(groups.iter().copied().map(AddressSet::Group));
-            sets.extend(policy.rules.iter().filter_map(|r| peer_set(&r.peer)));
+            self.named.extend(groups.iter().copied().map(AddressSet::Group));
+            let rules = policy(state, *id).into_iter().flat_map(|p| &p.rules);
+            self.named.extend(rules.filter_map(|r| peer_set(&r.peer)));
         }
-        named
     }
 
-    /// The rules in force with their priorities; or the policy that finds no room.
-    pub(crate) fn rules<'a>(
-        &'a self,
-        view: &View<'a>,
-    ) -> Result<Vec<ActiveRule<'a>>, (PolicyId, RenderError)> {
-        let mut levels: BTreeMap<(VrfId, Direction, u16), Vec<ActiveRule<'a>>> = BTreeMap::new();
+    /// The priorities of the rules in force; or the policy that finds no room.
+    fn place(
+        &self,
+        view: &View,
+        state: &NodeState,
+    ) -> Result<BTreeMap<RuleId, u16>, (PolicyId, RenderError)> {
+        let mut levels: BTreeMap<(Direction, u16), Vec<Placed<'_>>> = BTreeMap::new();
         for (id, groups) in &self.policies {
-            let Some(&policy) = view.policies.get(id) else { continue };
-            for rule in &policy.rules {
-                let active = ActiveRule {
-                    id: RuleId::new(*id, rule.slot),
-                    vrf: policy.vrf,
-                    rule,
-                    groups,
-                    priority: 0,
-                };
-                levels.entry((policy.vrf, rule.direction, level(rule))).or_default().push(active);
+            for rule in policy(state, *id).into_iter().flat_map(|p| &p.rules) {
+                let active = Placed { id: RuleId::new(*id, rule.slot), rule, groups, priority: 0 };
+                levels.entry((rule.direction, level(rule))).or_default().push(active);
             }
         }
-        let mut rules = Vec::new();
-        for ((_, _, level), mut peers) in levels {
+        let mut priorities = BTreeMap::new();
+        for ((_, level), mut peers) in levels {
             peers.sort_by_key(|r| r.id);
             place(view, level, &mut peers)?;
-            rules.extend(peers);
+            priorities.extend(peers.iter().map(|r| (r.id, r.priority)));
         }
-        Ok(rules)
+        Ok(priorities)
+    }
+}
+
+/// A policy of the state.
+pub(crate) fn policy(state: &NodeState, id: PolicyId) -> Option<&Policy> {
+    match state.get(&FragmentKey::Policy(id)) {
+        Some(Fragment::Policy(policy)) => Some(policy),
+        _ => None,
     }
 }
 
 /// What the policy names exists and is of its own VRF.
-fn check(view: &View<'_>, policy: &Policy) -> Result<(), RenderError> {
+fn check(view: &View, policy: &Policy) -> Result<(), RenderError> {
     let mut slots = BTreeSet::new();
     for rule in &policy.rules {
         if !slots.insert(rule.slot) {
@@ -152,7 +180,7 @@ fn check(view: &View<'_>, policy: &Policy) -> Result<(), RenderError> {
         match rule.peer {
             RulePeer::Network(vni) => match view.networks.get(&vni) {
                 None => return Err(RenderError::MissingNetwork { vni }),
-                Some(n) if n.vrf != policy.vrf => return Err(RenderError::NetworkOfOtherVrf { vni }),
+                Some(n) if n.network.vrf != policy.vrf => return Err(RenderError::NetworkOfOtherVrf { vni }),
                 Some(_) => {}
             },
             // An absent group is an empty one as a peer: its endpoints, if any, are denied for themselves.
@@ -187,7 +215,7 @@ fn level(rule: &PolicyRule) -> u16 {
 }
 
 /// Gives the rules of one level, in id order, their OpenFlow priorities.
-fn place(view: &View<'_>, level: u16, rules: &mut [ActiveRule<'_>]) -> Result<(), (PolicyId, RenderError)> {
+fn place(view: &View, level: u16, rules: &mut [Placed<'_>]) -> Result<(), (PolicyId, RenderError)> {
     let top = BASE + (level + 1) * GAP - 1;
     for i in 0..rules.len() {
         let (before, rest) = rules.split_at_mut(i);
@@ -208,13 +236,13 @@ fn place(view: &View<'_>, level: u16, rules: &mut [ActiveRule<'_>]) -> Result<()
 }
 
 /// Whether one packet could match both rules of one direction. May say yes too often, never no wrongly.
-fn overlap(view: &View<'_>, a: &ActiveRule<'_>, b: &ActiveRule<'_>) -> bool {
+fn overlap(view: &View, a: &Placed<'_>, b: &Placed<'_>) -> bool {
     services_overlap(&a.rule.service, &b.rule.service)
         && !a.groups.is_disjoint(b.groups)
         && peers_overlap(view, &a.rule.peer, &b.rule.peer)
 }
 
-fn peers_overlap(view: &View<'_>, a: &RulePeer, b: &RulePeer) -> bool {
+fn peers_overlap(view: &View, a: &RulePeer, b: &RulePeer) -> bool {
     match (a, b) {
         // An endpoint has one group.
         (RulePeer::Group(a), RulePeer::Group(b)) => a == b,
@@ -229,8 +257,8 @@ fn peers_overlap(view: &View<'_>, a: &RulePeer, b: &RulePeer) -> bool {
     }
 }
 
-fn subnets<'b>(view: &'b View<'_>, vni: Vni) -> impl Iterator<Item = types::IpCidr> + 'b {
-    view.networks.get(&vni).into_iter().flat_map(|n| n.subnets.iter().map(|s| s.cidr))
+fn subnets<'b>(view: &'b View, vni: Vni) -> impl Iterator<Item = types::IpCidr> + 'b {
+    view.networks.get(&vni).into_iter().flat_map(|n| n.network.subnets.iter().map(|s| s.cidr))
 }
 
 fn services_overlap(a: &RuleService, b: &RuleService) -> bool {

@@ -5,12 +5,12 @@
 
 use std::net::IpAddr;
 
-use openflow::{Action, Field, FlowKey, Match, SubField};
+use openflow::{Action, Field, FlowKey, Match, PackedKey, SubField};
 use types::{Family, IpCidr, MacAddr, Vni, VrfId};
 
 use crate::cookie::{Cookie, Object};
 use crate::fields::{self, SourceKind};
-use crate::flow_set::{FlowEntry, FlowSet};
+use crate::flow_set::{FlowEntry, PackedEntry};
 use crate::sabotage::sabotaged;
 use crate::table::Table;
 
@@ -46,15 +46,12 @@ pub(crate) mod icmp4 {
     pub(crate) const ROUTER_ADVERTISEMENT: u8 = 9;
 }
 
-/// Flows being collected.
+/// Flows being collected: those of one unit of rendering.
 #[derive(Debug, Default)]
-pub(crate) struct Flows(FlowSet);
+pub(crate) struct Flows(Vec<(PackedKey, PackedEntry)>);
 
 impl Flows {
-    /// Adds a flow.
-    ///
-    /// Two different flows under one key cannot both hold, and nobody can tell which is meant: the key drops. No valid
-    /// state leads here (the view leaves conflicts out); tests run with the assertion on.
+    /// Adds a flow. A match without wire form is one no packet can have.
     pub(crate) fn add(
         &mut self,
         table: Table,
@@ -63,25 +60,14 @@ impl Flows {
         matches: Match,
         actions: Vec<Action>,
     ) {
-        let key = FlowKey { table: table.number(), priority, matches };
-        let entry = FlowEntry { cookie: Cookie::new(object), actions };
-        if let Some(old) = self.0.try_insert(key, entry)
-            && !sabotaged!("shared-vrf")
-        {
-            debug_assert!(false, "two flows under one key in {}: {}", table.name(), old.cookie.explain());
-            old.actions.clear();
-        }
+        let key = PackedKey::new(&FlowKey { table: table.number(), priority, matches });
+        debug_assert!(key.is_ok(), "a flow of {} has no wire form: {key:?}", table.name());
+        let entry = PackedEntry::new(&FlowEntry { cookie: Cookie::new(object), actions });
+        self.0.extend(key.ok().map(|key| (key, entry)));
     }
 
-    /// Adds finished flows.
-    pub(crate) fn extend(&mut self, flows: FlowSet) {
-        for (key, entry) in flows.iter() {
-            self.0.insert(key.clone(), entry.clone());
-        }
-    }
-
-    /// The set.
-    pub(crate) fn into_set(self) -> FlowSet {
+    /// The flows.
+    pub(crate) fn into_vec(self) -> Vec<(PackedKey, PackedEntry)> {
         self.0
     }
 }

@@ -1,4 +1,4 @@
-//! A node's state, indexed and checked: what rendering may rely on.
+//! A node's state, indexed and checked: what rendering may rely on. Kept between changes.
 //!
 //! # Invariants
 //! * Every [`Member`] has its VRF and network here, its addresses lie in the network, and no other member of the VRF
@@ -6,6 +6,7 @@
 //!   one is right cannot be told here, and either could be the thief.
 //! * A member is local with a port nobody else has, or remote with a tunnel address of our family, or local without a
 //!   port yet.
+//! * What the view says follows from the present state alone, never from how it came about.
 //!
 //! # Failure
 //! What is left out is listed with the reason; its port gets no flows.
@@ -13,12 +14,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use node_state::{Endpoint, FragmentKey, Group, Network, NodeState, Policy, Vrf};
-use types::{EndpointUid, GroupId, MacAddr, NodeName, OfPort, PolicyId, Vni, VrfId};
+use node_state::{Endpoint, FragmentKey, Network};
+use types::{DefaultAction, EndpointUid, GroupId, MacAddr, NodeName, OfPort, PolicyId, Vni, VrfId};
 
 use crate::error::RenderError;
-use crate::render::{Local, Ports};
+use crate::render::Local;
 use crate::tables::GATEWAY_MAC;
+
+mod claims;
+mod update;
+
+use claims::Claims;
+pub(crate) use update::Touched;
 
 /// Objects that are not enforced as written, and why.
 pub(crate) type Refused = BTreeMap<FragmentKey, RenderError>;
@@ -35,14 +42,18 @@ pub(crate) enum Place {
 }
 
 /// An endpoint that is rendered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Member<'a> {
-    pub(crate) endpoint: &'a Endpoint,
-    pub(crate) network: &'a Network,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) uid: EndpointUid,
+    pub(crate) vrf: VrfId,
+    pub(crate) vni: Vni,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) mac: MacAddr,
+    pub(crate) addresses: Box<[IpAddr]>,
     pub(crate) place: Place,
 }
 
-impl Member<'_> {
+impl Member {
     /// The local port.
     pub(crate) fn port(&self) -> Option<OfPort> {
         match self.place {
@@ -52,58 +63,112 @@ impl Member<'_> {
     }
 }
 
-/// The indexed state.
-#[derive(Debug)]
-pub(crate) struct View<'a> {
-    pub(crate) local: &'a Local,
-    pub(crate) tunnel: Option<OfPort>,
-    pub(crate) vrfs: BTreeMap<VrfId, &'a Vrf>,
-    pub(crate) networks: BTreeMap<Vni, &'a Network>,
-    pub(crate) members: BTreeMap<EndpointUid, Member<'a>>,
-    pub(crate) groups: BTreeMap<GroupId, &'a Group>,
-    pub(crate) policies: BTreeMap<PolicyId, &'a Policy>,
-    vteps: BTreeMap<&'a NodeName, IpAddr>,
+/// A VRF that is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) default_action: DefaultAction,
+    /// Tunnel addresses of the other nodes that host endpoints of it.
+    pub(crate) peers: BTreeSet<IpAddr>,
 }
 
-impl<'a> View<'a> {
-    /// Indexes and checks.
-    pub(crate) fn new(state: &'a NodeState, local: &'a Local, ports: &Ports, refused: &mut Refused) -> Self {
-        let mut view = Self {
+/// A network that is rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Net {
+    pub(crate) network: Network,
+    /// Tunnel addresses of the other nodes that host endpoints of it.
+    pub(crate) peers: BTreeSet<IpAddr>,
+}
+
+/// A group that can have members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupRef {
+    pub(crate) vrf: VrfId,
+    pub(crate) policies: BTreeSet<PolicyId>,
+}
+
+/// An endpoint that passes the checks that concern it alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Candidate {
+    member: Member,
+    /// Whether nobody else claims what it claims.
+    fit: bool,
+}
+
+/// The indexed state.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) local: Local,
+    pub(crate) tunnel: Option<OfPort>,
+    pub(crate) vrfs: BTreeMap<VrfId, Space>,
+    pub(crate) networks: BTreeMap<Vni, Net>,
+    pub(crate) groups: BTreeMap<GroupId, GroupRef>,
+    /// VRF of each policy that is in a known one.
+    pub(crate) policies: BTreeMap<PolicyId, VrfId>,
+    /// What fails a check of its own, or a claim.
+    pub(crate) refused: Refused,
+    vteps: BTreeMap<NodeName, IpAddr>,
+    ports: BTreeMap<EndpointUid, OfPort>,
+    candidates: BTreeMap<EndpointUid, Candidate>,
+    claims: Claims,
+    /// Members with a local port, by network.
+    plugged: BTreeSet<(Vni, EndpointUid)>,
+    /// Members of each group they name, whether it is there or not.
+    grouped: BTreeSet<(VrfId, GroupId, EndpointUid)>,
+}
+
+impl View {
+    /// A view of nothing.
+    pub(crate) fn new(local: Local) -> Self {
+        Self {
             local,
-            tunnel: ports.tunnel,
-            vrfs: state.vrfs().map(|v| (v.id, v)).collect(),
+            tunnel: None,
+            vrfs: BTreeMap::new(),
             networks: BTreeMap::new(),
-            members: BTreeMap::new(),
             groups: BTreeMap::new(),
             policies: BTreeMap::new(),
-            vteps: state.nodes().map(|n| (&n.name, n.vtep)).collect(),
-        };
-        for network in state.networks() {
-            match view.check_network(network) {
-                Ok(()) => drop(view.networks.insert(network.vni, network)),
-                Err(e) => drop(refused.insert(FragmentKey::Network(network.vni), e)),
-            }
+            refused: Refused::new(),
+            vteps: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            claims: Claims::default(),
+            plugged: BTreeSet::new(),
+            grouped: BTreeSet::new(),
         }
-        for group in state.groups() {
-            match view.check_vrf(group.vrf) {
-                Ok(()) => drop(view.groups.insert(group.id, group)),
-                Err(e) => drop(refused.insert(FragmentKey::Group(group.id), e)),
-            }
+    }
+
+    /// The member of this number.
+    pub(crate) fn member(&self, uid: EndpointUid) -> Option<&Member> {
+        self.candidates.get(&uid).filter(|c| c.fit).map(|c| &c.member)
+    }
+
+    /// The member that has an address.
+    pub(crate) fn member_at(&self, vrf: VrfId, address: IpAddr) -> Option<&Member> {
+        self.claims.of_address(vrf, address).find_map(|uid| self.member(uid))
+    }
+
+    /// Members with a local port in a network.
+    pub(crate) fn plugged_in(&self, vni: Vni) -> impl Iterator<Item = (&Member, OfPort)> {
+        let range = (vni, EndpointUid::MIN)..=(vni, EndpointUid::MAX);
+        let members = self.plugged.range(range).filter_map(|(_, uid)| self.member(*uid));
+        members.filter_map(|m| m.port().map(|port| (m, port)))
+    }
+
+    /// Members that name a group.
+    pub(crate) fn members_of(&self, vrf: VrfId, group: GroupId) -> impl Iterator<Item = &Member> {
+        let range = (vrf, group, EndpointUid::MIN)..=(vrf, group, EndpointUid::MAX);
+        self.grouped.range(range).filter_map(|(_, _, uid)| self.member(*uid))
+    }
+
+    /// Groups that members of a VRF name.
+    pub(crate) fn groups_named_in(&self, vrf: VrfId) -> BTreeSet<GroupId> {
+        let mut found = BTreeSet::new();
+        let mut from = (vrf, GroupId::MIN, EndpointUid::MIN);
+        while let Some((_, group, _)) = self.grouped.range(from..).next().filter(|(v, _, _)| *v == vrf) {
+            found.insert(*group);
+            let Ok(next) = GroupId::new(u64::from(group.get()) + 1) else { break };
+            from = (vrf, next, EndpointUid::MIN);
         }
-        for policy in state.policies() {
-            match view.check_vrf(policy.vrf) {
-                Ok(()) => drop(view.policies.insert(policy.id, policy)),
-                Err(e) => drop(refused.insert(FragmentKey::Policy(policy.id), e)),
-            }
-        }
-        for endpoint in state.endpoints() {
-            match view.check_endpoint(endpoint, ports) {
-                Ok(member) => drop(view.members.insert(endpoint.uid, member)),
-                Err(e) => drop(refused.insert(FragmentKey::Endpoint(endpoint.uid), e)),
-            }
-        }
-        view.drop_conflicts(refused);
-        view
+        found
     }
 
     fn check_vrf(&self, vrf: VrfId) -> Result<(), RenderError> {
@@ -120,10 +185,10 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    fn check_endpoint(&self, endpoint: &'a Endpoint, ports: &Ports) -> Result<Member<'a>, RenderError> {
+    fn check_endpoint(&self, endpoint: &Endpoint) -> Result<Member, RenderError> {
         let vni = endpoint.vni;
         self.check_vrf(endpoint.vrf)?;
-        let network = *self.networks.get(&vni).ok_or(RenderError::MissingNetwork { vni })?;
+        let network = &self.networks.get(&vni).ok_or(RenderError::MissingNetwork { vni })?.network;
         if network.vrf != endpoint.vrf {
             return Err(RenderError::NetworkOfOtherVrf { vni });
         }
@@ -137,13 +202,21 @@ impl<'a> View<'a> {
                 return Err(RenderError::GatewayAddress { address });
             }
         }
-        Ok(Member { endpoint, network, place: self.place(endpoint, ports)? })
+        Ok(Member {
+            uid: endpoint.uid,
+            vrf: endpoint.vrf,
+            vni,
+            group: endpoint.group,
+            mac: endpoint.mac,
+            addresses: endpoint.addresses.clone().into(),
+            place: self.place(endpoint)?,
+        })
     }
 
-    fn place(&self, endpoint: &Endpoint, ports: &Ports) -> Result<Place, RenderError> {
+    fn place(&self, endpoint: &Endpoint) -> Result<Place, RenderError> {
         if endpoint.node == self.local.node {
-            return match ports.endpoints.get(&endpoint.uid) {
-                Some(&port) if Some(port) == ports.tunnel => Err(RenderError::PortConflict { port }),
+            return match self.ports.get(&endpoint.uid) {
+                Some(&port) if Some(port) == self.tunnel => Err(RenderError::PortConflict { port }),
                 Some(&port) => Ok(Place::Local(port)),
                 None => Ok(Place::Unplugged),
             };
@@ -158,47 +231,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Leaves out every member that claims what another claims too.
-    fn drop_conflicts(&mut self, refused: &mut Refused) {
-        let mut addresses: BTreeMap<(VrfId, IpAddr), EndpointUid> = BTreeMap::new();
-        let mut macs: BTreeMap<(Vni, MacAddr), EndpointUid> = BTreeMap::new();
-        let mut ports: BTreeMap<OfPort, EndpointUid> = BTreeMap::new();
-        let mut conflicts: Vec<(EndpointUid, RenderError)> = Vec::new();
-        for (&uid, member) in &self.members {
-            let e = member.endpoint;
-            for &address in &e.addresses {
-                if let Some(other) = addresses.insert((e.vrf, address), uid).filter(|other| *other != uid) {
-                    conflicts.push((uid, RenderError::AddressConflict { address, other }));
-                    conflicts.push((other, RenderError::AddressConflict { address, other: uid }));
-                }
-            }
-            if let Some(other) = macs.insert((e.vni, e.mac), uid) {
-                conflicts.push((uid, RenderError::MacConflict { mac: e.mac, other }));
-                conflicts.push((other, RenderError::MacConflict { mac: e.mac, other: uid }));
-            }
-            if let Some(port) = member.port()
-                && let Some(other) = ports.insert(port, uid)
-            {
-                conflicts.extend([uid, other].map(|uid| (uid, RenderError::PortConflict { port })));
-            }
-        }
-        for (uid, error) in conflicts {
-            self.members.remove(&uid);
-            refused.entry(FragmentKey::Endpoint(uid)).or_insert(error);
-        }
-    }
-
     /// Tunnel addresses of peer nodes among `nodes`: known, not ourselves, of our family.
-    pub(crate) fn peers(&self, nodes: &BTreeSet<NodeName>) -> BTreeSet<IpAddr> {
+    fn peers(&self, nodes: &BTreeSet<NodeName>) -> BTreeSet<IpAddr> {
         let others = nodes.iter().filter(|name| **name != self.local.node);
         others
             .filter_map(|name| self.vteps.get(name).copied())
             .filter(|vtep| *vtep != self.local.vtep && vtep.is_ipv4() == self.local.vtep.is_ipv4())
             .collect()
-    }
-
-    /// Members with a local port.
-    pub(crate) fn locals(&self) -> impl Iterator<Item = (&Member<'a>, OfPort)> {
-        self.members.values().filter_map(|m| m.port().map(|port| (m, port)))
     }
 }

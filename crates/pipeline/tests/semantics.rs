@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use node_state::Endpoint;
 use openflow::Field;
-use pipeline::{FlowSet, render};
+use pipeline::render;
 use proptest::prelude::*;
 use support::evaluator::{Evaluator, Outcome, Packet};
 use support::world::{Opening, TUNNEL, VTEPS, World, world};
@@ -67,17 +67,17 @@ fn through_tunnel(sent: &Packet, from_node: usize) -> Packet {
 }
 
 struct Cluster {
-    flows: [FlowSet; 2],
+    nodes: [Evaluator; 2],
 }
 
 impl Cluster {
     fn new(world: &World) -> Self {
-        let flows = [0, 1].map(|node| render(&world.state, &world.local(node), &world.ports()).flows);
-        Self { flows }
+        let flows = |node| render(&world.state, &world.local(node), &world.ports()).flows;
+        Self { nodes: [0, 1].map(|node| Evaluator::new(&flows(node))) }
     }
 
     fn at(&self, node: usize, packet: Packet) -> Outcome {
-        Evaluator::new(&self.flows[node]).run(packet, NEW)
+        self.nodes[node].run(packet, NEW)
     }
 
     /// Ports the packet comes out by in the whole cluster, with the rules committed at each node.

@@ -32,6 +32,11 @@ bounded_int! {
 pub struct RuleId(PolicyId, RuleSlot);
 
 impl RuleId {
+    /// The smallest there is.
+    pub const MIN: Self = Self(PolicyId::MIN, RuleSlot::MIN);
+    /// The greatest.
+    pub const MAX: Self = Self(PolicyId::MAX, RuleSlot::MAX);
+
     /// The rule in `slot` of `policy`.
     pub const fn new(policy: PolicyId, slot: RuleSlot) -> Self {
         Self(policy, slot)

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pipeline::{FlowSet, Owners, StaleConnections};
+use pipeline::{FlowPlan, FlowSet, Owners, StaleConnections};
 use types::{Vni, VrfId};
 
 use crate::state_dir::{StateDir, StateError};
@@ -51,12 +51,8 @@ impl Connections {
         Ok(this)
     }
 
-    /// Whether [`Connections::expect`] must be asked although no flow changes.
-    pub(super) fn is_damaged(&self) -> bool {
-        self.damaged
-    }
-
-    /// Before a bundle that leads from `installed` to `desired`: finds and writes down what must be forgotten after it.
+    /// Before a bundle that leads from what was read back to `desired`: finds and writes down what must be forgotten
+    /// after it.
     ///
     /// A list that cannot be written is still kept by this process.
     pub(super) async fn expect(
@@ -73,6 +69,20 @@ impl Connections {
         let now = Owners::of(desired);
         let stale = now.stale_since(&before, vrfs);
         self.owners = Some(now);
+        self.remember(stale).await
+    }
+
+    /// As [`Connections::expect`], before a bundle that carries out one plan on a switch that is known.
+    pub(super) async fn expect_plan(
+        &mut self,
+        plan: &FlowPlan,
+        vrfs: &BTreeMap<Vni, VrfId>,
+    ) -> Result<(), StateError> {
+        let stale = self.owners.get_or_insert_default().follow(plan, vrfs);
+        self.remember(stale).await
+    }
+
+    async fn remember(&mut self, stale: BTreeSet<StaleConnections>) -> Result<(), StateError> {
         if stale.is_empty() {
             return Ok(());
         }

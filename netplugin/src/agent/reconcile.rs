@@ -1,11 +1,12 @@
-//! The pass: render what intent and ports say, compare with what the switch holds, send the difference.
+//! The pass: render what the changes touch, send the difference; compare with what the switch holds when that is not
+//! known.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use node_state::NodeState;
-use pipeline::{FlowPlan, FlowSet, Ports, diff, render};
+use pipeline::{FlowPlan, FlowSet, Ports, diff};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort, Vni, VrfId};
 
@@ -17,29 +18,25 @@ use crate::switch::{Switch, SwitchError};
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Agent {
-    /// Brings the switch to what intent says. Takes no input: it looks at the state as it is.
+    /// Brings the switch to what intent says.
     pub(super) async fn reconcile(&mut self) {
         let Some(switch) = self.switch.clone() else { return };
         // Knowing nothing, or not yet knowing the ports, touches no flow.
         let (Some(state), true) = (self.holding.state(), self.view.synced) else { return };
         let ports = self.ports_to_render(state);
-        let rendered = render(state, &self.local, &ports);
+        let step = self.renderer.update(state, &std::mem::take(&mut self.changed), &ports);
         let revision = state.revision;
         let vrfs = state.networks().map(|n| (n.vni, n.vrf)).collect();
-        match self.bring_to(&switch, &rendered.flows, &ports, &vrfs).await {
+        match self.bring_to(&switch, step, &ports, &vrfs).await {
             Ok(changed) => {
+                let flows = self.renderer.flows().len();
                 if changed > 0 {
-                    let flows = rendered.flows.len();
                     tracing::info!(%revision, changed, flows, "flows changed");
                 }
-                let refused = rendered.refused.iter().map(|(key, e)| (key.clone(), e.to_string()));
-                self.enforcement = Enforcement {
-                    revision,
-                    flows: rendered.flows.len(),
-                    endpoints: ports.endpoints,
-                    refused: refused.collect(),
-                };
-                self.installed = Some(rendered.flows);
+                let refused = self.renderer.refused().into_iter().map(|(key, e)| (key, e.to_string()));
+                let refused = refused.collect();
+                self.enforcement = Enforcement { revision, flows, endpoints: ports.endpoints, refused };
+                self.installed = true;
                 self.dirty = false;
                 self.note("switch_refused", None);
                 self.find_reclaims();
@@ -65,23 +62,28 @@ impl Agent {
         Ports { tunnel: self.view.tunnel, endpoints }
     }
 
-    /// Sends the difference; returns how many flows it changed.
+    /// Sends the difference; returns how many flows it changed. `step` leads from the flows of the last pass to those
+    /// of this one.
     async fn bring_to(
         &mut self,
         switch: &Arc<dyn Switch>,
-        desired: &FlowSet,
+        step: FlowPlan,
         ports: &Ports,
         vrfs: &BTreeMap<Vni, VrfId>,
     ) -> Result<usize, SwitchError> {
-        let installed = match self.installed.take() {
-            Some(flows) => flows,
-            None => self.read_back(switch).await?,
+        let (plan, expected) = if self.installed {
+            let mut plan = step;
+            self.drift.put_back(&mut plan, self.renderer.flows());
+            let expected = self.connections.expect_plan(&plan, vrfs).await;
+            (plan, expected)
+        } else {
+            let installed = self.read_back(switch).await?;
+            let plan = diff(&installed, self.renderer.flows());
+            self.drift.compared(&plan, self.untouched && step.is_empty());
+            let expected = self.connections.expect(&installed, self.renderer.flows(), vrfs).await;
+            (plan, expected)
         };
-        let plan = diff(&installed, desired);
-        if !plan.is_empty() || self.connections.is_damaged() {
-            let expected = self.connections.expect(&installed, desired, vrfs).await;
-            self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
-        }
+        self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
         if !plan.is_empty() {
             self.ofports.flows_may_be(ports.endpoints.values().copied());
             self.send(switch, &plan).await?;
@@ -126,7 +128,7 @@ impl Agent {
 
     /// Once a second: what could not be handed over, or failed.
     pub(super) fn remind_reclaims(&mut self) {
-        if self.installed.is_some() {
+        if self.installed {
             self.find_reclaims();
         }
     }

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use openflow::driver::{
     Backoff, BundleError, Config, Connection, Event as OfEvent, Events, RequestError, reconnect,
 };
-use openflow::{CtFlush, FlowFilter, FlowMod, FlowUpdate, Message, MonitorFlags, MonitorRequest};
-use pipeline::{FlowPlan, Installed, StaleConnections};
+use openflow::{
+    CtFlush, FlowChange, FlowFilter, FlowUpdate, Message, MonitorFlags, MonitorRequest, PackedKey,
+};
+use pipeline::{Cookie, FlowPlan, Installed, StaleConnections};
 
-use super::{Switch, SwitchError, SwitchEvent};
+use super::{FlowEdit, Switch, SwitchError, SwitchEvent};
 use crate::agent::{AgentHandle, Event, WaitError};
 
 /// Our only flow monitor.
@@ -22,13 +24,14 @@ struct OvsSwitch(Connection);
 #[async_trait]
 impl Switch for OvsSwitch {
     async fn dump(&self) -> Result<Installed, SwitchError> {
-        let stats = self.0.dump_flows(FlowFilter::all()).await.map_err(request_error)?;
-        Ok(Installed::from_dump(stats.into_iter().map(|s| s.flow)))
+        let mut installed = Installed::default();
+        let each = |stats: openflow::FlowStats| installed.add(stats.flow);
+        self.0.dump_flows_each(FlowFilter::all(), each).await.map_err(request_error)?;
+        Ok(installed)
     }
 
     async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {
-        let mods: Vec<FlowMod> = plan.flow_mods().collect();
-        self.0.bundle(&mods).await.map_err(bundle_error)?;
+        self.0.bundle_each(plan.len(), || plan.flow_mods()).await.map_err(bundle_error)?;
         self.0.barrier().await.map_err(request_error)
     }
 
@@ -85,26 +88,39 @@ pub async fn follow(management_socket: PathBuf, agent: AgentHandle) {
 async fn forward(mut events: Events, agent: &AgentHandle) -> Result<(), WaitError> {
     let mut reason = String::from("unknown");
     while let Some(event) = events.next().await {
-        let edits = match event {
-            OfEvent::Flows(updates) => updates.iter().filter(|u| is_foreign(u)).count(),
-            OfEvent::Lagged(lost) => usize::try_from(lost).unwrap_or(usize::MAX),
+        match event {
+            OfEvent::Flows(updates) => {
+                if let Some(event) = foreign(updates) {
+                    agent.tell(Event::Switch(event)).await?;
+                }
+            }
+            OfEvent::Lagged(_) => agent.tell(Event::Switch(SwitchEvent::Unseen("reports were lost"))).await?,
             OfEvent::Closed(why) => {
                 reason = why.to_string();
                 break;
             }
-            OfEvent::PacketIn(_) | OfEvent::PortStatus(_) | OfEvent::Error(..) | OfEvent::Other(..) => 0,
-        };
-        if edits > 0 {
-            agent.tell(Event::Switch(SwitchEvent::Edited(edits))).await?;
+            OfEvent::PacketIn(_) | OfEvent::PortStatus(_) | OfEvent::Error(..) | OfEvent::Other(..) => {}
         }
     }
     agent.tell(Event::Switch(SwitchEvent::Down(reason))).await
 }
 
-/// Our own changes come abbreviated. After a pause reports may be missing.
-fn is_foreign(update: &FlowUpdate) -> bool {
-    match update {
-        FlowUpdate::Flow(..) | FlowUpdate::Resumed | FlowUpdate::Unknown(_) => true,
-        FlowUpdate::Abbreviated { .. } | FlowUpdate::Paused => false,
+/// What others did. Our own changes come abbreviated. While it is paused a monitor reports removals only
+/// (`ofmonitor_report` in OVS), and what it tells when it goes on need not be all.
+fn foreign(updates: Vec<FlowUpdate>) -> Option<SwitchEvent> {
+    let mut edits = Vec::new();
+    for update in updates {
+        match update {
+            FlowUpdate::Flow(change, flow) => {
+                // A key that cannot be packed is one we cannot have.
+                let Ok(key) = PackedKey::new(&flow.key()) else { continue };
+                let ours = Cookie::from_bits(flow.cookie).is_ours();
+                edits.push(FlowEdit { key, ours, removed: matches!(change, FlowChange::Removed(_)) });
+            }
+            FlowUpdate::Resumed => return Some(SwitchEvent::Unseen("reports were paused")),
+            FlowUpdate::Unknown(_) => return Some(SwitchEvent::Unseen("a report was not understood")),
+            FlowUpdate::Abbreviated { .. } | FlowUpdate::Paused => {}
+        }
     }
+    (!edits.is_empty()).then_some(SwitchEvent::Edited(edits))
 }

@@ -41,6 +41,8 @@ impl Log {
 #[derive(Clone, Default)]
 pub struct FakeSwitch {
     pub flows: Arc<Mutex<FlowSet>>,
+    /// How often all of them were read.
+    pub dumps: Arc<Mutex<u64>>,
     /// Every bundle is refused while set.
     pub refuse: Arc<Mutex<bool>>,
     /// Connections are not forgotten while set.
@@ -61,6 +63,7 @@ impl FakeSwitch {
 #[async_trait]
 impl Switch for FakeSwitch {
     async fn dump(&self) -> Result<Installed, SwitchError> {
+        *self.dumps.lock().unwrap() += 1;
         Ok(Installed { flows: self.flows.lock().unwrap().clone(), foreign: 0 })
     }
 

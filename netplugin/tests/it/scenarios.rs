@@ -1,15 +1,18 @@
 //! What the agent promises, told with fakes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cni::{Code, Reply, Verb, journal};
 use netplugin::agent::{Event, SessionEvent};
-use netplugin::report::IntentStatus;
-use netplugin::switch::SwitchEvent;
+use netplugin::report::{IntentStatus, Status};
+use netplugin::switch::{FlowEdit, SwitchEvent};
 use node_api::{AgentMessage, EndpointState};
+use openflow::{FlowKey, PackedKey};
+use pipeline::FlowPlan;
 use types::EndpointUid;
 
-use crate::fakes::{World, request};
+use crate::fakes::{FakeAgent, World, request};
 use crate::netmaster::{deny_tcp, group};
 
 fn uid(n: u64) -> EndpointUid {
@@ -81,16 +84,74 @@ async fn a_switch_that_lost_its_flows_gets_them_back_when_it_connects() {
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
 }
 
+/// Tells the agent that these flows were changed by somebody else.
+async fn edited(agent: &FakeAgent, edits: Vec<FlowEdit>) {
+    agent.handle.tell(Event::Switch(SwitchEvent::Edited(edits))).await.unwrap();
+}
+
+async fn repaired(agent: &FakeAgent, count: u64) -> Status {
+    let wait = || async {
+        let status = agent.status().await;
+        if status.foreign_edits >= count { Ok(status) } else { Err(format!("{status:?}")) }
+    };
+    test_support::wait_for("the repair", Duration::from_secs(20), wait).await.unwrap()
+}
+
 #[tokio::test]
-async fn a_foreign_edit_is_repaired_and_counted() {
+async fn a_foreign_edit_is_put_back_from_its_report_without_reading_the_switch() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.status().await;
+    let before = world.switch.flows.lock().unwrap().clone();
+    let keys: Vec<PackedKey> = before.packed().map(|(key, _)| key.clone()).take(3).collect();
+    let stray = PackedKey::new(&FlowKey { table: 3, priority: 7, ..FlowKey::default() }).unwrap();
+    let foreign = PackedKey::new(&FlowKey { table: 3, priority: 8, ..FlowKey::default() }).unwrap();
+    {
+        let mut flows = world.switch.flows.lock().unwrap();
+        let gone = FlowPlan { delete: keys[..2].to_vec(), ..FlowPlan::default() };
+        gone.apply(&mut flows);
+        let entry = before.get_packed(&keys[2]).unwrap().clone();
+        let added = FlowPlan { add: vec![(stray.clone(), entry)], ..FlowPlan::default() };
+        added.apply(&mut flows);
+    }
+    let dumps = *world.switch.dumps.lock().unwrap();
+    let edit = |key: &PackedKey, ours, removed| FlowEdit { key: key.clone(), ours, removed };
+    edited(&agent, vec![edit(&keys[0], true, true), edit(&keys[1], true, true)]).await;
+    edited(&agent, vec![edit(&stray, true, false), edit(&foreign, false, false)]).await;
+    let status = repaired(&agent, 3).await;
+    assert_eq!(*world.switch.flows.lock().unwrap(), before);
+    assert_eq!(status.foreign_edits, 3, "somebody's own flow is not counted: {:?}", status.drift);
+    assert_eq!(*world.switch.dumps.lock().unwrap(), dumps, "nothing was read back");
+    assert!(status.warnings.iter().any(|w| w.starts_with("drift: ")), "{:?}", status.warnings);
+    agent.reported("drift", |r| r.warnings.iter().any(|w| w.code.as_str() == "drift")).await;
+}
+
+#[tokio::test]
+async fn when_reports_may_be_missing_all_flows_are_compared() {
     let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
     let agent = world.start(dir.path()).await;
     agent.netmaster.sync().await;
     agent.status().await;
     let before = std::mem::take(&mut *world.switch.flows.lock().unwrap());
-    agent.handle.tell(Event::Switch(SwitchEvent::Edited(3))).await.unwrap();
-    assert_eq!(agent.status().await.foreign_edits, 3);
+    agent.handle.tell(Event::Switch(SwitchEvent::Unseen("reports were paused"))).await.unwrap();
+    let status = repaired(&agent, 1).await;
+    assert_eq!(status.foreign_edits, before.len() as u64);
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
+}
+
+#[tokio::test]
+async fn one_change_is_one_small_bundle_and_reads_nothing_back() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let (before, dumps) = (agent.status().await, *world.switch.dumps.lock().unwrap());
+    agent.add("web-2").await;
+    let after = agent.status().await;
+    assert_eq!(*world.switch.dumps.lock().unwrap(), dumps);
+    let (mods, flows) = (after.flow_mods - before.flow_mods, (after.flows - before.flows) as u64);
+    assert!(mods >= flows && mods <= flows + 10, "{mods} changes for {flows} more flows");
 }
 
 #[tokio::test]

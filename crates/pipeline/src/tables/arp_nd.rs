@@ -11,6 +11,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use node_state::Network;
 use openflow::{Action, Field, Match, Port, SubField};
 use types::{MacAddr, Vni};
 
@@ -18,7 +19,7 @@ use super::{Flows, GATEWAY_MAC, from_kind, go, icmp6, in_network, ip_dst, load};
 use crate::cookie::Object;
 use crate::fields::{self, SourceKind};
 use crate::table::Table;
-use crate::view::{Member, View};
+use crate::view::Member;
 
 /// An endpoint's questions about itself.
 const SELF: u16 = 210;
@@ -27,24 +28,29 @@ const ANSWER: u16 = 200;
 /// Discovery that was not answered ends here.
 const REST: u16 = 100;
 
-pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
-    for network in view.networks.values() {
-        for gateway in network.subnets.iter().filter_map(|s| s.gateway) {
-            let object = Object::Network(network.vni);
-            answer(flows, object, network.vni, GATEWAY_MAC, gateway, Role::Gateway);
-            echo(flows, network.vni, gateway);
+/// A network's gateways.
+pub(crate) fn network(network: &Network, flows: &mut Flows) {
+    for gateway in network.subnets.iter().filter_map(|s| s.gateway) {
+        let object = Object::Network(network.vni);
+        answer(flows, object, network.vni, GATEWAY_MAC, gateway, Role::Gateway);
+        echo(flows, network.vni, gateway);
+    }
+}
+
+/// An endpoint, local or not.
+pub(crate) fn endpoint(member: &Member, flows: &mut Flows) {
+    for target in neighbour_addresses(member) {
+        let object = Object::Endpoint(member.uid);
+        answer(flows, object, member.vni, member.mac, target, Role::Endpoint);
+        if let Some(port) = member.port() {
+            let matches = question(target).with(Field::InPort, port.get());
+            flows.add(Table::ArpNd, SELF, object, matches, Vec::new());
         }
     }
-    for member in view.members.values() {
-        let e = member.endpoint;
-        for target in neighbour_addresses(member) {
-            answer(flows, Object::Endpoint(e.uid), e.vni, e.mac, target, Role::Endpoint);
-            if let Some(port) = member.port() {
-                let matches = question(target).with(Field::InPort, port.get());
-                flows.add(Table::ArpNd, SELF, Object::Endpoint(e.uid), matches, Vec::new());
-            }
-        }
-    }
+}
+
+/// Flows that are everybody's.
+pub(crate) fn fixed(flows: &mut Flows) {
     flows.add(Table::ArpNd, REST, Object::Pipeline, Match::arp(), Vec::new());
     // Nobody snoops multicast listeners or advertises routers, so these end here as well.
     for kind in (icmp6::MLD_QUERY..=icmp6::REDIRECT).chain([icmp6::MLD_REPORT_V2]) {
@@ -62,10 +68,9 @@ enum Role {
 }
 
 /// Addresses others may resolve: its own, and with IPv6 the link-local one made of its MAC.
-fn neighbour_addresses<'m>(member: &'m Member<'_>) -> impl Iterator<Item = IpAddr> + 'm {
-    let e = member.endpoint;
-    let link_local = e.addresses.iter().any(IpAddr::is_ipv6).then(|| IpAddr::V6(e.mac.link_local()));
-    e.addresses.iter().copied().chain(link_local)
+fn neighbour_addresses(member: &Member) -> impl Iterator<Item = IpAddr> + '_ {
+    let link_local = member.addresses.iter().any(IpAddr::is_ipv6).then(|| member.mac.link_local());
+    member.addresses.iter().copied().chain(link_local.map(IpAddr::V6))
 }
 
 /// An ARP request or a neighbour solicitation for an address.

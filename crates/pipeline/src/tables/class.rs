@@ -4,14 +4,13 @@
 //! here cannot slip past a group's deny. And it must come from where this endpoint is, its port or its node's tunnel
 //! address: a node speaks for its own endpoints only, however many VRFs it is in. A destination may be any prefix.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use openflow::{Action, Field, Match};
-use types::{Family, IpCidr};
+use types::{Family, IpCidr, VrfId};
 
 use super::{Flows, from_kind, go, in_vrf, ip_dst_in, ip_src, load};
-use crate::classes::Classes;
+use crate::classes::{Classes, Prefix, host_prefix};
 use crate::cookie::Object;
 use crate::fields::{self, SourceKind};
 use crate::sabotage::sabotaged;
@@ -25,24 +24,26 @@ const PREFIX: u16 = 100;
 /// class.
 const KNOWN_IS_ENOUGH: u16 = 1000;
 
-pub(crate) fn flows(view: &View<'_>, classes: &Classes, flows: &mut Flows) {
-    let addresses = view.members.values().map(|m| (m.endpoint.vrf, &m.endpoint.addresses, m.place));
-    let places: BTreeMap<_, Place> =
-        addresses.flat_map(|(vrf, all, place)| all.iter().map(move |a| ((vrf, *a), place))).collect();
-    for ((vrf, address), class) in &classes.hosts {
-        let place = places.get(&(*vrf, *address));
-        let Some(matches) = place.and_then(|p| from_place(in_vrf(ip_src(*address), *vrf), *p)) else {
-            continue;
-        };
-        let actions = vec![load(fields::SOURCE_CLASS, class.get()), go(Table::DstClass)];
-        flows.add(Table::SrcClass, HOST, Object::Class(*class), matches, actions);
-    }
-    for ((vrf, (addr, len)), class) in &classes.prefixes {
-        let cidr = IpCidr::containing(*addr, *len);
-        let matches = in_vrf(ip_dst_in(cidr), *vrf);
+/// A prefix: as a destination when its class is not that of the next shorter one, as a source when it is an endpoint's
+/// address.
+pub(crate) fn prefix(view: &View, classes: &Classes, vrf: VrfId, prefix: Prefix, flows: &mut Flows) {
+    let (address, len) = prefix;
+    if let Some(class) = classes.listed(vrf, prefix) {
+        let cidr = IpCidr::containing(address, len);
+        let matches = in_vrf(ip_dst_in(cidr), vrf);
         let actions = vec![load(fields::DESTINATION_CLASS, class.get()), after_classes(cidr.family())];
-        flows.add(Table::DstClass, PREFIX + u16::from(*len), Object::Class(*class), matches, actions);
+        flows.add(Table::DstClass, PREFIX + u16::from(len), Object::Class(class), matches, actions);
     }
+    let Some(class) = classes.class(vrf, prefix).filter(|_| prefix == host_prefix(address)) else { return };
+    let place = view.member_at(vrf, address).map(|m| m.place);
+    if let Some(matches) = place.and_then(|p| from_place(in_vrf(ip_src(address), vrf), p)) {
+        let actions = vec![load(fields::SOURCE_CLASS, class.get()), go(Table::DstClass)];
+        flows.add(Table::SrcClass, HOST, Object::Class(class), matches, actions);
+    }
+}
+
+/// Flows that are everybody's.
+pub(crate) fn fixed(flows: &mut Flows) {
     for (bit, next) in [(fields::GROUP_ADDRESS, Table::Flood), (fields::RELATED, Table::L3Forward)] {
         let matches = Match::any().bits(bit, 1u8);
         flows.add(Table::DstClass, KNOWN_IS_ENOUGH, Object::Pipeline, matches, vec![go(next)]);

@@ -13,48 +13,35 @@ use crate::cookie::Object;
 use crate::fields::{self, SourceKind};
 use crate::sabotage::sabotaged;
 use crate::table::Table;
-use crate::view::View;
+use crate::view::{Member, View};
 
 const PRIORITY: u16 = 100;
 
-pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
-    for (member, port) in view.locals() {
-        let mut actions = arrival(SourceKind::Endpoint, member.network.vrf, member.network.vni);
-        actions.extend([load(fields::SOURCE_PORT, port.get()), go(Table::SpoofGuard)]);
-        flows.add(
-            Table::Classifier,
-            PRIORITY,
-            Object::Endpoint(member.endpoint.uid),
-            untagged(port),
-            actions,
-        );
-    }
-    if let Some(tunnel) = view.tunnel {
-        tunnel_flows(view, tunnel, flows);
-    }
+/// A local endpoint's port.
+pub(crate) fn endpoint(member: &Member, port: OfPort, flows: &mut Flows) {
+    let mut actions = arrival(SourceKind::Endpoint, member.vrf, member.vni);
+    actions.extend([load(fields::SOURCE_PORT, port.get()), go(Table::SpoofGuard)]);
+    flows.add(Table::Classifier, PRIORITY, Object::Endpoint(member.uid), untagged(port), actions);
 }
 
 /// A tunnel packet's VNI must be a network here, and its sender a node that hosts this network's VRF: routed packets
 /// travel in the destination's VNI, so being a member of the network itself is not asked.
-fn tunnel_flows(view: &View<'_>, tunnel: OfPort, flows: &mut Flows) {
-    for (vni, network) in &view.networks {
-        let Some(vrf) = view.vrfs.get(&network.vrf) else { continue };
-        let from_vni = untagged(tunnel).with(Field::TunId, vni.get());
-        let mut actions = arrival(SourceKind::Tunnel, network.vrf, *vni);
-        actions.push(go(Table::ArpNd));
-        // Defect: whoever can reach the VTEP may inject packets.
-        if sabotaged!("any-tunnel-source") {
-            flows.add(Table::Classifier, PRIORITY, Object::Network(*vni), from_vni, actions);
-            continue;
-        }
-        for vtep in view.peers(&vrf.nodes) {
-            let matches = match vtep {
-                IpAddr::V4(a) => from_vni.clone().with(Field::TunSrc, a),
-                IpAddr::V6(a) => from_vni.clone().with(Field::TunIpv6Src, a),
-            };
-            flows.add(Table::Classifier, PRIORITY, Object::Network(*vni), matches, actions.clone());
-        }
+pub(crate) fn tunnel(view: &View, vni: Vni, vtep: IpAddr, flows: &mut Flows) {
+    let (Some(tunnel), Some(net)) = (view.tunnel, view.networks.get(&vni)) else { return };
+    let vrf = net.network.vrf;
+    if !view.vrfs.get(&vrf).is_some_and(|space| space.peers.contains(&vtep)) {
+        return;
     }
+    let from_vni = untagged(tunnel).with(Field::TunId, vni.get());
+    let mut actions = arrival(SourceKind::Tunnel, vrf, vni);
+    actions.push(go(Table::ArpNd));
+    let matches = match vtep {
+        // Defect: whoever can reach the VTEP may inject packets.
+        _ if sabotaged!("any-tunnel-source") => from_vni,
+        IpAddr::V4(a) => from_vni.with(Field::TunSrc, a),
+        IpAddr::V6(a) => from_vni.with(Field::TunIpv6Src, a),
+    };
+    flows.add(Table::Classifier, PRIORITY, Object::Network(vni), matches, actions);
 }
 
 fn untagged(port: OfPort) -> Match {

@@ -9,15 +9,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use node_state::Network;
 use openflow::{Action, Commit, Ct, Field, Match, Zone};
-use types::{Family, MacAddr};
+use types::{Family, MacAddr, OfPort};
 
 use super::{FAMILIES, Flows, any_of, go, in_network, in_vrf, ip_dst, load};
 use crate::cookie::Object;
 use crate::fields;
 use crate::sabotage::sabotaged;
 use crate::table::Table;
-use crate::view::View;
+use crate::view::Member;
 
 /// Group frames to group addresses.
 const GROUP: u16 = 200;
@@ -28,24 +29,42 @@ const UNICAST: u16 = 100;
 const BROADCAST_MAC: MacAddr = MacAddr::new([0xff; 6]);
 const GROUP_BIT: MacAddr = MacAddr::new([1, 0, 0, 0, 0, 0]);
 
-pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
-    conntrack_zone(view, flows);
-    for (member, port) in view.locals() {
-        for &address in &member.endpoint.addresses {
-            let matches = in_vrf(ip_dst(address), member.endpoint.vrf);
-            let actions = vec![load(fields::DESTINATION_PORT, port.get()), go(Table::Decide)];
-            flows.add(Table::LocalDst, 100, Object::Endpoint(member.endpoint.uid), matches, actions);
-        }
-    }
+/// Flows that are everybody's.
+pub(crate) fn fixed(flows: &mut Flows) {
+    conntrack_zone(flows);
     decide(flows);
     commit(flows);
 }
 
-fn conntrack_zone(view: &View<'_>, flows: &mut Flows) {
+/// A local endpoint's addresses.
+pub(crate) fn endpoint(member: &Member, port: OfPort, flows: &mut Flows) {
+    for &address in &member.addresses {
+        let matches = in_vrf(ip_dst(address), member.vrf);
+        let actions = vec![load(fields::DESTINATION_PORT, port.get()), go(Table::Decide)];
+        flows.add(Table::LocalDst, 100, Object::Endpoint(member.uid), matches, actions);
+    }
+}
+
+/// A network's directed broadcast.
+pub(crate) fn network(network: &Network, flows: &mut Flows) {
+    for last in network.subnets.iter().map(|s| s.cidr.last()).filter(IpAddr::is_ipv4) {
+        let directed = in_network(ip_dst(last), network.vni);
+        let mut add = |priority, matches, actions| {
+            flows.add(Table::ConntrackZone, priority, Object::Network(network.vni), matches, actions);
+        };
+        add(GROUP, directed.clone().with(Field::EthDst, BROADCAST_MAC), to_group());
+        add(HALF_GROUP, directed, Vec::new());
+    }
+}
+
+fn to_group() -> Vec<Action> {
+    vec![load(fields::GROUP_ADDRESS, 1u8), go(Table::SrcClass)]
+}
+
+fn conntrack_zone(flows: &mut Flows) {
     let mut add = |priority, object, matches, actions| {
         flows.add(Table::ConntrackZone, priority, object, matches, actions);
     };
-    let group = || vec![load(fields::GROUP_ADDRESS, 1u8), go(Table::SrcClass)];
     let multicast4 = Match::ip().prefix(Field::Ipv4Dst, Ipv4Addr::new(224, 0, 0, 0), 4);
     let multicast6 = Match::ipv6().prefix(Field::Ipv6Dst, Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
     let broadcast4 = Match::ip().with(Field::Ipv4Dst, Ipv4Addr::BROADCAST);
@@ -55,16 +74,8 @@ fn conntrack_zone(view: &View<'_>, flows: &mut Flows) {
         (multicast6, MacAddr::new([0x33, 0x33, 0, 0, 0, 0]), MacAddr::new([0xff, 0xff, 0, 0, 0, 0])),
         (broadcast4, BROADCAST_MAC, BROADCAST_MAC),
     ] {
-        add(GROUP, Object::Pipeline, address.clone().masked(Field::EthDst, mac, mask), group());
+        add(GROUP, Object::Pipeline, address.clone().masked(Field::EthDst, mac, mask), to_group());
         add(HALF_GROUP, Object::Pipeline, address, Vec::new());
-    }
-    for network in view.networks.values() {
-        for last in network.subnets.iter().map(|s| s.cidr.last()).filter(IpAddr::is_ipv4) {
-            let directed = in_network(ip_dst(last), network.vni);
-            let object = Object::Network(network.vni);
-            add(GROUP, object, directed.clone().with(Field::EthDst, BROADCAST_MAC), group());
-            add(HALF_GROUP, object, directed, Vec::new());
-        }
     }
     let group_mac = Match::any().masked(Field::EthDst, GROUP_BIT, GROUP_BIT);
     add(HALF_GROUP, Object::Pipeline, group_mac, Vec::new());

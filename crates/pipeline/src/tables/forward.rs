@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use node_state::Network;
 use openflow::{Action, Field, Match, Port, SubField};
-use types::{Family, OfPort};
+use types::{Family, OfPort, Vni};
 
 use super::{FAMILIES, Flows, GATEWAY_MAC, any_of, from_kind, go, in_network, in_vrf, ip_dst, load};
 use crate::cookie::Object;
@@ -18,20 +18,15 @@ use crate::fields::{self, SourceKind};
 use crate::table::Table;
 use crate::view::{Member, Place, View};
 
-pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
-    l3_forward(view, flows);
-    for member in view.members.values() {
-        match (member.place, view.tunnel) {
-            (Place::Local(port), _) => l2_local(member, port, flows),
-            (Place::Remote(vtep), Some(tunnel)) => l2_remote(member, vtep, tunnel, flows),
-            (Place::Remote(_), None) | (Place::Unplugged, _) => {}
-        }
+/// An endpoint, local or not.
+pub(crate) fn endpoint(view: &View, member: &Member, flows: &mut Flows) {
+    match (member.place, view.tunnel) {
+        (Place::Local(port), _) => l2_local(member, port, flows),
+        (Place::Remote(vtep), Some(tunnel)) => l2_remote(member, vtep, tunnel, flows),
+        (Place::Remote(_), None) | (Place::Unplugged, _) => {}
     }
-    for network in view.networks.values() {
-        flood(view, network, flows);
-    }
-    if let Some(tunnel) = view.tunnel {
-        output_tunnel(view, tunnel, flows);
+    if let Some(net) = view.networks.get(&member.vni).filter(|_| member.place != Place::Unplugged) {
+        l3_endpoint(&net.network, member, flows);
     }
 }
 
@@ -39,45 +34,54 @@ fn has_gateway(network: &Network, family: Family) -> bool {
     network.subnets.iter().any(|s| s.cidr.family() == family && s.gateway.is_some())
 }
 
-/// Packets for the gateway's MAC. Only networks with a gateway take part, on both sides.
-fn l3_forward(view: &View<'_>, flows: &mut Flows) {
-    let to_gateway = |m: Match| m.with(Field::EthDst, GATEWAY_MAC);
-    let mut add =
-        |priority, object, matches, actions| flows.add(Table::L3Forward, priority, object, matches, actions);
-    add(200, Object::Pipeline, from_kind(to_gateway(Match::any()), SourceKind::Tunnel), Vec::new());
-    add(50, Object::Pipeline, to_gateway(Match::any()), Vec::new());
-    for network in view.networks.values() {
-        for family in FAMILIES.into_iter().filter(|f| !has_gateway(network, *f)) {
-            let matches = to_gateway(in_network(any_of(family), network.vni));
-            add(200, Object::Network(network.vni), matches, Vec::new());
-        }
-    }
-    for member in view.members.values().filter(|m| m.place != Place::Unplugged) {
-        let e = member.endpoint;
-        for &address in e.addresses.iter().filter(|a| has_gateway(member.network, Family::of(**a))) {
-            let matches = to_gateway(in_vrf(ip_dst(address), e.vrf));
-            let actions = vec![
-                Action::set_field(Field::EthSrc, GATEWAY_MAC),
-                Action::set_field(Field::EthDst, e.mac),
-                Action::DecTtl,
-                load(fields::VNI, e.vni.get()),
-                go(Table::L2Forward),
-            ];
-            add(100, Object::Endpoint(e.uid), matches, actions);
-        }
+fn to_gateway(matches: Match) -> Match {
+    matches.with(Field::EthDst, GATEWAY_MAC)
+}
+
+/// Flows that are everybody's: packets for the gateway's MAC that nobody routes, the way into the tunnel.
+pub(crate) fn fixed(view: &View, flows: &mut Flows) {
+    let mut add = |priority, matches| {
+        flows.add(Table::L3Forward, priority, Object::Pipeline, to_gateway(matches), Vec::new());
+    };
+    add(200, from_kind(Match::any(), SourceKind::Tunnel));
+    add(50, Match::any());
+    if let Some(tunnel) = view.tunnel {
+        output_tunnel(view, tunnel, flows);
     }
 }
 
-fn l2_local(member: &Member<'_>, port: OfPort, flows: &mut Flows) {
-    let e = member.endpoint;
+/// Only networks with a gateway take part in routing, on both sides.
+pub(crate) fn network(network: &Network, flows: &mut Flows) {
+    for family in FAMILIES.into_iter().filter(|f| !has_gateway(network, *f)) {
+        let matches = to_gateway(in_network(any_of(family), network.vni));
+        flows.add(Table::L3Forward, 200, Object::Network(network.vni), matches, Vec::new());
+    }
+}
+
+fn l3_endpoint(network: &Network, member: &Member, flows: &mut Flows) {
+    for &address in member.addresses.iter().filter(|a| has_gateway(network, Family::of(**a))) {
+        let matches = to_gateway(in_vrf(ip_dst(address), member.vrf));
+        let actions = vec![
+            Action::set_field(Field::EthSrc, GATEWAY_MAC),
+            Action::set_field(Field::EthDst, member.mac),
+            Action::DecTtl,
+            load(fields::VNI, member.vni.get()),
+            go(Table::L2Forward),
+        ];
+        flows.add(Table::L3Forward, 100, Object::Endpoint(member.uid), matches, actions);
+    }
+}
+
+fn l2_local(member: &Member, port: OfPort, flows: &mut Flows) {
+    let e = member;
     let matches = Match::any().with(Field::EthDst, e.mac).bits(fields::DESTINATION_PORT, port.get());
     let actions = vec![load(fields::OUTPUT_PORT, port.get()), go(Table::ConntrackCommit)];
     flows.add(Table::L2Forward, 100, Object::Endpoint(e.uid), in_network(matches, e.vni), actions);
 }
 
 /// The address must not be a local endpoint's, the same guard as for local delivery.
-fn l2_remote(member: &Member<'_>, vtep: IpAddr, tunnel: OfPort, flows: &mut Flows) {
-    let e = member.endpoint;
+fn l2_remote(member: &Member, vtep: IpAddr, tunnel: OfPort, flows: &mut Flows) {
+    let e = member;
     let matches = Match::any().with(Field::EthDst, e.mac).bits(fields::DESTINATION_PORT, 0u16);
     let matches = from_kind(in_network(matches, e.vni), SourceKind::Endpoint);
     let destination = match vtep {
@@ -89,23 +93,23 @@ fn l2_remote(member: &Member<'_>, vtep: IpAddr, tunnel: OfPort, flows: &mut Flow
 }
 
 /// To the network's local ports (the switch leaves out the input port), and from an endpoint also to member nodes.
-fn flood(view: &View<'_>, network: &Network, flows: &mut Flows) {
-    let locals = view.locals().filter(|(m, _)| m.endpoint.vni == network.vni);
+pub(crate) fn flood(view: &View, vni: Vni, flows: &mut Flows) {
+    let Some(net) = view.networks.get(&vni) else { return };
+    let locals = view.plugged_in(vni);
     let to_locals: Vec<_> = locals.map(|(_, port)| Action::output(Port::from(port.get()))).collect();
     let mut to_all = to_locals.clone();
     if let Some(tunnel) = view.tunnel {
-        let peers = view.peers(&network.nodes);
-        if !peers.is_empty() {
-            to_all.push(Action::set_field(Field::TunId, network.vni.get()));
+        if !net.peers.is_empty() {
+            to_all.push(Action::set_field(Field::TunId, vni.get()));
         }
-        for vtep in peers {
+        for &vtep in &net.peers {
             let field = tunnel_destination(vtep.is_ipv4()).1.field();
             to_all.extend([Action::set_field(field, vtep), Action::output(Port::from(tunnel.get()))]);
         }
     }
     for (kind, actions) in [(SourceKind::Endpoint, to_all), (SourceKind::Tunnel, to_locals)] {
-        let matches = from_kind(in_network(Match::any(), network.vni), kind);
-        flows.add(Table::Flood, 100, Object::Network(network.vni), matches, actions);
+        let matches = from_kind(in_network(Match::any(), vni), kind);
+        flows.add(Table::Flood, 100, Object::Network(vni), matches, actions);
     }
 }
 
@@ -118,7 +122,7 @@ const fn tunnel_destination(ipv4: bool) -> (SubField, SubField) {
     }
 }
 
-fn output_tunnel(view: &View<'_>, tunnel: OfPort, flows: &mut Flows) {
+fn output_tunnel(view: &View, tunnel: OfPort, flows: &mut Flows) {
     let (register, field) = tunnel_destination(view.local.vtep.is_ipv4());
     let actions = vec![
         Action::move_bits(fields::VNI, SubField::new(Field::TunId, 0, 24)),

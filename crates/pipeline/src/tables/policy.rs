@@ -9,17 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_state::{RulePeer, RuleService};
-use openflow::{Action, Field, FlowKey, Match, SubField};
+use openflow::{Action, Field, FlowKey, Match, PackedKey, SubField};
 use sha2::{Digest, Sha256};
-use types::{DefaultAction, Direction, GroupId, IpProtocol, PolicyId, RuleId, Verdict, VrfId};
+use types::{DefaultAction, Direction, GroupId, IpProtocol, RuleId, Verdict, VrfId};
 
 use super::{Flows, go, in_vrf, load};
 use crate::classes::{AddressSet, ClassId, Classes};
 use crate::cookie::{Cookie, Object};
-use crate::error::RenderError;
 use crate::fields;
-use crate::flow_set::{FlowEntry, FlowSet};
-use crate::rules::{ActiveRule, peer_set};
+use crate::flow_set::{FlowEntry, PackedEntry};
+use crate::rules::{Placed, peer_set};
 use crate::sabotage::sabotaged;
 use crate::table::Table;
 use crate::view::View;
@@ -79,44 +78,11 @@ impl Side {
     }
 }
 
-/// Flows that do not depend on single rules.
-pub(crate) fn flows(
-    view: &View<'_>,
-    classes: &Classes,
-    denied: &BTreeSet<(VrfId, GroupId)>,
-    flows: &mut Flows,
-) {
+/// Flows that are everybody's.
+pub(crate) fn fixed(flows: &mut Flows) {
     for side in [&EGRESS, &INGRESS] {
         let elsewhere = Match::any().bits(side.port, 0u16);
         flows.add(side.table, NOT_LOCAL, Object::Pipeline, elsewhere, vec![go(side.next)]);
-        for (vrf, group) in denied {
-            for class in classes.of(*vrf, AddressSet::Group(*group)) {
-                let matches = Match::any().bits(side.applied_class, class.get());
-                flows.add(
-                    side.table,
-                    DENIED,
-                    Object::DeniedGroup(*group),
-                    matches,
-                    side.verdict(Verdict::Deny),
-                );
-            }
-        }
-        for vrf in view.vrfs.values() {
-            let verdict = match vrf.default_action {
-                DefaultAction::Allow => Verdict::Allow,
-                DefaultAction::Deny => Verdict::Deny,
-            };
-            let matches = in_vrf(Match::any(), vrf.id);
-            flows.add(side.default, 100, Object::Vrf(vrf.id), matches, side.verdict(verdict));
-        }
-    }
-    // A denied group's endpoints send no multicast either. DstClass knows their class by now.
-    for (vrf, group) in denied {
-        for class in classes.of(*vrf, AddressSet::Group(*group)) {
-            let matches =
-                Match::any().bits(fields::GROUP_ADDRESS, 1u8).bits(fields::SOURCE_CLASS, class.get());
-            flows.add(Table::DstClass, 1001, Object::DeniedGroup(*group), matches, Vec::new());
-        }
     }
     if sabotaged!("no-ingress-tables") {
         // Defect: whatever the source's node let out comes in.
@@ -126,74 +92,88 @@ pub(crate) fn flows(
     flows.add(Table::Verdict, 100, Object::Pipeline, deny, Vec::new());
 }
 
-/// Conjunction memberships of a flow: (rule, clause, of how many).
-type Clauses = BTreeMap<FlowKey, BTreeSet<(RuleId, u8, u8)>>;
-
-/// The flows of the rules; or the policy with which a flow would hold too many conjunctions.
-pub(crate) fn rule_flows(
-    classes: &Classes,
-    rules: &[ActiveRule<'_>],
-) -> Result<FlowSet, (PolicyId, RenderError)> {
-    let mut flows = FlowSet::new();
-    let mut shared = Clauses::new();
-    for rule in rules {
-        rule_flow(classes, rule, &mut flows, &mut shared);
+/// What a VRF does with connections no rule decides.
+pub(crate) fn vrf(view: &View, vrf: VrfId, flows: &mut Flows) {
+    let Some(space) = view.vrfs.get(&vrf) else { return };
+    let verdict = match space.default_action {
+        DefaultAction::Allow => Verdict::Allow,
+        DefaultAction::Deny => Verdict::Deny,
+    };
+    for side in [&EGRESS, &INGRESS] {
+        let matches = in_vrf(Match::any(), vrf);
+        flows.add(side.default, 100, Object::Vrf(vrf), matches, side.verdict(verdict));
     }
-    for (key, members) in shared {
-        if let Some((rule, _, _)) = members.iter().nth(MAX_SHARERS) {
-            return Err((rule.policy(), RenderError::TooManySharers { limit: MAX_SHARERS }));
-        }
-        let mut ids = members.iter().map(|(id, _, _)| *id);
-        let object = match (ids.next(), ids.next()) {
-            (Some(only), None) => Object::Rule(only),
-            _ => Object::Clause(hash(&key)),
-        };
-        let actions = members.iter().map(|(id, k, n)| Action::conjunction(id.get(), *k, *n)).collect();
-        flows.insert(key, FlowEntry { cookie: Cookie::new(object), actions });
-    }
-    Ok(flows)
 }
 
-/// One rule: its clauses into `shared`, its decision into `flows`. A rule whose group or peer has no address now can
-/// match nothing and has no flow.
-fn rule_flow(classes: &Classes, active: &ActiveRule<'_>, flows: &mut FlowSet, shared: &mut Clauses) {
+/// A group whose endpoints are denied. They send no multicast either: DstClass knows their class by then.
+pub(crate) fn denied(classes: &Classes, vrf: VrfId, group: GroupId, flows: &mut Flows) {
+    let object = Object::DeniedGroup(group);
+    for class in classes.of(vrf, AddressSet::Group(group)) {
+        for side in [&EGRESS, &INGRESS] {
+            let matches = Match::any().bits(side.applied_class, class.get());
+            flows.add(side.table, DENIED, object, matches, side.verdict(Verdict::Deny));
+        }
+        let matches = Match::any().bits(fields::GROUP_ADDRESS, 1u8).bits(fields::SOURCE_CLASS, class.get());
+        flows.add(Table::DstClass, 1001, object, matches, Vec::new());
+    }
+}
+
+/// A rule's part in flows that it may share with others: which clause of how many it has there.
+pub(crate) type Shares = BTreeMap<PackedKey, (u8, u8)>;
+
+/// One rule: its decision into `flows`; what is returned are its clauses. A rule whose group or peer has no address now
+/// can match nothing and has no flow.
+pub(crate) fn rule(classes: &Classes, vrf: VrfId, active: &Placed<'_>, flows: &mut Flows) -> Shares {
     let side = Side::of(active.rule.direction);
     let by_class = |bits: SubField, classes: &BTreeSet<ClassId>| -> Vec<Match> {
         classes.iter().map(|class| Match::any().bits(bits, class.get())).collect()
     };
-    let applied = active.groups.iter().flat_map(|g| classes.of(active.vrf, AddressSet::Group(*g))).collect();
+    let applied = active.groups.iter().flat_map(|g| classes.of(vrf, AddressSet::Group(*g))).collect();
     let mut clauses = vec![by_class(side.applied_class, &applied)];
     if active.rule.peer != RulePeer::Any {
-        let peers =
-            peer_set(&active.rule.peer).into_iter().flat_map(|set| classes.of(active.vrf, set)).collect();
+        let peers = peer_set(&active.rule.peer).into_iter().flat_map(|set| classes.of(vrf, set)).collect();
         clauses.push(by_class(side.peer_class, &peers));
     }
     if active.rule.service != RuleService::Any {
         // With the VRF, or one tenant's rules would fill a flow that another tenant's rules need (MAX_SHARERS).
         let services = service_matches(&active.rule.service).into_iter();
-        clauses.push(services.map(|m| in_vrf(m, active.vrf)).collect());
+        clauses.push(services.map(|m| in_vrf(m, vrf)).collect());
     }
+    let mut shares = Shares::new();
     if clauses.iter().any(Vec::is_empty) {
-        return;
+        return shares;
     }
 
-    let key = |matches| FlowKey { table: side.table.number(), priority: active.priority, matches };
+    let object = Object::Rule(active.id);
     let mut decision = vec![load(side.rule, active.id.get())];
     decision.extend(side.verdict(active.rule.verdict));
-    let entry = FlowEntry { cookie: Cookie::new(Object::Rule(active.id)), actions: decision };
     let n_clauses = clauses.len() as u8;
     if n_clauses == 1 {
         for matches in clauses.into_iter().flatten() {
-            flows.insert(key(matches), entry.clone());
+            flows.add(side.table, active.priority, object, matches, decision.clone());
         }
-        return;
+        return shares;
     }
-    flows.insert(key(Match::any().with(Field::ConjId, active.id.get())), entry);
+    let decided = Match::any().with(Field::ConjId, active.id.get());
+    flows.add(side.table, active.priority, object, decided, decision);
     for (clause, alternatives) in (1..).zip(clauses) {
         for matches in alternatives {
-            shared.entry(key(matches)).or_default().insert((active.id, clause, n_clauses));
+            let key = FlowKey { table: side.table.number(), priority: active.priority, matches };
+            shares.extend(PackedKey::new(&key).ok().map(|key| (key, (clause, n_clauses))));
         }
     }
+    shares
+}
+
+/// A flow that satisfies clauses of these rules.
+pub(crate) fn shared(key: &PackedKey, members: &BTreeMap<RuleId, (u8, u8)>) -> PackedEntry {
+    let mut ids = members.keys();
+    let object = match (ids.next(), ids.next()) {
+        (Some(only), None) => Object::Rule(*only),
+        _ => Object::Clause(hash(key)),
+    };
+    let actions = members.iter().map(|(id, (k, n))| Action::conjunction(id.get(), *k, *n)).collect();
+    PackedEntry::new(&FlowEntry { cookie: Cookie::new(object), actions })
 }
 
 /// What a service matches, both families.
@@ -232,8 +212,8 @@ fn protocol_matches(protocol: IpProtocol) -> [(Match, Option<Field>); 2] {
 }
 
 /// Names a shared clause flow by its key, so that rules coming and going do not rename it.
-fn hash(key: &FlowKey) -> u64 {
-    let text = openflow::Flow::new(key.table, key.priority, key.matches.clone()).to_string();
-    let digest = Sha256::digest(text.as_bytes());
+fn hash(key: &PackedKey) -> u64 {
+    let text = key.unpack().map(|key| openflow::Flow::new(key.table, key.priority, key.matches).to_string());
+    let digest = Sha256::digest(text.unwrap_or_default().as_bytes());
     digest.iter().take(6).fold(0, |n, byte| n << 8 | u64::from(*byte))
 }

@@ -19,7 +19,7 @@ use super::{Flows, go, icmp4, icmp6, ip_src};
 use crate::cookie::Object;
 use crate::sabotage::sabotaged;
 use crate::table::Table;
-use crate::view::View;
+use crate::view::Member;
 
 /// What an endpoint may send.
 const OWN: u16 = 100;
@@ -35,7 +35,8 @@ const FIRST_FRAGMENT: u8 = 1;
 
 const NO_MAC: MacAddr = MacAddr::new([0; 6]);
 
-pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
+/// Flows that are everybody's.
+pub(crate) fn fixed(flows: &mut Flows) {
     for kind in [
         icmp6::MLD_QUERY,
         icmp6::ROUTER_SOLICITATION,
@@ -55,14 +56,16 @@ pub(crate) fn flows(view: &View<'_>, flows: &mut Flows) {
     for matches in hidden().filter(|_| !sabotaged!("hidden-fragments")) {
         flows.add(Table::SpoofGuard, HIDDEN, Object::Pipeline, matches, Vec::new());
     }
-    for (member, port) in view.locals() {
-        let mut guard = Guard { flows, uid: member.endpoint.uid, port, mac: member.endpoint.mac };
-        for &address in &member.endpoint.addresses {
-            guard.allow(OWN, ip_src(address));
-            match address {
-                IpAddr::V4(a) => guard.arp(a),
-                IpAddr::V6(a) => guard.ipv6(a),
-            }
+}
+
+/// What one local endpoint may send.
+pub(crate) fn endpoint(member: &Member, port: OfPort, flows: &mut Flows) {
+    let mut guard = Guard { flows, uid: member.uid, port, mac: member.mac };
+    for &address in &member.addresses {
+        guard.allow(OWN, ip_src(address));
+        match address {
+            IpAddr::V4(a) => guard.arp(a),
+            IpAddr::V6(a) => guard.ipv6(a),
         }
     }
 }

@@ -58,14 +58,14 @@ pub struct Outcome {
 }
 
 /// The flows of a table, highest priority first.
-type Lookup<'f> = BTreeMap<Reverse<u16>, Vec<(&'f FlowKey, &'f FlowEntry)>>;
+type Lookup = BTreeMap<Reverse<u16>, Vec<(FlowKey, FlowEntry)>>;
 
 /// A FlowSet ready for lookups.
-pub struct Evaluator<'f>(BTreeMap<u8, Lookup<'f>>);
+pub struct Evaluator(BTreeMap<u8, Lookup>);
 
-impl<'f> Evaluator<'f> {
-    pub fn new(flows: &'f FlowSet) -> Self {
-        let mut tables: BTreeMap<u8, Lookup<'_>> = BTreeMap::new();
+impl Evaluator {
+    pub fn new(flows: &FlowSet) -> Self {
+        let mut tables: BTreeMap<u8, Lookup> = BTreeMap::new();
         for (key, entry) in flows.iter() {
             let table = tables.entry(key.table).or_default();
             table.entry(Reverse(key.priority)).or_default().push((key, entry));
@@ -87,7 +87,7 @@ impl<'f> Evaluator<'f> {
         }
     }
 
-    fn lookup(&self, table: u8, packet: &Packet) -> Option<&'f FlowEntry> {
+    fn lookup(&self, table: u8, packet: &Packet) -> Option<&FlowEntry> {
         for flows in self.0.get(&table)?.values() {
             let matching: Vec<_> = flows.iter().filter(|(key, _)| packet.matches(key)).collect();
             let mut found: Vec<&FlowEntry> = Vec::new();
@@ -111,7 +111,7 @@ impl<'f> Evaluator<'f> {
                     let hit = flows
                         .iter()
                         .find(|(key, _)| key.matches.get(Field::ConjId).is_some() && whole.matches(key));
-                    found.push(hit.unwrap_or_else(|| panic!("conjunction {id:#x} leads nowhere")).1);
+                    found.push(&hit.unwrap_or_else(|| panic!("conjunction {id:#x} leads nowhere")).1);
                 }
             }
             if let Some(first) = found.first() {

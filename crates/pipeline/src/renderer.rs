@@ -1,0 +1,294 @@
+//! Renders incrementally: keeps the flows by what they were rendered from, and renders again what a change touches.
+//!
+//! ```text
+//!   changed fragments --View::update--> touched --Plan, Classes--> dirty units --tables--> FlowTable --> FlowPlan
+//! ```
+//!
+//! # Invariants
+//! * The flows follow from the present state alone: equal to those of a fresh renderer after any history (property test).
+//! * Work is proportional to what a change touches: one more endpoint renders its own flows, its addresses' classes and
+//!   its network's flooding; a set of addresses that policy names anew, the prefixes inside it; a policy, its rules.
+//!   [`Renderer::rendered`] counts flows rendered, and tests bound it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use node_state::{FragmentKey, NodeState};
+use openflow::PackedKey;
+use types::{GroupId, PolicyId, RuleId, VrfId};
+
+use crate::classes::{AddressSet, Classes};
+use crate::cookie::Object;
+use crate::diff::FlowPlan;
+use crate::error::RenderError;
+use crate::flow_set::FlowSet;
+use crate::flow_table::{Before, FlowTable, Unit};
+use crate::render::{Local, Ports};
+use crate::rules::{Placed, Plan, peer_set, policy};
+use crate::table::Table;
+use crate::tables::{self, Flows};
+use crate::view::{Touched, View};
+
+mod clauses;
+
+use clauses::Clauses;
+
+/// Flows of a node, kept up to date with its state.
+#[derive(Debug)]
+pub struct Renderer {
+    view: View,
+    classes: Classes,
+    plans: BTreeMap<VrfId, Plan>,
+    /// Policies whose rules do not fit into one flow, by VRF.
+    excluded: BTreeMap<VrfId, BTreeMap<PolicyId, RenderError>>,
+    clauses: Clauses,
+    table: FlowTable,
+    started: bool,
+    rendered: u64,
+}
+
+/// What has to be rendered again, while it is being found out.
+#[derive(Default)]
+struct Work {
+    units: BTreeSet<Unit>,
+    rules: BTreeSet<(VrfId, RuleId)>,
+    /// VRFs to be planned again.
+    replan: BTreeSet<VrfId>,
+    /// VRFs whose exclusions were forgotten in this update, so that they are found anew.
+    forgiven: BTreeSet<VrfId>,
+    /// Policies whose rules may be others.
+    policies: BTreeSet<PolicyId>,
+    /// Decisions of rules: put in after the flows that rules share, as a key may have been one and become the other.
+    decisions: BTreeMap<RuleId, Flows>,
+    before: Before,
+}
+
+impl Renderer {
+    /// A renderer that has seen nothing: it has no flows, not even those of an empty state.
+    pub fn new(local: Local) -> Self {
+        Self {
+            view: View::new(local),
+            classes: Classes::default(),
+            plans: BTreeMap::new(),
+            excluded: BTreeMap::new(),
+            clauses: Clauses::default(),
+            table: FlowTable::default(),
+            started: false,
+            rendered: 0,
+        }
+    }
+
+    /// Follows `state`, of which at most the fragments `changed` differ from what was seen last, and `ports`. Gives the
+    /// plan that leads from the flows before to those now.
+    pub fn update(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> FlowPlan {
+        let touched = self.view.update(state, changed, ports);
+        let mut work = Work::default();
+        if !std::mem::replace(&mut self.started, true) || touched.fixed {
+            work.units.insert(Unit::Fixed);
+        }
+        self.take_touched(touched, &mut work);
+        loop {
+            self.plan_policies(state, &mut work);
+            self.classify(&mut work);
+            if !work.replan.is_empty() {
+                continue;
+            }
+            self.render_rules(state, &mut work);
+            if !self.exclude_overfull(&mut work) {
+                break;
+            }
+        }
+        self.clauses.flush(&mut self.table, &mut work.before, &mut self.rendered);
+        for (id, flows) in std::mem::take(&mut work.decisions) {
+            self.set(Unit::Rule(id), flows, &mut work.before);
+        }
+        self.render_units(&mut work);
+        self.table.plan(&work.before)
+    }
+
+    /// The flows.
+    pub fn flows(&self) -> &FlowSet {
+        self.table.flows()
+    }
+
+    /// The flows.
+    pub fn into_flows(self) -> FlowSet {
+        self.table.into_flows()
+    }
+
+    /// Objects that are denied instead of enforced as written.
+    pub fn refused(&self) -> BTreeMap<FragmentKey, RenderError> {
+        let mut refused = self.view.refused.clone();
+        for (key, error) in self.plans.values().flat_map(|plan| &plan.refused) {
+            refused.entry(key.clone()).or_insert_with(|| error.clone());
+        }
+        refused
+    }
+
+    /// How many flows were rendered in all: the work done.
+    pub fn rendered(&self) -> u64 {
+        self.rendered
+    }
+
+    fn take_touched(&mut self, touched: Touched, work: &mut Work) {
+        work.units.extend(touched.vrfs.into_iter().map(Unit::Vrf));
+        work.units.extend(touched.networks.into_iter().map(Unit::Network));
+        work.units.extend(touched.floods.into_iter().map(Unit::Flood));
+        work.units.extend(touched.tunnels.into_iter().map(|(vni, vtep)| Unit::Tunnel(vni, vtep)));
+        work.units.extend(touched.members.into_iter().map(Unit::Member));
+        for (vrf, address) in touched.addresses {
+            self.classes.touch(vrf, address);
+        }
+        work.replan = touched.policy;
+        if !touched.objects.is_empty() {
+            let asked = |(_, plan): &(&VrfId, &Plan)| touched.objects.iter().any(|k| plan.asked.contains(k));
+            work.replan.extend(self.plans.iter().filter(asked).map(|(vrf, _)| *vrf));
+        }
+        work.policies = touched.rules;
+    }
+
+    /// Plans anew what has to be, and finds out which rules that concerns.
+    fn plan_policies(&mut self, state: &NodeState, work: &mut Work) {
+        for vrf in std::mem::take(&mut work.replan) {
+            if work.forgiven.insert(vrf) {
+                self.excluded.remove(&vrf);
+            }
+            let none = BTreeMap::new();
+            let here = self.view.vrfs.contains_key(&vrf);
+            let excluded = self.excluded.get(&vrf).unwrap_or(&none);
+            let plan = if here { Plan::new(&self.view, state, vrf, excluded) } else { Plan::default() };
+            self.classes.name(&self.view, vrf, here.then_some(&plan.named));
+            let before = self.plans.remove(&vrf).unwrap_or_default();
+            let denied = before.denied.symmetric_difference(&plan.denied);
+            work.units.extend(denied.map(|group| Unit::Denied(vrf, *group)));
+            let moved = |(id, priority): &(&RuleId, &u16)| {
+                before.priorities.get(id) != Some(priority)
+                    || work.policies.contains(&id.policy())
+                    || before.policies.get(&id.policy()) != plan.policies.get(&id.policy())
+            };
+            let gone = before.priorities.keys().filter(|id| !plan.priorities.contains_key(id));
+            let moved = plan.priorities.iter().filter(moved).map(|(id, _)| id);
+            work.rules.extend(moved.chain(gone).map(|id| (vrf, *id)));
+            if here {
+                self.plans.insert(vrf, plan);
+            }
+        }
+    }
+
+    /// Brings the classes up to date, and finds out which prefixes, denials and rules that concerns.
+    fn classify(&mut self, work: &mut Work) {
+        let reclassified = self.classes.settle(&self.view);
+        work.units.extend(reclassified.prefixes.into_iter().map(|(vrf, prefix)| Unit::Prefix(vrf, prefix)));
+        for (vrf, set) in reclassified.sets {
+            let rules: Vec<RuleId> = self.clauses.naming(vrf, set).collect();
+            // What did not fit may fit now.
+            if !rules.is_empty() && self.excluded.contains_key(&vrf) && !work.forgiven.contains(&vrf) {
+                work.replan.insert(vrf);
+            }
+            work.rules.extend(rules.into_iter().map(|id| (vrf, id)));
+            if let AddressSet::Group(group) = set {
+                work.units.insert(Unit::Denied(vrf, group));
+            }
+        }
+    }
+
+    fn render_rules(&mut self, state: &NodeState, work: &mut Work) {
+        let none = BTreeSet::new();
+        for (vrf, id) in std::mem::take(&mut work.rules) {
+            self.table.clear(Unit::Rule(id), &mut work.before);
+            self.clauses.remove(id);
+            work.decisions.remove(&id);
+            let plan = self.plans.get(&vrf);
+            let Some(&priority) = plan.and_then(|p| p.priorities.get(&id)) else { continue };
+            let mut rules = policy(state, id.policy()).into_iter().flat_map(|p| &p.rules);
+            let Some(rule) = rules.find(|r| r.slot == id.slot()) else { continue };
+            let groups = plan.and_then(|p| p.policies.get(&id.policy())).unwrap_or(&none);
+            let mut flows = Flows::default();
+            let placed = Placed { id, rule, groups, priority };
+            let shares = tables::policy::rule(&self.classes, vrf, &placed, &mut flows);
+            let sets = groups.iter().copied().map(AddressSet::Group).chain(peer_set(&rule.peer));
+            self.clauses.add(vrf, id, sets, shares);
+            work.decisions.insert(id, flows);
+        }
+    }
+
+    /// Takes a policy out of force with which a flow would hold too many conjunctions; whether there was one.
+    fn exclude_overfull(&mut self, work: &mut Work) -> bool {
+        for (vrf, id) in self.clauses.overfull() {
+            let limit = tables::policy::MAX_SHARERS;
+            let excluded = self.excluded.entry(vrf).or_default();
+            excluded.insert(id.policy(), RenderError::TooManySharers { limit });
+            work.forgiven.insert(vrf);
+            work.replan.insert(vrf);
+        }
+        !work.replan.is_empty()
+    }
+
+    fn render_units(&mut self, work: &mut Work) {
+        for unit in &work.units {
+            self.table.clear(*unit, &mut work.before);
+        }
+        for unit in std::mem::take(&mut work.units) {
+            let mut flows = Flows::default();
+            self.render_unit(unit, &mut flows);
+            self.set(unit, flows, &mut work.before);
+        }
+    }
+
+    fn set(&mut self, unit: Unit, flows: Flows, before: &mut Before) {
+        let flows = flows.into_vec();
+        self.rendered += flows.len() as u64;
+        self.table.set(unit, flows, before);
+    }
+
+    fn render_unit(&self, unit: Unit, flows: &mut Flows) {
+        let view = &self.view;
+        match unit {
+            Unit::Fixed => fixed(view, flows),
+            Unit::Vrf(vrf) => tables::policy::vrf(view, vrf, flows),
+            Unit::Network(vni) => {
+                if let Some(net) = view.networks.get(&vni) {
+                    tables::arp_nd::network(&net.network, flows);
+                    tables::conntrack::network(&net.network, flows);
+                    tables::forward::network(&net.network, flows);
+                }
+            }
+            Unit::Flood(vni) => tables::forward::flood(view, vni, flows),
+            Unit::Tunnel(vni, vtep) => tables::classifier::tunnel(view, vni, vtep, flows),
+            Unit::Member(uid) => {
+                let Some(member) = view.member(uid) else { return };
+                if let Some(port) = member.port() {
+                    tables::classifier::endpoint(member, port, flows);
+                    tables::spoof_guard::endpoint(member, port, flows);
+                    tables::conntrack::endpoint(member, port, flows);
+                }
+                tables::arp_nd::endpoint(member, flows);
+                tables::forward::endpoint(view, member, flows);
+            }
+            Unit::Prefix(vrf, prefix) => tables::class::prefix(view, &self.classes, vrf, prefix, flows),
+            Unit::Denied(vrf, group) => self.denied(vrf, group, flows),
+            Unit::Rule(_) => {}
+        }
+    }
+
+    fn denied(&self, vrf: VrfId, group: GroupId, flows: &mut Flows) {
+        if self.plans.get(&vrf).is_some_and(|plan| plan.denied.contains(&group)) {
+            tables::policy::denied(&self.classes, vrf, group, flows);
+        }
+    }
+}
+
+/// Flows that are everybody's.
+fn fixed(view: &View, flows: &mut Flows) {
+    for table in Table::ALL {
+        flows.add(table, 0, Object::Pipeline, openflow::Match::any(), tables::miss(table));
+    }
+    tables::spoof_guard::fixed(flows);
+    tables::arp_nd::fixed(flows);
+    tables::conntrack::fixed(flows);
+    tables::class::fixed(flows);
+    tables::policy::fixed(flows);
+    tables::forward::fixed(view, flows);
+}
+
+/// The rules that share flows: which clause of which rule each flow satisfies.
+type Sharers = BTreeMap<PackedKey, (VrfId, BTreeMap<RuleId, (u8, u8)>)>;

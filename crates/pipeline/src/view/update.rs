@@ -1,0 +1,381 @@
+//! Brings the view up to date with what changed, and says what that touches.
+//!
+//! Work is proportional to the change, with one exception: a node, a VRF or a network that comes, goes or moves has
+//! every endpoint of the state compared with it (a few nanoseconds each; nothing is rendered for those it does not
+//! concern).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use node_state::{Fragment, FragmentKey, NodeState};
+use types::{EndpointUid, GroupId, NodeName, PolicyId, Vni, VrfId};
+
+use super::{Candidate, GroupRef, Member, Net, Space, View};
+use crate::render::Ports;
+
+/// What a change touches: what has to be rendered or planned again.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// The flows that belong to nobody.
+    pub(crate) fixed: bool,
+    /// VRFs that came or went, or whose default changed.
+    pub(crate) vrfs: BTreeSet<VrfId>,
+    pub(crate) networks: BTreeSet<Vni>,
+    pub(crate) floods: BTreeSet<Vni>,
+    /// Tunnel sources admitted to a network.
+    pub(crate) tunnels: BTreeSet<(Vni, IpAddr)>,
+    pub(crate) members: BTreeSet<EndpointUid>,
+    /// Addresses whose owner came, went, moved, or changed its group.
+    pub(crate) addresses: BTreeSet<(VrfId, IpAddr)>,
+    /// VRFs whose policy has to be looked at again.
+    pub(crate) policy: BTreeSet<VrfId>,
+    /// Networks, groups and policies that changed in what a policy may say of them.
+    pub(crate) objects: BTreeSet<FragmentKey>,
+    /// Policies whose rules may be others.
+    pub(crate) rules: BTreeSet<PolicyId>,
+}
+
+/// What decides whether an endpoint has to be checked again.
+#[derive(Default)]
+struct Shaken {
+    all: bool,
+    nodes: BTreeSet<NodeName>,
+    vrfs: BTreeSet<VrfId>,
+    networks: BTreeSet<Vni>,
+    /// Checked in any case.
+    endpoints: BTreeSet<EndpointUid>,
+}
+
+impl View {
+    /// Follows `state`, of which at most the fragments `changed` differ from what was seen last.
+    pub(crate) fn update(
+        &mut self,
+        state: &NodeState,
+        changed: &BTreeSet<FragmentKey>,
+        ports: &Ports,
+    ) -> Touched {
+        let (mut touched, mut shaken) = (Touched::default(), Shaken::default());
+        self.update_ports(ports, &mut touched, &mut shaken);
+        self.update_nodes(state, changed, &mut shaken);
+        let mut networks: BTreeSet<Vni> = BTreeSet::new();
+        self.update_vrfs(state, changed, &mut touched, &mut shaken);
+        for key in changed {
+            match key {
+                FragmentKey::Network(vni) => drop(networks.insert(*vni)),
+                FragmentKey::Endpoint(uid) => drop(shaken.endpoints.insert(*uid)),
+                FragmentKey::Group(_)
+                | FragmentKey::Policy(_)
+                | FragmentKey::Node(_)
+                | FragmentKey::Vrf(_) => {}
+            }
+        }
+        let of_shaken_vrf = state.networks().filter(|n| shaken.vrfs.contains(&n.vrf)).map(|n| n.vni);
+        networks.extend(of_shaken_vrf);
+        if !shaken.nodes.is_empty() || shaken.all {
+            networks.extend(self.networks.keys());
+        }
+        for vni in networks {
+            self.update_network(state, vni, &mut touched, &mut shaken);
+        }
+        self.update_groups(state, changed, &mut touched, &shaken);
+        self.update_policies(state, changed, &mut touched, &shaken);
+        self.update_endpoints(state, &mut touched, shaken);
+        touched
+    }
+
+    fn update_ports(&mut self, ports: &Ports, touched: &mut Touched, shaken: &mut Shaken) {
+        let differs = |(uid, port): &(&EndpointUid, &types::OfPort)| self.ports.get(uid) != Some(port);
+        shaken.endpoints.extend(ports.endpoints.iter().filter(differs).map(|(uid, _)| *uid));
+        let gone = self.ports.keys().filter(|uid| !ports.endpoints.contains_key(uid));
+        shaken.endpoints.extend(gone.copied());
+        if !shaken.endpoints.is_empty() {
+            self.ports.clone_from(&ports.endpoints);
+        }
+        if self.tunnel != ports.tunnel {
+            self.tunnel = ports.tunnel;
+            (shaken.all, touched.fixed) = (true, true);
+            for (vni, net) in &self.networks {
+                touched.floods.insert(*vni);
+                let peers = self.vrfs.get(&net.network.vrf).into_iter().flat_map(|v| &v.peers);
+                touched.tunnels.extend(peers.map(|vtep| (*vni, *vtep)));
+            }
+        }
+    }
+
+    fn update_nodes(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, shaken: &mut Shaken) {
+        for key in changed {
+            let FragmentKey::Node(name) = key else { continue };
+            let vtep = match state.get(key) {
+                Some(Fragment::Node(node)) => Some(node.vtep),
+                _ => None,
+            };
+            let before = match vtep {
+                Some(vtep) => self.vteps.insert(name.clone(), vtep),
+                None => self.vteps.remove(name),
+            };
+            if before != vtep {
+                shaken.nodes.insert(name.clone());
+            }
+        }
+    }
+
+    fn update_vrfs(
+        &mut self,
+        state: &NodeState,
+        changed: &BTreeSet<FragmentKey>,
+        touched: &mut Touched,
+        shaken: &mut Shaken,
+    ) {
+        let mut ids: BTreeSet<VrfId> = BTreeSet::new();
+        for key in changed {
+            if let FragmentKey::Vrf(id) = key {
+                ids.insert(*id);
+            }
+        }
+        if !shaken.nodes.is_empty() {
+            ids.extend(self.vrfs.keys());
+        }
+        for id in ids {
+            let space = match state.get(&FragmentKey::Vrf(id)) {
+                Some(Fragment::Vrf(vrf)) => {
+                    Some(Space { default_action: vrf.default_action, peers: self.peers(&vrf.nodes) })
+                }
+                _ => None,
+            };
+            let before = match &space {
+                Some(space) => self.vrfs.insert(id, space.clone()),
+                None => self.vrfs.remove(&id),
+            };
+            if before.is_some() != space.is_some() {
+                shaken.vrfs.insert(id);
+                touched.policy.insert(id);
+            }
+            if before.as_ref().map(|s| s.default_action) != space.as_ref().map(|s| s.default_action) {
+                touched.vrfs.insert(id);
+            }
+            let (before, now) =
+                (before.map(|s| s.peers).unwrap_or_default(), space.map(|s| s.peers).unwrap_or_default());
+            let moved: Vec<IpAddr> = before.symmetric_difference(&now).copied().collect();
+            if !moved.is_empty() {
+                let here = self.networks.iter().filter(|(_, n)| n.network.vrf == id).map(|(vni, _)| *vni);
+                touched.tunnels.extend(here.flat_map(|vni| moved.iter().map(move |vtep| (vni, *vtep))));
+            }
+        }
+    }
+
+    fn update_network(&mut self, state: &NodeState, vni: Vni, touched: &mut Touched, shaken: &mut Shaken) {
+        let key = FragmentKey::Network(vni);
+        self.refused.remove(&key);
+        let net = match state.get(&key) {
+            Some(Fragment::Network(network)) => match self.check_network(network) {
+                Ok(()) => Some(Net { peers: self.peers(&network.nodes), network: network.clone() }),
+                Err(e) => {
+                    self.refused.insert(key.clone(), e);
+                    None
+                }
+            },
+            _ => None,
+        };
+        let before = match &net {
+            Some(net) => self.networks.insert(vni, net.clone()),
+            None => self.networks.remove(&vni),
+        };
+        if before == net {
+            return;
+        }
+        let shape = |n: &Net| (n.network.vrf, n.network.subnets.clone());
+        if before.as_ref().map(|n| &n.peers) != net.as_ref().map(|n| &n.peers) {
+            touched.floods.insert(vni);
+        }
+        if before.as_ref().map(shape) == net.as_ref().map(shape) {
+            return;
+        }
+        touched.networks.insert(vni);
+        touched.floods.insert(vni);
+        shaken.networks.insert(vni);
+        touched.objects.insert(key);
+        for net in before.iter().chain(&net) {
+            touched.policy.insert(net.network.vrf);
+            let peers = self.vrfs.get(&net.network.vrf).into_iter().flat_map(|v| &v.peers);
+            touched.tunnels.extend(peers.map(|vtep| (vni, *vtep)));
+        }
+    }
+
+    fn update_groups(
+        &mut self,
+        state: &NodeState,
+        changed: &BTreeSet<FragmentKey>,
+        touched: &mut Touched,
+        shaken: &Shaken,
+    ) {
+        let of_shaken = state.groups().filter(|g| shaken.vrfs.contains(&g.vrf)).map(|g| g.id);
+        let named = changed.iter().filter_map(|key| match key {
+            FragmentKey::Group(id) => Some(*id),
+            _ => None,
+        });
+        for id in of_shaken.chain(named).collect::<BTreeSet<GroupId>>() {
+            let key = FragmentKey::Group(id);
+            self.refused.remove(&key);
+            let group = match state.get(&key) {
+                Some(Fragment::Group(group)) => match self.check_vrf(group.vrf) {
+                    Ok(()) => Some(GroupRef { vrf: group.vrf, policies: group.policies.clone() }),
+                    Err(e) => {
+                        self.refused.insert(key.clone(), e);
+                        None
+                    }
+                },
+                _ => None,
+            };
+            let before = match &group {
+                Some(group) => self.groups.insert(id, group.clone()),
+                None => self.groups.remove(&id),
+            };
+            if before != group {
+                touched.policy.extend(before.iter().chain(&group).map(|g| g.vrf));
+                touched.objects.insert(key);
+            }
+        }
+    }
+
+    fn update_policies(
+        &mut self,
+        state: &NodeState,
+        changed: &BTreeSet<FragmentKey>,
+        touched: &mut Touched,
+        shaken: &Shaken,
+    ) {
+        let of_shaken = state.policies().filter(|p| shaken.vrfs.contains(&p.vrf)).map(|p| p.id);
+        let named = changed.iter().filter_map(|key| match key {
+            FragmentKey::Policy(id) => Some(*id),
+            _ => None,
+        });
+        for id in of_shaken.chain(named).collect::<BTreeSet<PolicyId>>() {
+            let key = FragmentKey::Policy(id);
+            self.refused.remove(&key);
+            let vrf = match state.get(&key) {
+                Some(Fragment::Policy(policy)) => match self.check_vrf(policy.vrf) {
+                    Ok(()) => Some(policy.vrf),
+                    Err(e) => {
+                        self.refused.insert(key.clone(), e);
+                        None
+                    }
+                },
+                _ => None,
+            };
+            let before = match vrf {
+                Some(vrf) => self.policies.insert(id, vrf),
+                None => self.policies.remove(&id),
+            };
+            touched.policy.extend(before.iter().chain(&vrf));
+            touched.rules.insert(id);
+            if before != vrf {
+                touched.objects.insert(key);
+            }
+        }
+    }
+
+    fn update_endpoints(&mut self, state: &NodeState, touched: &mut Touched, mut shaken: Shaken) {
+        if shaken.all || !(shaken.nodes.is_empty() && shaken.vrfs.is_empty() && shaken.networks.is_empty()) {
+            let concerned = state.endpoints().filter(|e| {
+                shaken.all
+                    || shaken.nodes.contains(&e.node)
+                    || shaken.vrfs.contains(&e.vrf)
+                    || shaken.networks.contains(&e.vni)
+            });
+            shaken.endpoints.extend(concerned.map(|e| e.uid));
+        }
+        // What each was before, for all that are judged again.
+        let mut was: BTreeMap<EndpointUid, Option<Member>> = BTreeMap::new();
+        for uid in &shaken.endpoints {
+            self.update_endpoint(state, *uid, &mut was);
+        }
+        for (uid, was) in was {
+            self.judge(uid);
+            let now = self.member(uid).cloned();
+            let forced = shaken.all || now.as_ref().is_some_and(|m| shaken.networks.contains(&m.vni));
+            if was != now {
+                self.moved(was.as_ref(), now.as_ref(), touched);
+            }
+            if was != now || forced {
+                touched.members.insert(uid);
+            }
+        }
+    }
+
+    /// Checks one endpoint for itself, and remembers whom its claims concern.
+    fn update_endpoint(
+        &mut self,
+        state: &NodeState,
+        uid: EndpointUid,
+        was: &mut BTreeMap<EndpointUid, Option<Member>>,
+    ) {
+        let key = FragmentKey::Endpoint(uid);
+        let (member, error) = match state.get(&key) {
+            Some(Fragment::Endpoint(endpoint)) => match self.check_endpoint(endpoint) {
+                Ok(member) => (Some(member), None),
+                Err(e) => (None, Some(e)),
+            },
+            _ => (None, None),
+        };
+        was.entry(uid).or_insert_with(|| self.member(uid).cloned());
+        let before = self.candidates.remove(&uid).map(|c| c.member);
+        if before != member {
+            let mut rivals = BTreeSet::new();
+            if let Some(before) = &before {
+                rivals.extend(self.claims.rivals(before));
+                self.claims.remove(before);
+            }
+            if let Some(member) = &member {
+                rivals.extend(self.claims.rivals(member));
+                self.claims.add(member);
+            }
+            for rival in rivals {
+                was.entry(rival).or_insert_with(|| self.member(rival).cloned());
+            }
+        }
+        self.refused.remove(&key);
+        self.refused.extend(error.map(|e| (key, e)));
+        self.candidates.extend(member.map(|member| (uid, Candidate { member, fit: false })));
+    }
+
+    /// Leaves out whoever claims what another claims too.
+    fn judge(&mut self, uid: EndpointUid) {
+        let Some(candidate) = self.candidates.get_mut(&uid) else { return };
+        let conflict = self.claims.conflict(&candidate.member);
+        candidate.fit = conflict.is_none();
+        let key = FragmentKey::Endpoint(uid);
+        match conflict {
+            Some(e) => drop(self.refused.insert(key, e)),
+            None => drop(self.refused.remove(&key)),
+        }
+    }
+
+    /// Follows a member that came, went or changed in the indexes.
+    fn moved(&mut self, was: Option<&Member>, now: Option<&Member>, touched: &mut Touched) {
+        let plugged = |m: Option<&Member>| m.and_then(|m| m.port().map(|port| (m.vni, m.uid, port)));
+        if plugged(was) != plugged(now) {
+            if let Some((vni, uid, _)) = plugged(was) {
+                self.plugged.remove(&(vni, uid));
+                touched.floods.insert(vni);
+            }
+            if let Some((vni, uid, _)) = plugged(now) {
+                self.plugged.insert((vni, uid));
+                touched.floods.insert(vni);
+            }
+        }
+        let grouped = |m: Option<&Member>| m.and_then(|m| m.group.map(|group| (m.vrf, group, m.uid)));
+        if grouped(was) != grouped(now) {
+            let both = grouped(was).into_iter().chain(grouped(now));
+            let unknown =
+                |(vrf, group, _): &(VrfId, GroupId, _)| self.groups.get(group).is_none_or(|g| g.vrf != *vrf);
+            touched.policy.extend(both.filter(unknown).map(|(vrf, _, _)| vrf));
+            if let Some(entry) = grouped(was) {
+                self.grouped.remove(&entry);
+            }
+            self.grouped.extend(grouped(now));
+        }
+        for member in was.iter().chain(&now) {
+            touched.addresses.extend(member.addresses.iter().map(|a| (member.vrf, *a)));
+        }
+    }
+}

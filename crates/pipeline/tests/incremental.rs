@@ -1,0 +1,274 @@
+//! Incremental rendering: equal to rendering from scratch after any history, and work proportional to the change.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use node_state::{Fragment, FragmentKey, NodeState};
+use pipeline::{FlowSet, Local, Ports, Renderer, Table, diff, render};
+use proptest::prelude::*;
+use serde_json::json;
+use support::fragments::{base, endpoint, fragment, policy, rule};
+use support::world::{TUNNEL, World, world};
+use types::{EndpointUid, NodeName, OfPort};
+
+/// What a history is made of.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Everything of another world, this share of it (in 16ths): fragments are replaced, others of the kind removed.
+    Towards(World, Vec<bool>),
+    /// A fragment goes.
+    Remove(prop::sample::Index),
+    /// A fragment of a kind is tampered with so that it refers elsewhere, or claims what another has.
+    Tamper(prop::sample::Index, u8),
+    /// A port comes, goes or changes its number.
+    Port(prop::sample::Index, u16),
+    /// The tunnel port comes or goes.
+    Tunnel(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (world(), prop::collection::vec(any::<bool>(), 64)).prop_map(|(w, take)| Step::Towards(w, take)),
+        4 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        6 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(i, how)| Step::Tamper(i, how)),
+        3 => (any::<prop::sample::Index>(), 0u16..4).prop_map(|(i, n)| Step::Port(i, n)),
+        1 => any::<bool>().prop_map(Step::Tunnel),
+    ]
+}
+
+/// A state with its ports, and what changed since it was last rendered.
+struct History {
+    state: NodeState,
+    ports: Ports,
+    changed: BTreeSet<FragmentKey>,
+}
+
+impl History {
+    fn insert(&mut self, fragment: Fragment) {
+        self.changed.insert(fragment.key());
+        self.state.insert(fragment);
+    }
+
+    fn key(&self, index: &prop::sample::Index) -> Option<FragmentKey> {
+        let keys: Vec<FragmentKey> = self.state.fragments().map(|(key, _)| key.clone()).collect();
+        (!keys.is_empty()).then(|| index.get(&keys).clone())
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Towards(world, take) => {
+                let keys: Vec<FragmentKey> = self.state.fragments().map(|(key, _)| key.clone()).collect();
+                let gone = keys.into_iter().filter(|key| world.state.get(key).is_none()).zip(take);
+                for (key, _) in gone.filter(|(_, take)| **take) {
+                    self.state.remove(&key);
+                    self.changed.insert(key);
+                }
+                for ((_, fragment), _) in world.state.fragments().zip(take).filter(|(_, take)| **take) {
+                    self.insert(fragment.clone());
+                }
+            }
+            Step::Remove(index) => {
+                let Some(key) = self.key(index) else { return };
+                self.state.remove(&key);
+                self.changed.insert(key);
+            }
+            Step::Tamper(index, how) => {
+                let fragment = self.key(index).and_then(|key| self.state.get(&key).cloned());
+                let Some(fragment) = fragment else { return };
+                let mut value = serde_json::to_value(&fragment).unwrap();
+                tamper(&mut value, *how);
+                if let Ok(fragment) = serde_json::from_value(value) {
+                    self.insert(fragment);
+                }
+            }
+            Step::Port(index, number) => {
+                let uids: Vec<EndpointUid> = self.state.endpoints().map(|e| e.uid).collect();
+                if uids.is_empty() {
+                    return;
+                }
+                let uid = *index.get(&uids);
+                match OfPort::new(u64::from(*number)) {
+                    Ok(port) => drop(self.ports.endpoints.insert(uid, port)),
+                    Err(_) => drop(self.ports.endpoints.remove(&uid)),
+                }
+            }
+            Step::Tunnel(there) => {
+                self.ports.tunnel = there.then(|| OfPort::new(TUNNEL.into()).unwrap());
+            }
+        }
+    }
+}
+
+/// Another value in one field of a fragment: a borrowed address, MAC, group or VRF, another node, fewer references.
+fn tamper(value: &mut serde_json::Value, how: u8) {
+    let (kind, object) = value.as_object_mut().unwrap().iter_mut().next().unwrap();
+    let pick = u32::from(how / 8);
+    match (kind.as_str(), how % 8) {
+        ("endpoint", 0) => object["mac"] = json!("0a:58:00:00:01:02"),
+        ("endpoint", 1) => object["addresses"] = json!([format!("10.1.1.{}", 2 + pick % 4)]),
+        ("endpoint", 2) => object["group"] = json!(11 + pick % 4),
+        ("endpoint", 3) => object["group"] = json!(null),
+        ("endpoint", 4) => object["node"] = json!(["node-1", "node-2", "node-9"][pick as usize % 3]),
+        ("endpoint", 5) => object["vrf"] = json!(1 + pick % 3),
+        ("endpoint", 6) => object["vni"] = json!(101 + pick % 3),
+        ("network", 0 | 1) => object["subnets"][0]["cidr"] = json!(format!("10.1.{}.0/24", 1 + pick % 3)),
+        ("network", 2 | 3) => object["subnets"][1]["gateway"] = json!(null),
+        ("network", 4) => object["nodes"] = json!(["node-1"]),
+        ("network", _) => object["vrf"] = json!(1 + pick % 3),
+        ("vrf", 0..4) => object["nodes"] = json!(["node-2"]),
+        ("vrf", _) => object["default_action"] = json!("deny"),
+        ("group", 0) => object["vrf"] = json!(1 + pick % 3),
+        ("group", _) => object["policies"] = json!([11 + pick % 4]),
+        ("policy", 0) => object["vrf"] = json!(1 + pick % 3),
+        ("policy", 1 | 2) => object["rules"] = json!([]),
+        ("node", _) => object["vtep"] = json!(["192.0.2.2", "192.0.2.3", "fd00::2"][pick as usize % 3]),
+        _ => {}
+    }
+}
+
+fn local() -> Local {
+    Local { node: "node-1".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() }
+}
+
+proptest! {
+    #![proptest_config(support::config(60))]
+
+    #[test]
+    fn any_history_ends_where_rendering_from_scratch_begins(
+        first in world(),
+        steps in prop::collection::vec((step(), any::<bool>()), 1..14),
+    ) {
+        let _defects = support::sabotage();
+        let mut kept = Renderer::new(local());
+        let mut history = History { ports: first.ports(), state: NodeState::default(), changed: BTreeSet::new() };
+        first.state.fragments().for_each(|(_, f)| history.insert(f.clone()));
+        let mut switch = FlowSet::new();
+        for (step, look) in steps {
+            history.take(&step);
+            // Several changes may come at once.
+            if !look {
+                continue;
+            }
+            let changed = std::mem::take(&mut history.changed);
+            let plan = kept.update(&history.state, &changed, &history.ports);
+            plan.apply(&mut switch);
+            let scratch = render(&history.state, &local(), &history.ports);
+            prop_assert!(switch == scratch.flows, "{:?}", diff(&switch, &scratch.flows));
+            prop_assert!(*kept.flows() == scratch.flows, "the plan leads elsewhere");
+            prop_assert_eq!(kept.refused().into_keys().collect::<Vec<_>>(), scratch.refused.into_keys().collect::<Vec<_>>());
+        }
+    }
+}
+
+/// A node with many endpoints, ten of them here, a policy between two groups.
+struct Crowd {
+    state: NodeState,
+    ports: Ports,
+    renderer: Renderer,
+}
+
+fn crowd(endpoints: u32) -> Crowd {
+    let mut state: NodeState = base(&[7]).into_iter().collect();
+    let peer = json!({"group": 2});
+    state.insert(policy(7, vec![rule(0, "ingress", 10, peer, json!({"protocol": "tcp"}), "deny")]));
+    state.insert(fragment(json!({"node": {"name": "b", "vtep": "192.0.2.2"}})));
+    state.insert(fragment(
+        json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a", "b"]}}),
+    ));
+    let nodes = json!(["a", "b"]);
+    state.insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": nodes, "subnets": [
+        {"cidr": "10.0.0.0/8", "gateway": "10.255.255.1"}, {"cidr": "fd00:1::/64", "gateway": "fd00:1::ff:1"}]}})));
+    let mut ports = Ports { tunnel: Some(OfPort::new(TUNNEL.into()).unwrap()), ..Ports::default() };
+    for host in 1..=endpoints {
+        let here = host <= 10;
+        state.insert(member(host, here, 1 + host % 2));
+        if here {
+            ports.endpoints.insert(EndpointUid::new(host.into()).unwrap(), OfPort::new(host.into()).unwrap());
+        }
+    }
+    let all = state.fragments().map(|(key, _)| key.clone()).collect();
+    let mut renderer =
+        Renderer::new(Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() });
+    renderer.update(&state, &all, &ports);
+    Crowd { state, ports, renderer }
+}
+
+fn member(host: u32, here: bool, group: u32) -> Fragment {
+    let Fragment::Endpoint(mut e) = endpoint(2, Some(group)) else { panic!("no endpoint") };
+    e.uid = EndpointUid::new(host.into()).unwrap();
+    e.mac = types::MacAddr::from_u32(0x0a01_0000 + host);
+    e.addresses = vec![
+        std::net::Ipv4Addr::from(0x0a00_0000 + host).into(),
+        std::net::Ipv6Addr::from((0xfd00_0001_u128 << 96) + u128::from(host)).into(),
+    ];
+    let node: NodeName = if here { "a" } else { "b" }.parse().unwrap();
+    Fragment::Endpoint(node_state::Endpoint { node, ..e })
+}
+
+impl Crowd {
+    /// Flows rendered and changed for one more change.
+    fn cost(&mut self, fragment: Fragment) -> (u64, usize) {
+        let before = self.renderer.rendered();
+        let key = fragment.key();
+        self.state.insert(fragment);
+        let plan = self.renderer.update(&self.state, &BTreeSet::from([key]), &self.ports);
+        (self.renderer.rendered() - before, plan.len())
+    }
+}
+
+#[test]
+fn one_change_among_many_endpoints_renders_what_it_touches_and_no_more() {
+    let _defects = support::sabotage();
+    let mut costs = Vec::new();
+    for endpoints in [100, 2000] {
+        let mut crowd = crowd(endpoints);
+        let flows = crowd.renderer.flows().len() as u64;
+        assert!(crowd.renderer.rendered() < flows + flows / 10, "each flow is rendered about once at first");
+        let one_more = crowd.cost(member(endpoints + 1, false, 1));
+        // Its answers to ARP and ND (3), its routes (2), its MAC (1), its classes (2 in each map).
+        assert_eq!(one_more, (10, 10), "{endpoints} endpoints");
+        assert_eq!(crowd.cost(member(endpoints + 1, false, 1)), (0, 0), "nothing new");
+        let regrouped = crowd.cost(member(endpoints + 1, false, 2));
+        assert!(regrouped.0 <= 12 && regrouped.1 == 4, "{regrouped:?}");
+        let peer = json!({"group": 2});
+        let rules = vec![rule(0, "ingress", 10, peer, json!({"protocol": "udp"}), "deny")];
+        let (rendered, changed) = crowd.cost(policy(7, rules));
+        assert!(rendered <= 10 && changed <= 10, "{rendered} {changed}");
+        costs.push((one_more, regrouped, rendered, changed));
+    }
+    assert_eq!(costs[0], costs[1], "the same work, however many are there");
+}
+
+#[test]
+fn a_new_prefix_in_policy_costs_the_prefixes_inside_it() {
+    let _defects = support::sabotage();
+    let mut crowd = crowd(1000);
+    let named =
+        |cidr: &str| policy(7, vec![rule(0, "ingress", 10, json!({"cidr": cidr}), json!("any"), "deny")]);
+    crowd.cost(named("10.9.0.0/16"));
+    let before = crowd.renderer.flows().clone();
+    // Hosts 8 to 15.
+    let (rendered, changed) = crowd.cost(named("10.0.0.8/29"));
+    let plan = diff(&before, crowd.renderer.flows());
+    assert_eq!(plan.len(), changed);
+    assert!(rendered < 60, "8 hosts inside, {rendered} flows rendered");
+    let sources =
+        plan.modify.iter().chain(&plan.add).filter(|(key, _)| key.table() == Table::SrcClass.number());
+    assert_eq!(sources.count(), 8);
+}
+
+/// The same key: first the flow two clauses share, then the decision itself, then shared again.
+#[test]
+fn a_rule_that_loses_a_clause_keeps_its_decision() {
+    let _defects = support::sabotage();
+    let mut crowd = crowd(20);
+    let to = |peer: serde_json::Value| policy(7, vec![rule(0, "ingress", 10, peer, json!("any"), "deny")]);
+    for peer in [json!({"group": 2}), json!("any"), json!({"group": 2}), json!("any")] {
+        crowd.cost(to(peer));
+        let local = Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() };
+        let scratch = render(&crowd.state, &local, &crowd.ports).flows;
+        assert!(*crowd.renderer.flows() == scratch, "{:?}", diff(crowd.renderer.flows(), &scratch));
+    }
+}
