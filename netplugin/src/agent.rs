@@ -66,8 +66,6 @@ pub enum Event {
     OffloadOn(BTreeSet<EndpointUid>),
     /// The switch is not a tested one, for this reason.
     UntestedSwitch(String),
-    /// Somebody changed what is ours in the switch's database, and it was put back: what, in words.
-    RowsRepaired(Vec<String>),
 }
 
 /// The session with netmaster.
@@ -218,7 +216,6 @@ impl Agent {
             Event::ColdPeers(peers) => self.conditions.cold_peers = peers,
             Event::OffloadOn(endpoints) => self.conditions.offload_on = endpoints,
             Event::UntestedSwitch(reason) => self.note("switch_untested", Some(reason)),
-            Event::RowsRepaired(what) => what.into_iter().for_each(|what| self.drift.repaired(what, 1)),
         }
     }
 
@@ -340,6 +337,12 @@ impl Agent {
         self.note("ports_unknown", (!view.synced).then(away));
         if !view.synced || self.view == view {
             return;
+        }
+        for (what, count) in &view.repaired {
+            let more = count - self.view.repaired.get(what).copied().unwrap_or(0).min(*count);
+            if more > 0 {
+                self.drift.repaired(what.clone(), more);
+            }
         }
         view.endpoints.keys().for_each(|uid| self.ofports.release(*uid));
         self.leaving.retain(|uid| view.endpoints.contains_key(uid));

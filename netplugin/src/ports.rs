@@ -64,6 +64,8 @@ pub struct PortsView {
     pub tunnel: Option<OfPort>,
     /// The endpoints' ports.
     pub endpoints: BTreeMap<EndpointUid, EndpointPort>,
+    /// What somebody else changed in rows of ours and was put back since the process started: what, how often.
+    pub repaired: BTreeMap<String, u64>,
 }
 
 /// Why a port could not be plugged or unplugged.

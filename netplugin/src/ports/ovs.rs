@@ -22,7 +22,10 @@ use types::{EndpointUid, OfPort};
 use super::{PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
 use crate::netlink::{host_name, uid_of};
 
+mod drift;
 mod labels;
+
+use drift::{Kept, Prefixes};
 
 /// The tunnel port's name.
 pub const TUNNEL_NAME: &str = "selvage-vx0";
@@ -30,6 +33,8 @@ pub const TUNNEL_NAME: &str = "selvage-vx0";
 const APPLY: Duration = Duration::from_secs(20);
 /// Attempts at a transaction that the database's own changes overtook.
 const ATTEMPTS: usize = 5;
+/// The rows are looked at so often although nothing changed.
+const LOOK: Duration = Duration::from_secs(1);
 /// Changes put into one transaction.
 const BATCH: usize = 256;
 
@@ -44,6 +49,8 @@ pub struct OvsPorts {
     changes: mpsc::Sender<Change>,
     client: Client,
     bridge: DeviceName,
+    prefixes: Prefixes,
+    repaired: watch::Sender<BTreeMap<String, u64>>,
 }
 
 enum What {
@@ -85,24 +92,36 @@ impl OvsPorts {
         };
         apply(&client, ensure).await.map_err(failed(TUNNEL_NAME))?;
         let (changes, queue) = mpsc::channel(BATCH);
-        let ports = Self { changes, client, bridge: bridge_name };
-        tokio::spawn(Batch { client: ports.client.clone(), bridge: ports.bridge.clone() }.run(queue));
+        let (prefixes, repaired) = (Prefixes::default(), watch::Sender::default());
+        let mut kept = Kept { bridge: spec, ports: BTreeMap::new(), prefixes: prefixes.clone() };
+        kept.ports.insert(tunnel.name.clone(), tunnel);
+        let ports = Self { changes, client, bridge: bridge_name, prefixes, repaired };
+        let found = read_view(&ports.client, &ports.bridge, &ports.repaired).endpoints;
+        let plugged = found.into_iter().filter_map(|(uid, port)| {
+            let plug = PlugSpec { uid, ofport: port.requested?, labels: port.labels.ok()? };
+            port_spec(&What::Plug(plug))
+        });
+        kept.ports.extend(plugged.map(|spec| (spec.name.clone(), spec)));
+        let (client, bridge) = (ports.client.clone(), ports.bridge.clone());
+        tokio::spawn(Batch { client, bridge, kept, repaired: ports.repaired.clone() }.run(queue));
         Ok(ports)
     }
 
     /// The view, now and at every change.
     pub fn watch(&self) -> watch::Receiver<PortsView> {
-        let (publish, view) = watch::channel(read_view(&self.client, &self.bridge));
-        let (client, bridge) = (self.client.clone(), self.bridge.clone());
+        let (publish, view) = watch::channel(read_view(&self.client, &self.bridge, &self.repaired));
+        let (client, bridge, repaired) = (self.client.clone(), self.bridge.clone(), self.repaired.clone());
         tokio::spawn(async move {
             let (mut cache, mut status) = (client.watch(), client.watch_status());
+            let mut repairs = repaired.subscribe();
             loop {
                 tokio::select! {
                     changed = cache.changed() => if changed.is_err() { return },
                     changed = status.changed() => if changed.is_err() { return },
+                    changed = repairs.changed() => if changed.is_err() { return },
                     () = publish.closed() => return,
                 }
-                let now = read_view(&client, &bridge);
+                let now = read_view(&client, &bridge, &repaired);
                 publish.send_if_modified(|view| {
                     *view != now && {
                         *view = now;
@@ -140,7 +159,9 @@ impl Ports for OvsPorts {
         let fields: BTreeSet<String> = ["ip_dst", "ipv6_dst", "ipv6_src"].map(String::from).into();
         let prefixes: BTreeMap<u8, BTreeSet<String>> = tables.iter().map(|t| (*t, fields.clone())).collect();
         let set = |db: &ovsdb::Database| Ok(set_prefixes(db, &owner(), &self.bridge, &prefixes)?);
-        apply(&self.client, set).await.map_err(failed("flow table prefixes"))
+        apply(&self.client, set).await.map_err(failed("flow table prefixes"))?;
+        self.prefixes.get_or_init(|| prefixes.clone());
+        Ok(())
     }
 }
 
@@ -175,21 +196,56 @@ async fn apply(
 struct Batch {
     client: Client,
     bridge: DeviceName,
+    kept: Kept,
+    repaired: watch::Sender<BTreeMap<String, u64>>,
 }
 
 impl Batch {
-    async fn run(self, mut queue: mpsc::Receiver<Change>) {
-        let mut batch = Vec::new();
-        while queue.recv_many(&mut batch, BATCH).await > 0 {
+    async fn run(mut self, mut queue: mpsc::Receiver<Change>) {
+        let (mut batch, mut cache) = (Vec::new(), self.client.watch());
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                received = queue.recv_many(&mut batch, BATCH) => if received == 0 { return },
+                changed = cache.changed() => if changed.is_err() { return },
+                _ = look.tick() => {}
+            }
             let (plugs, unplugs): (Vec<_>, Vec<_>) =
                 batch.drain(..).partition(|c| matches!(c.what, What::Plug(_)));
             self.unplug(unplugs).await;
             self.plug(plugs).await;
+            cache.mark_unchanged();
+            // Between our own changes, so that what is found is somebody else's doing.
+            self.repair().await;
         }
     }
 
-    async fn unplug(&self, changes: Vec<Change>) {
+    /// Puts back what somebody else changed.
+    async fn repair(&mut self) {
+        for _ in 0..ATTEMPTS {
+            if !self.client.status().is_synced() {
+                return;
+            }
+            let (transaction, what) = match self.kept.next(&self.client.cache()) {
+                Ok(None) => return,
+                Ok(Some(repair)) => repair,
+                Err(e) => {
+                    return tracing::error!(error = %e, "a row of ours was changed and cannot be put back");
+                }
+            };
+            if let Err(e) = self.client.apply(&transaction, Instant::now() + APPLY).await {
+                return tracing::warn!(error = %e, ?what, "changed by somebody else, not put back yet");
+            }
+            self.repaired.send_modify(|repaired| {
+                what.into_iter().for_each(|(what, count)| *repaired.entry(what).or_default() += count);
+            });
+        }
+    }
+
+    async fn unplug(&mut self, changes: Vec<Change>) {
         let names: BTreeSet<DeviceName> = changes.iter().filter_map(|c| device(uid(&c.what))).collect();
+        self.kept.ports.retain(|name, _| !names.contains(name));
         if names.is_empty() {
             return;
         }
@@ -201,7 +257,7 @@ impl Batch {
         }
     }
 
-    async fn plug(&self, changes: Vec<Change>) {
+    async fn plug(&mut self, changes: Vec<Change>) {
         let specs: Vec<PortSpec> = changes.iter().filter_map(|c| port_spec(&c.what)).collect();
         if specs.is_empty() {
             return;
@@ -217,6 +273,9 @@ impl Batch {
                 Err(_) if !alone => self.plug_one(&change.what).await,
                 Err(e) => Err(e.to_string()),
             };
+            if result.is_ok() {
+                self.kept.ports.extend(port_spec(&change.what).map(|spec| (spec.name.clone(), spec)));
+            }
             answer(change, result.map(Some).map_err(|reason| PortsError { object, reason }));
         }
     }
@@ -263,12 +322,16 @@ fn port_spec(what: &What) -> Option<PortSpec> {
     Some(spec)
 }
 
-fn read_view(client: &Client, bridge: &DeviceName) -> PortsView {
+fn read_view(
+    client: &Client,
+    bridge: &DeviceName,
+    repaired: &watch::Sender<BTreeMap<String, u64>>,
+) -> PortsView {
     // In this order: what is read after the replica followed the server is no older than that. The other way round a
     // replica from before the first dump, empty, could pass for a living one.
     let synced = client.status().is_synced();
     match view_of(&client.cache(), bridge) {
-        Ok(view) => PortsView { synced, ..view },
+        Ok(view) => PortsView { synced, repaired: repaired.borrow().clone(), ..view },
         Err(e) => {
             tracing::error!(error = %e, "cannot read the switch's configuration");
             PortsView::default()

@@ -1,5 +1,6 @@
 //! ADD, DEL, CHECK on a real switch: packets say whether they worked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,4 +290,87 @@ fn an_address_comes_to_its_next_owner_without_connections() {
         assert_eq!(after.ips[0].address.addr().to_string(), address, "the same address");
         assert_eq!(tracked(), 0);
     });
+}
+
+/// Everything of our flows but counters and ages.
+fn normalised(flows: &str) -> BTreeSet<String> {
+    let counters = ["duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age="];
+    let line = |l: &str| {
+        l.split(' ').filter(|w| !counters.iter().any(|c| w.starts_with(c))).collect::<Vec<_>>().join(" ")
+    };
+    flows.lines().filter(|l| l.contains("cookie=0x5e")).map(line).collect()
+}
+
+/// Waits until the flows are those of `before`.
+async fn back(node: &Node, before: &BTreeSet<String>, what: &str) {
+    let look = || async {
+        let now =
+            normalised(&node.ovs.ofctl(&["-O", "OpenFlow15", "dump-flows", BRIDGE]).unwrap_or_default());
+        let missing: Vec<_> = before.symmetric_difference(&now).take(3).cloned().collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:#?}")) }
+    };
+    test_support::wait_for(what, Duration::from_secs(30), look).await.unwrap();
+}
+
+#[test]
+fn what_is_changed_by_hand_is_put_back_and_reported_and_what_is_foreign_stays() {
+    let (node, one, two) = populated();
+    let node = Arc::new(node);
+    let (place, n) = (node.place(), node.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        settled(&agent).await;
+        let ofctl = |args: &[&str]| drop(n.ovs.ofctl(&[&["-O", "OpenFlow15"], args].concat()).unwrap());
+        ofctl(&["add-flow", BRIDGE, "table=3,priority=7,ip,nw_src=192.0.2.77,cookie=0xbad,actions=drop"]);
+        n.ovs
+            .vsctl(&["add-br", "br-theirs", "--", "set", "bridge", "br-theirs", "datapath_type=netdev"])
+            .unwrap();
+        n.ovs.vsctl(&["set", "bridge", BRIDGE, "external_ids:theirs=1"]).unwrap();
+        n.ovs
+            .vsctl(&["add-port", BRIDGE, "theirs", "--", "set", "interface", "theirs", "type=internal"])
+            .unwrap();
+        let before = normalised(&n.flows());
+        let mods = agent.handle.status().await.unwrap().flow_mods;
+
+        ofctl(&["del-flows", BRIDGE, "table=15"]);
+        back(&n, &before, "deleted flows").await;
+        ofctl(&["mod-flows", BRIDGE, "table=15,actions=drop"]);
+        back(&n, &before, "altered flows").await;
+        ofctl(&["add-flow", BRIDGE, "table=2,priority=7,cookie=0x5e00000000000000,actions=drop"]);
+        back(&n, &before, "a flow under our name").await;
+        let status = agent.handle.status().await.unwrap();
+        assert!(status.flow_mods - mods < before.len() as u64 / 2, "not all was written anew: {status:?}");
+        assert!(status.drift.keys().any(|what| what == "flows of table L2Forward"), "{status:?}");
+        assert!(n.flows().contains("nw_src=192.0.2.77"));
+
+        for (what, by_hand) in [
+            ("port selvage-vx0", vec!["del-port", BRIDGE, "selvage-vx0"]),
+            ("port selvage-vx0", vec!["set", "interface", "selvage-vx0", "type=geneve"]),
+            ("settings of ports", vec!["set", "interface", "selvage-vx0", "options:key=7"]),
+            ("settings of bridge br-selvage", vec!["set-fail-mode", BRIDGE, "standalone"]),
+            ("settings of bridge br-selvage", vec!["set-controller", BRIDGE, "punix:/nowhere"]),
+            ("settings of bridge br-selvage", vec!["clear", "bridge", BRIDGE, "other_config"]),
+        ] {
+            let count = |s: &netplugin::report::Status| s.drift.get(what).copied().unwrap_or(0);
+            let seen = count(&agent.handle.status().await.unwrap());
+            n.ovs.vsctl(&by_hand).unwrap();
+            let look = || async {
+                let status = agent.handle.status().await.map_err(|e| e.to_string())?;
+                if count(&status) > seen { Ok(()) } else { Err(format!("{by_hand:?}: {:?}", status.drift)) }
+            };
+            test_support::wait_for(what, Duration::from_secs(30), look).await.unwrap();
+            back(&n, &before, what).await;
+        }
+        agent.reported("drift", |r| r.warnings.iter().any(|w| w.code.as_str() == "drift")).await;
+
+        let theirs = n.ovs.vsctl(&["get", "bridge", BRIDGE, "external_ids:theirs"]).unwrap();
+        assert_eq!(theirs.trim(), "\"1\"");
+        assert!(n.ovs.vsctl(&["list-ports", BRIDGE]).unwrap().contains("theirs"));
+        assert!(n.ovs.vsctl(&["list-br"]).unwrap().contains("br-theirs"));
+
+        n.ovs.vsctl(&["del-br", BRIDGE]).unwrap();
+        back(&n, &before, "a deleted bridge").await;
+    });
+    reaches(&one, &address(&two, "-4"));
 }

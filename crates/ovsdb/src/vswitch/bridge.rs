@@ -137,6 +137,10 @@ fn repair(owner: &Owner, spec: &BridgeSpec, bridge: &Bridge) -> Result<Transacti
     if bridge.fail_mode != Some(BridgeFailMode::Secure) {
         columns.extend(cells([tables::Bridge::FAIL_MODE.is(BridgeFailMode::Secure)]));
     }
+    // Whoever controls the bridge could change every flow, and needs no socket of ours for it.
+    if !bridge.controllers.is_empty() {
+        columns.extend(cells([tables::Bridge::CONTROLLER.is(BTreeSet::new())]));
+    }
     if bridge.protocols != spec.protocols {
         columns.extend(cells([tables::Bridge::PROTOCOLS.is(spec.protocols.clone())]));
     }
