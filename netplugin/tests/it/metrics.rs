@@ -25,6 +25,7 @@ fn status() -> Status {
         flows: 120,
         flow_mods: 130,
         foreign_edits: 2,
+        drift: Default::default(),
         endpoints: std::collections::BTreeMap::new(),
         warnings: vec!["tunnel_neighbor_cold: a".into(), "tunnel_neighbor_cold: b".into()],
     }
