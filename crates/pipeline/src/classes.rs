@@ -193,7 +193,7 @@ impl Classes {
             sets.remove(&set);
         }
         // A root stays for as long as its VRF.
-        if sets.is_empty() && (set.is_none() || cidr.len() > 0) {
+        if sets.is_empty() && (set.is_none() || !cidr.is_empty()) {
             self.ranges.remove(&(vrf, prefix));
             let length = (vrf, cidr.family(), cidr.len());
             match self.lengths.get_mut(&length) {

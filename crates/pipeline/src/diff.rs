@@ -80,7 +80,8 @@ pub fn diff(installed: &FlowSet, desired: &FlowSet) -> FlowPlan {
             (None, None) => return plan,
             (Some((a, old)), Some((b, new))) if a == b => {
                 plan.step(a, Some(old), Some(new));
-                (have.next(), want.next());
+                have.next();
+                want.next();
             }
             (Some((a, old)), other) if other.is_none_or(|(b, _)| a < b) => {
                 plan.step(a, Some(old), None);

@@ -134,7 +134,7 @@ impl Drift {
 
     /// Something was put back.
     pub(super) fn repaired(&mut self, what: String, count: u64) {
-        tracing::warn!(what, count, "changed by somebody else, put back");
+        tracing::warn!(details = what, count, "changed by somebody else, put back");
         let now = Instant::now();
         if self.last.is_none_or(|last| now - last > RECENT) {
             self.recent.clear();

@@ -235,7 +235,7 @@ impl Batch {
                 }
             };
             if let Err(e) = self.client.apply(&transaction, Instant::now() + APPLY).await {
-                return tracing::warn!(error = %e, ?what, "changed by somebody else, not put back yet");
+                return tracing::warn!(error = %e, details = ?what, "changed by somebody else, not put back yet");
             }
             self.repaired.send_modify(|repaired| {
                 what.into_iter().for_each(|(what, count)| *repaired.entry(what).or_default() += count);
