@@ -93,7 +93,7 @@ impl From<Error> for Fault {
 
 /// `ipv4.gateway "10.1.2.1": lies outside 10.1.1.0/24`.
 pub fn field_text(error: &api::FieldProblem) -> String {
-    format!("{} {:?}: {}", error.field, error.value, error.reason)
+    format!("{} {:?}: {}", error.path(), error.value, error.reason)
 }
 
 fn next_after(problem: &Problem) -> Option<&'static str> {

@@ -11,6 +11,7 @@
 //! # Failure
 //! [`Malformed`] for JSON that is no body, [`FieldProblem`]s for a body that contradicts its path.
 
+mod diagnose;
 mod openapi;
 mod parse;
 mod problem;
@@ -18,7 +19,8 @@ mod route;
 mod schema;
 pub mod v1;
 
+pub use diagnose::Finding;
 pub use openapi::document;
 pub use parse::{Malformed, from_slice};
-pub use problem::{Code, FieldProblem, Problem};
+pub use problem::{Code, FieldProblem, Problem, pointer};
 pub use route::{Method, Parameter, Route};

@@ -78,12 +78,51 @@ codes! {
 pub struct FieldProblem {
     /// The object, like `network blue/web`.
     pub object: String,
-    /// Path of the field as in the request: `ipv4.gateway`, `rules[3].port`.
+    /// The field: a JSON pointer into the request's body (RFC 6901) like `/ipv4/gateway` or `/documents/2/rules/3/port`,
+    /// empty for the whole; `?limit` for a parameter of the query; a header's name.
     pub field: String,
     /// The value as given.
     pub value: String,
     /// Why it is refused.
     pub reason: String,
+}
+
+/// A path as `model` writes it, `rules[3].port`, as a JSON pointer, `/rules/3/port`.
+pub fn pointer(path: &str) -> String {
+    let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']'));
+    steps.filter(|step| !step.is_empty()).map(|step| format!("/{step}")).collect()
+}
+
+impl FieldProblem {
+    /// The field as people read it: `ipv4.gateway`, `rules[3].port`; in an apply, inside its document.
+    pub fn path(&self) -> String {
+        let Some(pointer) = self.field.strip_prefix('/') else { return self.field.clone() };
+        let mut steps = pointer.split('/').peekable();
+        if steps.next_if_eq(&"documents").is_some() {
+            steps.next();
+        }
+        let mut path = String::new();
+        for step in steps {
+            match step.parse::<usize>() {
+                Ok(index) => path.push_str(&format!("[{index}]")),
+                Err(_) if path.is_empty() => path.push_str(step),
+                Err(_) => path.push_str(&format!(".{step}")),
+            }
+        }
+        path
+    }
+}
+
+impl std::fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.object.is_empty() {
+            write!(f, "{}: ", self.object)?;
+        }
+        match self.path() {
+            path if path.is_empty() => f.write_str(&self.reason),
+            path => write!(f, "{path} {:?}: {}", self.value, self.reason),
+        }
+    }
 }
 
 /// The body of every error answer, `application/problem+json`.
@@ -110,4 +149,29 @@ pub struct Problem {
     /// Names the request in the server's log and in change records.
     #[serde(default)]
     pub request_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_pointers_for_programs_and_paths_for_people() {
+        for (path, field) in [
+            ("ipv4.gateway", "/ipv4/gateway"),
+            ("rules[3].port", "/rules/3/port"),
+            ("policies[0]", "/policies/0"),
+            ("", ""),
+        ] {
+            assert_eq!(pointer(path), field);
+            let at = |field: String| FieldProblem {
+                object: String::new(),
+                field,
+                value: String::new(),
+                reason: String::new(),
+            };
+            assert_eq!(at(field.to_owned()).path(), path);
+            assert_eq!(at(format!("/documents/7{field}")).path(), path);
+        }
+    }
 }

@@ -99,14 +99,14 @@ fn a_body_may_repeat_the_path_but_not_contradict_it() {
     let problems = body.clone().into_spec(&blue(Some("db"))).unwrap_err();
     assert_eq!(problems[0].reason, "the path says db");
     let green = Context { tenant: Some(Name::new("green").unwrap()), name: None };
-    assert_eq!(body.into_spec(&green).unwrap_err()[0].field, "tenant");
+    assert_eq!(body.into_spec(&green).unwrap_err()[0].field, "/tenant");
 
     let wrong: TenantBody = from_slice(br#"{"kind": "network", "resourceVersion": "x"}"#).unwrap();
     let problems = wrong.into_spec(&Context::default()).unwrap_err();
     let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
-    assert_eq!(fields, ["kind", "name", "resourceVersion"]);
+    assert_eq!(fields, ["/kind", "/name", "/resourceVersion"]);
     let bad_path = Context { tenant: None, name: Some("A".into()) };
-    assert_eq!(TenantBody::default().into_spec(&bad_path).unwrap_err()[0].field, "name");
+    assert_eq!(TenantBody::default().into_spec(&bad_path).unwrap_err()[0].field, "/name");
 }
 
 #[test]
@@ -143,4 +143,131 @@ fn wire_and_model_agree_on_every_field() {
     let body = ApplyBody::from_slice(json!({ "documents": documents }).to_string().as_bytes()).unwrap();
     let wired: Vec<Spec> = body.documents.into_iter().map(|d| d.into_spec().unwrap().0).collect();
     assert_eq!(direct, wired);
+}
+
+/// Pointer and beginning of the reason of everything that is wrong.
+fn wrong(e: &Malformed) -> Vec<(&str, &str)> {
+    e.findings
+        .iter()
+        .map(|f| (f.pointer.as_str(), f.reason.split([',', ':', '(']).next().unwrap().trim()))
+        .collect()
+}
+
+#[test]
+fn every_wrong_field_is_found_at_once() {
+    let e = malformed::<PolicyBody>(
+        r#"{"kind": "pod", "nmae": 1, "name": "Web", "resourceVersion": 7, "rules": [
+            {"name": "a", "direction": "up", "action": "allow", "port": "99999"},
+            "not a rule",
+            {"name": "b", "direction": "ingress", "action": "allow", "peer": {"gruop": "x"}},
+            {"direction": "ingress", "extra": []},
+            {"name": "c", "direction": "ingress", "action": "deny", "peer": {"cidr": "10.0.0.1/8"}}]}"#,
+    );
+    let places: Vec<_> = wrong(&e).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(
+        places,
+        [
+            "/kind",
+            "/name",
+            "/nmae",
+            "/resourceVersion",
+            "/rules/0/direction",
+            "/rules/0/port",
+            "/rules/1",
+            "/rules/2/peer",
+            "/rules/3/extra",
+            "/rules/3/name",
+            "/rules/3/action",
+            "/rules/4/peer/cidr"
+        ],
+        "{:#?}",
+        e.findings
+    );
+    assert_eq!(e.findings[1].value, "Web");
+    assert_eq!((e.path.as_str(), e.line), ("kind", 1));
+}
+
+#[test]
+fn every_wrong_field_of_every_document_is_found_at_once() {
+    let body = r#"{"documents": [
+        {"kind": "tenant", "name": "blue", "defaultAction": "maybe"},
+        {"name": "x"},
+        {"kind": "pod", "name": "x", "vni": 3},
+        {"kind": "network", "tenant": "blue", "name": "web", "vni": 0, "ipv4": {"gateway": "x"}},
+        7], "dryRun": true}"#;
+    let e = ApplyBody::from_slice(body.as_bytes()).unwrap_err();
+    let places: Vec<_> = wrong(&e).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(
+        places,
+        [
+            "/dryRun",
+            "/documents/0/defaultAction",
+            "/documents/1/kind",
+            "/documents/2/kind",
+            "/documents/3/ipv4/gateway",
+            "/documents/3/ipv4/subnet",
+            "/documents/3/vni",
+            "/documents/4"
+        ],
+        "{:#?}",
+        e.findings
+    );
+}
+
+#[test]
+fn text_that_is_no_json_has_one_finding_and_twice_the_same_field_is_one() {
+    assert_eq!(wrong(&malformed::<TenantBody>("{\"name\": ")), [("/name", "EOF while parsing a value")]);
+    let twice = malformed::<NetworkBody>(r#"{"vni": 1, "vni": 2, "x": 1}"#);
+    assert_eq!(wrong(&twice), [("", "duplicate field `vni`"), ("/x", "unknown field `x`")]);
+}
+
+#[test]
+fn a_body_full_of_errors_is_not_read_for_ever() {
+    let rules = vec![json!({"nmae": 1}); 3000];
+    let e = malformed::<PolicyBody>(&json!({"rules": rules}).to_string());
+    assert_eq!(e.findings.len(), 100);
+    assert!(malformed::<PolicyBody>("7").findings.len() == 1);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+    /// Whatever is wrong, it is found, ends, and points at what is there.
+    #[test]
+    fn findings_of_any_json_point_into_it(json in json_value()) {
+        if let Err(e) = from_slice::<PolicyBody>(json.to_string().as_bytes()) {
+            assert!(!e.findings.is_empty());
+            for f in &e.findings {
+                let parent = f.pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+                assert!(json.pointer(parent).is_some(), "{f:?}");
+            }
+        }
+    }
+}
+
+fn json_value() -> impl proptest::prelude::Strategy<Value = serde_json::Value> {
+    use proptest::prelude::*;
+    let key = prop::sample::select(vec![
+        "name",
+        "rules",
+        "kind",
+        "direction",
+        "action",
+        "peer",
+        "port",
+        "status",
+        "x/~",
+    ]);
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<i32>().prop_map(|n| json!(n)),
+        prop::sample::select(vec!["a", "ingress", "allow", "any", "Bad", "80"]).prop_map(|t| json!(t)),
+    ];
+    leaf.prop_recursive(4, 32, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|v| json!(v)),
+            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|m| json!(m)),
+        ]
+    })
 }

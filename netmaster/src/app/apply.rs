@@ -20,7 +20,7 @@ pub fn specs(body: ApplyBody) -> Result<Vec<(Spec, Option<Revision>)>, Vec<Field
             Err(wrong) => problems.extend(
                 wrong
                     .into_iter()
-                    .map(|p| FieldProblem { field: format!("documents[{index}].{}", p.field), ..p }),
+                    .map(|p| FieldProblem { field: format!("/documents/{index}{}", p.field), ..p }),
             ),
         }
     }

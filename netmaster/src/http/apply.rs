@@ -17,6 +17,8 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn handle(State(api): State<Api>, actor: Actor, raw: Raw) -> Result<Json<Apply>, Refused> {
     let documents = apply::specs(ApplyBody::from_slice(&raw.0)?).map_err(Refused::invalid)?;
-    let written = api.app.apply(&actor, documents).await?;
+    let objects: Vec<_> = documents.iter().map(|(spec, _)| spec.object_ref()).collect();
+    let written = api.app.apply(&actor, documents).await;
+    let written = written.map_err(|e| Refused::from(e).in_documents(&objects))?;
     Ok(Json(apply::answer(written)))
 }

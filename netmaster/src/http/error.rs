@@ -2,11 +2,12 @@
 
 use std::any::Any;
 
-use api::{Code, FieldProblem, Malformed, Problem};
+use api::{Code, FieldProblem, Finding, Malformed, Problem, pointer};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode, Uri};
+use model::ObjectRef;
 use store::StoreError;
 use store::intent::Gone;
 
@@ -54,6 +55,17 @@ impl Refused {
         }))
     }
 
+    /// The same, for one of many documents: says which.
+    pub fn in_documents(mut self, objects: &[ObjectRef]) -> Self {
+        for error in &mut self.0.errors {
+            let index = objects.iter().position(|o| o.to_string() == error.object);
+            if let Some(index) = index {
+                error.field = format!("/documents/{index}{}", error.field);
+            }
+        }
+        self
+    }
+
     fn errors(mut self, errors: Vec<FieldProblem>) -> Self {
         self.0.errors = errors;
         self
@@ -61,13 +73,13 @@ impl Refused {
 
     /// Fields or parameters that cannot be read.
     pub fn malformed(errors: Vec<FieldProblem>) -> Self {
-        let lines = errors.iter().map(|e| format!("{} {:?}: {}", e.field, e.value, e.reason));
+        let lines = errors.iter().map(ToString::to_string);
         Self::new(Code::Malformed, lines.collect::<Vec<_>>().join("; ")).errors(errors)
     }
 
     /// Wrong fields.
     pub fn invalid(errors: Vec<FieldProblem>) -> Self {
-        let lines = errors.iter().map(|e| format!("{}: {} {:?}: {}", e.object, e.field, e.value, e.reason));
+        let lines = errors.iter().map(ToString::to_string);
         Self::new(Code::Invalid, lines.collect::<Vec<_>>().join("; ")).errors(errors)
     }
 }
@@ -97,10 +109,14 @@ pub fn write(mut response: Response, mut problem: Problem, request_id: &str) -> 
 
 impl From<Malformed> for Refused {
     fn from(e: Malformed) -> Self {
-        let reason = format!("{} (line {}, column {})", e.reason, e.line, e.column);
-        let field =
-            FieldProblem { object: String::new(), field: e.path.clone(), value: String::new(), reason };
-        Self::new(Code::Malformed, e.to_string()).errors(vec![field])
+        let detail = e.to_string();
+        let field = |f: Finding| FieldProblem {
+            object: String::new(),
+            field: f.pointer,
+            value: f.value,
+            reason: f.reason,
+        };
+        Self::new(Code::Malformed, detail).errors(e.findings.into_iter().map(field).collect())
     }
 }
 
@@ -121,7 +137,7 @@ impl From<AppError> for Refused {
             AppError::Rejected(rejection) => {
                 let errors = rejection.errors.into_iter().map(|e| FieldProblem {
                     object: e.object.to_string(),
-                    field: e.field,
+                    field: pointer(&e.field),
                     value: e.value,
                     reason: e.reason,
                 });

@@ -22,7 +22,7 @@ async fn join_token(State(api): State<Api>, actor: Actor, at: At) -> Result<Json
     let node = NodeName::new(name).map_err(|e| {
         let object = format!("node {}", e.value);
         let (value, reason) = (e.value, e.reason);
-        Refused::invalid(vec![api::FieldProblem { object, field: "name".to_owned(), value, reason }])
+        Refused::invalid(vec![api::FieldProblem { object, field: "/name".to_owned(), value, reason }])
     })?;
     let token = api.app.join_token(&actor, &node).await?;
     let (server, ca) = (api.node_server.to_string(), api.ca.certificate_pem().to_owned());

@@ -16,7 +16,10 @@ Generated from `crates/api/src/problem.rs`, `crates/node-api/src/error.rs` and `
 ## REST
 
 An error answer is `application/problem+json` (RFC 9457) with `code`, `detail` for people, `requestId`, and where they
-apply `errors` (object, field, value, reason) and `users`.
+apply `users` (who needs the object) and `errors`: everything that is wrong, not just the first of it. An error has
+`object` (`network blue/web`), `field`, `value` and `reason`; the field is a JSON pointer into the body (RFC 6901) like
+`/rules/3/port` or `/documents/2/ipv4/gateway`, `?limit` for a parameter of the query, or a header's name. At most 100
+fields of a body that cannot be read are listed.
 
 ";
 const NODE: &str = "

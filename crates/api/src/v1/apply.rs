@@ -4,16 +4,19 @@
 //! type of each document known, so that an error names the field's full path, line and column.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use model::{Kind, Spec};
-use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use types::Revision;
 use utoipa::ToSchema;
 
 use super::body::{Body, Context};
 use super::{EndpointBody, GroupBody, NetworkBody, NodeBody, PolicyBody, TenantBody};
-use crate::parse::{Malformed, from_slice, from_slice_seed};
+use crate::diagnose::{Finding, MOST};
+use crate::parse::{Malformed, findings, from_slice_seed};
 use crate::route::{Method, Route};
 use crate::{FieldProblem, schema};
 
@@ -112,12 +115,53 @@ impl ApplyBody {
     /// Reads an apply request.
     ///
     /// # Errors
-    /// [`Malformed`] with the path of the wrong field.
+    /// [`Malformed`] with every wrong field of every document.
     pub fn from_slice(json: &[u8]) -> Result<Self, Malformed> {
-        let kinds: Kinds = from_slice(json)?;
-        let kinds = kinds.documents.into_iter().map(|d| d.kind).collect();
-        from_slice_seed(json, BodySeed { kinds })
+        let read = || {
+            let kinds: Kinds = from_slice_seed(json, PhantomData)?;
+            let kinds = kinds.documents.into_iter().map(|d| d.kind).collect();
+            from_slice_seed(json, BodySeed { kinds })
+        };
+        read().map_err(|first: Malformed| first.with(json, |body| wrong(body, json.len())))
     }
+}
+
+/// Everything that is wrong with an apply request. Documents are looked at one by one: each is read as its own kind.
+fn wrong(mut body: Value, size: usize) -> Vec<Finding> {
+    let documents = body.get_mut("documents").and_then(Value::as_array_mut).map(std::mem::take);
+    let mut found = findings::<Whole>(body, size);
+    for (index, document) in documents.unwrap_or_default().into_iter().enumerate() {
+        if found.len() >= MOST {
+            break;
+        }
+        let inside = in_document(document, size);
+        let place = |f: Finding| Finding { pointer: format!("/documents/{index}{}", f.pointer), ..f };
+        found.extend(inside.into_iter().map(place));
+    }
+    found.truncate(MOST);
+    found
+}
+
+fn in_document(document: Value, size: usize) -> Vec<Finding> {
+    let kind = findings::<KindOnly>(document.clone(), size);
+    // What the rest must be is not known without it.
+    let Ok(KindOnly { kind }) = KindOnly::deserialize(&document) else { return kind };
+    match kind {
+        Kind::Node => findings::<NodeBody>(document, size),
+        Kind::Tenant => findings::<TenantBody>(document, size),
+        Kind::Network => findings::<NetworkBody>(document, size),
+        Kind::Policy => findings::<PolicyBody>(document, size),
+        Kind::Group => findings::<GroupBody>(document, size),
+        Kind::Endpoint => findings::<EndpointBody>(document, size),
+    }
+}
+
+/// The request without its documents.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    #[serde(rename = "documents")]
+    _documents: Vec<IgnoredAny>,
 }
 
 /// The first reading: kinds only.

@@ -4,7 +4,7 @@ use model::{Kind, ObjectRef, Spec};
 use serde::de::DeserializeOwned;
 use types::{Invalid, Name, Revision};
 
-use crate::FieldProblem;
+use crate::{FieldProblem, pointer};
 
 /// What the path says about the object of a body. An apply document has no path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl<'a> Identity<'a> {
     }
 
     pub(crate) fn refuse(&mut self, field: &str, value: impl ToString, reason: impl Into<String>) {
-        let (field, reason) = (field.to_owned(), reason.into());
+        let (field, reason) = (pointer(field), reason.into());
         self.problems.push(FieldProblem {
             object: self.object.clone(),
             field,
