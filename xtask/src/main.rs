@@ -1,5 +1,6 @@
 //! Developer commands behind `./dev`.
 
+mod api;
 mod bless;
 mod check;
 mod deps;
@@ -49,6 +50,8 @@ enum Command {
     Test,
     /// End-to-end suites.
     E2e(labs::SuiteArgs),
+    /// schemathesis over the REST API.
+    Api(api::ApiArgs),
     /// Benchmarks.
     Bench {
         /// Which; all without it.
@@ -84,6 +87,7 @@ fn run() -> Result<()> {
         Command::Licences => licences::check(&root),
         Command::Test => tiers::run_all(&root),
         Command::E2e(args) => labs::suite(&root, &args).map(drop),
+        Command::Api(args) => api::suite(&root, &args).map(drop),
         Command::Bench { name, json } => labs::bench(&root, name.as_deref(), json),
         Command::Bless => bless::run_all(&root),
     }

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use e2e::lab::StoreKind;
 use e2e::suites;
 
+use crate::api::{self, ApiArgs};
 use crate::check;
 use crate::labs::{self, SuiteArgs};
 use crate::programs::{self, Build};
@@ -40,6 +41,11 @@ pub fn run_all(root: &Path) -> Result<()> {
     tier("unit and property tests", 10 * MINUTE, &mut || {
         unit(root, &mut tests)?;
         defects_are_defects(root, &mut tests)
+    })?;
+    tier("schemathesis over the REST API", 6 * MINUTE, &mut || {
+        api::suite(root, &ApiArgs::default())?;
+        defects += api::suite(root, &ApiArgs { sabotage: Some("all".to_owned()), ..ApiArgs::default() })?;
+        Ok(())
     })?;
     for suite in suites::ALL {
         for store in [StoreKind::Sqlite, StoreKind::Etcd] {
@@ -108,6 +114,7 @@ fn no_failpoints(root: &Path) -> Result<()> {
     let shipped = programs::build(root, Build::Release)?;
     let mut names: Vec<&str> =
         suites::ALL.iter().flat_map(|s| s.sabotages.iter().map(|x| x.defect)).collect();
+    names.extend(api::SABOTAGES.iter().map(|(defect, _)| *defect));
     // How the crate `fail` reads its configuration.
     names.push("FAILPOINTS");
     let programs = ["netmaster", "netplugin", "selvage-cni"];

@@ -75,7 +75,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(api.clone(), request::authenticate));
     private
-        .merge(status::public())
+        .merge(status::public().method_not_allowed_fallback(error::no_such_method))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(api.clone(), request::identify))
