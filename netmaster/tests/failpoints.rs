@@ -53,7 +53,7 @@ async fn defects_break_what_they_name() {
     let snapshot = informer.reach(done.revision).await.unwrap();
     fail::cfg("leak-address", "return").unwrap();
     let removal = plan_delete(snapshot.view(), &object).unwrap();
-    let done = remove(store.as_ref(), &snapshot, &removal, author()).await.unwrap();
+    let done = remove(store.as_ref(), &snapshot, &removal, author(), Extra::default()).await.unwrap();
     let snapshot = informer.reach(done.revision).await.unwrap();
     assert!(snapshot.cooling().addresses.is_empty(), "the address neither cools nor is free");
     fail::remove("leak-address");

@@ -202,6 +202,30 @@ impl Client {
         self.call(&v1::node::JOIN_TOKEN, extra, NO_BODY).await
     }
 
+    /// Cordons a node: it takes no new endpoints.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn cordon(&self, node: &str) -> Result<v1::Node, Error> {
+        self.call(&v1::node::CORDON, of_node(&[("node", node)]), NO_BODY).await
+    }
+
+    /// Lets a cordoned node take endpoints again.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn uncordon(&self, node: &str) -> Result<v1::Node, Error> {
+        self.call(&v1::node::UNCORDON, of_node(&[("node", node)]), NO_BODY).await
+    }
+
+    /// Cordons a node and deletes its endpoints.
+    ///
+    /// # Errors
+    /// [`Error`]; what was deleted until then stays deleted.
+    pub async fn drain(&self, node: &str) -> Result<v1::Node, Error> {
+        self.call(&v1::node::DRAIN, of_node(&[("node", node)]), NO_BODY).await
+    }
+
     /// What the system is doing.
     ///
     /// # Errors
@@ -217,6 +241,10 @@ impl Client {
     pub async fn version(&self) -> Result<v1::Version, Error> {
         self.call(&v1::status::VERSION, Extra::default(), NO_BODY).await
     }
+}
+
+fn of_node<'a>(parameters: &'a [(&'a str, &'a str)]) -> Extra<'a> {
+    Extra { parameters, ..Extra::default() }
 }
 
 fn parameters<'a, N: Noun>(at: Address<'a>) -> Vec<(&'static str, &'a str)> {

@@ -243,7 +243,7 @@ fn fragment_above_the_limit_is_refused() {
             name: node.clone(),
             vtep: std::net::IpAddr::from((0x0a00_0000 + i).to_be_bytes()),
         };
-        view.nodes.insert(node.clone(), model::Node { spec, key_sha256: String::new() });
+        view.nodes.insert(node.clone(), model::Node { spec, key_sha256: String::new(), cordoned: false });
         let Object::Endpoint(mut e) = endpoint(0, 0, 0, 0, false) else { unreachable!() };
         e.uid = types::EndpointUid::new(u64::from(i) + 1).unwrap();
         e.addresses = vec![format!("fd00:0::{i:x}:1").parse().unwrap()];

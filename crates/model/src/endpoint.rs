@@ -92,6 +92,10 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: EndpointSpec) -> Option<Endpoint>
         check_unchanged(cx, &object, &spec, &stored);
         return Some(Endpoint { spec, ..stored });
     }
+    let cordoned = cx.nodes().any(|n| n.spec.name == spec.node && n.cordoned);
+    if cordoned {
+        cx.refuse(&object, "node", &spec.node, "is cordoned: it takes no new endpoints");
+    }
     // A tenant or network that is itself refused in this request has errors of its own; nothing to add here.
     let vrf = tenant.then(|| cx.tenant_object(&spec.tenant)).flatten()?.vrf;
     let network = network.then(|| cx.network(&spec.tenant, &spec.network).cloned()).flatten()?;

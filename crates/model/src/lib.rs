@@ -34,7 +34,9 @@ pub use map::Map;
 pub use network::{Network, NetworkSpec, SubnetSpec};
 pub use node::{Node, NodeSpec};
 pub use object::{Kind, Object, ObjectRef, Spec};
-pub use plan::{DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_delete, plan_node, users};
+pub use plan::{
+    DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_cordon, plan_delete, plan_node, users,
+};
 pub use policy::{Peer, Policy, PolicySpec, RuleSpec};
 pub use tenant::{Tenant, TenantSpec};
 pub use validated::Validated;

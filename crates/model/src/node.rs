@@ -26,6 +26,9 @@ pub struct Node {
     pub spec: NodeSpec,
     /// SHA-256 of its certificate's public key, in hexadecimal: only that key may act as this node.
     pub key_sha256: String,
+    /// Takes no new endpoints; those it has stay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
 }
 
 fn node_ref(spec: &NodeSpec) -> ObjectRef {
@@ -43,7 +46,9 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: NodeSpec, key_sha256: String) -> 
     if let Some(reason) = refuse_vtep(spec.vtep) {
         cx.refuse(&object, "vtep", spec.vtep, reason);
     }
-    Node { spec, key_sha256 }
+    // Who cordoned a machine did not mean the disk it had then.
+    let cordoned = cx.nodes().any(|n| n.spec.name == spec.name && n.cordoned);
+    Node { spec, key_sha256, cordoned }
 }
 
 /// RFC 7348 section 4.1: tunnels run between unicast addresses; these never are another node's.

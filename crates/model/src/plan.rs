@@ -9,7 +9,7 @@ use types::{NodeName, Revision};
 
 use crate::context::Context;
 use crate::{
-    FieldError, Guard, InUse, IntentView, Kind, NodeSpec, Object, ObjectRef, Rejection, Spec, Supply,
+    FieldError, Guard, InUse, IntentView, Kind, Node, NodeSpec, Object, ObjectRef, Rejection, Spec, Supply,
     Validated, endpoint, group, network, node, policy, tenant,
 };
 
@@ -191,6 +191,15 @@ pub fn plan_node<'a>(
     let step = Step { before, after: Validated::new(Object::Node(made)) };
     guard_unchanged(&mut cx, &step, step.after().object_ref());
     Ok(Plan { revision: view.revision, steps: vec![step], guards: cx.into_guards() })
+}
+
+/// Cordons a node, or takes it back; `None` when there is no such node.
+pub fn plan_cordon(view: &IntentView, node: &NodeName, cordoned: bool) -> Option<Plan> {
+    let before = view.nodes.get(node).cloned()?;
+    let after = Object::Node(Node { cordoned, ..before.clone() });
+    let guards = BTreeSet::from([Guard::Same(after.object_ref())]);
+    let step = Step { before: Some(Object::Node(before)), after: Validated::new(after) };
+    Some(Plan { revision: view.revision, steps: vec![step], guards })
 }
 
 /// Checks that nothing needs the object.

@@ -14,6 +14,7 @@
 //! | `gen/<range>` | generation of a guarded range; hidden from callers |
 //! | `changes/<time>-<random>` | change records |
 //! | `secrets/ca/<name>`, `tokens/join/<id>`, `tokens/admin/<id>` | credentials |
+//! | `tokens/revoked/<digest>` | keys of removed nodes |
 //! | `leases/leader` | leadership |
 //!
 //! # Invariants
@@ -29,6 +30,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use types::{EndpointName, EndpointUid, Family, GroupId, Invalid, Name, NodeName, PolicyId, Vni, VrfId};
 
 use crate::change::ChangeId;
+
+pub use digest::KeyDigest;
 
 pub use prefix::Prefix;
 
@@ -341,6 +344,8 @@ pub enum Entry {
     JoinToken(Name),
     /// An administrator's token, by its public id.
     AdminToken(Name),
+    /// A node's key that may never act again.
+    RevokedKey(KeyDigest),
     /// Who leads.
     Leader,
 }
@@ -360,11 +365,13 @@ impl Entry {
             Self::CaSecret(name) => Key(format!("secrets/ca/{name}")),
             Self::JoinToken(id) => Key(format!("tokens/join/{id}")),
             Self::AdminToken(id) => Key(format!("tokens/admin/{id}")),
+            Self::RevokedKey(digest) => Key(format!("tokens/revoked/{digest}")),
             Self::Leader => Key("leases/leader".into()),
         }
     }
 }
 
+mod digest;
 #[cfg(test)]
 mod page;
 mod parse;

@@ -34,13 +34,41 @@ pub enum Verb {
         #[command(flatten)]
         how: ShowAs,
     },
-    /// Remove a node: its certificate is good for nothing any more. Refused while it hosts endpoints.
+    /// Remove a node: its key is revoked and its join files are useless. Refused while it hosts endpoints.
     #[command(
         visible_alias = "delete",
         after_help = "Examples:
-  netctl node rm node-1"
+  netctl node rm node-1
+  netctl node rm --drain node-1"
     )]
     Rm {
+        /// Its name.
+        #[arg(value_name = "NODE")]
+        name: NodeName,
+        /// Drain it first.
+        #[arg(long)]
+        drain: bool,
+    },
+    /// Let a node take no new endpoints; those it has stay.
+    #[command(after_help = "Examples:
+  netctl node cordon node-1")]
+    Cordon {
+        /// Its name.
+        #[arg(value_name = "NODE")]
+        name: NodeName,
+    },
+    /// Let a cordoned node take new endpoints again.
+    #[command(after_help = "Examples:
+  netctl node uncordon node-1")]
+    Uncordon {
+        /// Its name.
+        #[arg(value_name = "NODE")]
+        name: NodeName,
+    },
+    /// Cordon a node and delete its endpoints: their containers lose their network, their addresses are free after cooling.
+    #[command(after_help = "Examples:
+  netctl node drain node-1")]
+    Drain {
         /// Its name.
         #[arg(value_name = "NODE")]
         name: NodeName,
@@ -87,7 +115,24 @@ pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Re
         Verb::Inspect { name, how } => {
             super::inspect::<Nodes>(at(name.as_str()), &how, client, terminal).await
         }
-        Verb::Rm { name } => super::rm::<Nodes>(at(name.as_str()), client, terminal).await,
+        Verb::Rm { name, drain } => {
+            if drain {
+                client.drain(name.as_str()).await?;
+            }
+            super::rm::<Nodes>(at(name.as_str()), client, terminal).await
+        }
+        Verb::Cordon { name } => {
+            client.cordon(name.as_str()).await?;
+            said(terminal, &format!("node {name}"), "cordoned")
+        }
+        Verb::Uncordon { name } => {
+            client.uncordon(name.as_str()).await?;
+            said(terminal, &format!("node {name}"), "uncordoned")
+        }
+        Verb::Drain { name } => {
+            client.drain(name.as_str()).await?;
+            said(terminal, &format!("node {name}"), "drained")
+        }
         Verb::JoinToken { name, output } => {
             let file = client.join_token(name.as_str()).await?;
             let text = serde_json::to_string_pretty(&file).map_err(|e| Fault::usage(e.to_string()))? + "\n";

@@ -6,10 +6,10 @@ use model::{
 };
 use node_api::EndpointState;
 use node_state::FragmentKey;
-use store::intent::{Extra, Snapshot};
+use store::intent::Snapshot;
 use types::{EndpointName, Name, NodeName, Revision};
 
-use super::write::{Decision, random_uid};
+use super::write::{Decision, NOTHING_ELSE, random_uid};
 use super::{Actor, App, AppError, Noun, Scene};
 
 /// Endpoints.
@@ -105,7 +105,7 @@ impl App {
             let plan = plan_apply(snapshot.view(), supply, vec![Spec::Endpoint(spec)])?;
             Ok(Decision::Plan(plan))
         };
-        let written = self.write(actor, &Extra::default(), decide).await?;
+        let written = self.write(actor, NOTHING_ELSE, decide).await?;
         let made = written.snapshot.view().endpoints.get(&key).cloned();
         made.map(|endpoint| (endpoint, written.revision)).ok_or(AppError::NotFound(object))
     }
@@ -128,6 +128,6 @@ impl App {
             Some(endpoint) if endpoint.spec.node != *node => Err(AppError::NotYours(object.clone())),
             Some(_) => Ok(Decision::Removal(plan_delete(snapshot.view(), &object)?)),
         };
-        Ok(self.write(actor, &Extra::default(), decide).await?.revision)
+        Ok(self.write(actor, NOTHING_ELSE, decide).await?.revision)
     }
 }

@@ -3,7 +3,7 @@
 use model::{InUse, ObjectRef, Rejection};
 use store::StoreError;
 use store::intent::InformerError;
-use types::Revision;
+use types::{NodeName, Revision};
 
 /// Why a use case did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum AppError {
     /// It belongs to another node than the caller.
     #[error("{0} is on another node")]
     NotYours(ObjectRef),
+    /// A node's key that was revoked.
+    #[error("the key of node {0} was revoked: it was removed, or joined again with another; make a new key")]
+    KeyRevoked(NodeName),
     /// A one-time token was used meanwhile.
     #[error("the token was used meanwhile")]
     TokenUsed,

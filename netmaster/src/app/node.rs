@@ -4,18 +4,20 @@ use api::v1::{Node, NodeBody, NodeStatus};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{EndpointSpec, IntentView, Kind, NodeSpec, Object, Spec, Supply, plan_node};
+use model::{
+    EndpointSpec, IntentView, Kind, NodeSpec, Object, ObjectRef, Spec, Supply, plan_cordon, plan_node,
+};
 use node_api::ErrorCode;
 use store::change::ChangeRecord;
 use store::intent::{Extra, Snapshot};
-use store::{Outcome, StoreError, Txn};
+use store::{Op, Outcome, StoreError, Txn};
 use types::{EndpointName, Family, Name, NodeName, Revision};
 
 use super::scene::warnings;
-use super::write::{Decision, random_uid};
-use super::{Actor, App, AppError, Noun, Scene, Subject};
+use super::write::{Decision, NOTHING_ELSE, decide_removal, random_uid};
+use super::{Actor, App, AppError, Noun, Scene, Subject, Written};
 use crate::feed::{Caller, IntentRefusal, NodeIntent};
-use crate::pki::{Claim, Issued, KeyHash, TokenText};
+use crate::pki::{self, Claim, Issued, KeyHash, TokenText};
 
 /// Nodes.
 pub struct Nodes;
@@ -50,6 +52,7 @@ impl Noun for Nodes {
             kind: Kind::Node,
             name: node.spec.name,
             vtep: node.spec.vtep,
+            cordoned: node.cordoned,
             resource_version: scene.version(&reference),
             status,
         })
@@ -68,14 +71,102 @@ impl App {
         key_sha256: String,
         extra: Extra,
     ) -> Result<Revision, AppError> {
+        if pki::is_revoked(self.store().as_ref(), &key_sha256).await? {
+            return Err(AppError::KeyRevoked(spec.name));
+        }
         let decide = |snapshot: &Snapshot| {
             let (cooling, mut uid) = (snapshot.cooling(), random_uid);
             let supply = Supply { cooling: &cooling, uid: &mut uid };
             let plan = plan_node(snapshot.view(), supply, spec.clone(), key_sha256.clone())?;
             Ok(Decision::Plan(plan))
         };
-        Ok(self.write(actor, &extra, decide).await?.revision)
+        let extra = |snapshot: &Snapshot| {
+            let mut extra = extra.clone();
+            extra.compares.extend(pki::unless_revoked(&key_sha256));
+            // Whoever had the name with another key does not get it back.
+            extra.ops.extend(self.revocation(snapshot, &spec.name, Some(&key_sha256))?);
+            Ok(extra)
+        };
+        Ok(self.write(actor, extra, decide).await?.revision)
     }
+
+    /// Lets a node take no new endpoints, or take them again.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn cordon(&self, actor: &Actor, node: &NodeName, cordoned: bool) -> Result<Written, AppError> {
+        let decide = |snapshot: &Snapshot| {
+            let plan = plan_cordon(snapshot.view(), node, cordoned);
+            plan.map(Decision::Plan).ok_or_else(|| AppError::NotFound(reference(node)))
+        };
+        self.write(actor, NOTHING_ELSE, decide).await
+    }
+
+    /// Cordons a node and deletes its endpoints, each in a transaction of its own: their addresses cool and are free
+    /// again. How many there were.
+    ///
+    /// # Errors
+    /// [`AppError`]; what was deleted until then stays deleted, and the node cordoned.
+    pub async fn drain(&self, actor: &Actor, node: &NodeName) -> Result<usize, AppError> {
+        let mut snapshot = self.cordon(actor, node, true).await?.snapshot;
+        let mut drained = 0;
+        loop {
+            let hosted = snapshot.view().endpoints.values().filter(|e| e.spec.node == *node);
+            let hosted: Vec<_> = hosted.map(|e| Spec::Endpoint(e.spec.clone()).object_ref()).collect();
+            if hosted.is_empty() {
+                return Ok(drained);
+            }
+            for endpoint in hosted {
+                match self.delete(actor, &endpoint, None).await {
+                    Ok(_) => drained += 1,
+                    // Its node was faster.
+                    Err(AppError::NotFound(_)) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            snapshot = self.snapshot();
+        }
+    }
+
+    /// Removes a node that hosts nothing: its key is revoked and its open join tokens are made useless, in the same
+    /// transaction.
+    ///
+    /// # Errors
+    /// [`AppError::InUse`] while it hosts endpoints.
+    pub async fn remove_node(
+        &self,
+        actor: &Actor,
+        node: &NodeName,
+        expected: Option<Revision>,
+    ) -> Result<Revision, AppError> {
+        let object = reference(node);
+        let tokens = pki::discard(self.store().as_ref(), node).await?;
+        let decide = |snapshot: &Snapshot| decide_removal(snapshot, &object, expected);
+        let extra = |snapshot: &Snapshot| {
+            let revoked = self.revocation(snapshot, node, None)?;
+            Ok(Extra { compares: Vec::new(), ops: revoked.into_iter().chain(tokens.clone()).collect() })
+        };
+        Ok(self.write(actor, extra, decide).await?.revision)
+    }
+
+    /// Revokes the key a node has, unless it is to keep it.
+    fn revocation(
+        &self,
+        snapshot: &Snapshot,
+        node: &NodeName,
+        keeps: Option<&String>,
+    ) -> Result<Option<Op>, AppError> {
+        let Some(stored) = snapshot.view().nodes.get(node) else { return Ok(None) };
+        if Some(&stored.key_sha256) == keeps {
+            return Ok(None);
+        }
+        let revoked = pki::revoke(&stored.key_sha256, node, &self.clock().stamp());
+        revoked.map_err(|e| AppError::Store(StoreError::Corrupt(e.to_string())))
+    }
+}
+
+fn reference(node: &NodeName) -> ObjectRef {
+    Nodes::reference(None, node.as_str())
 }
 
 /// How long a join token is good for.
@@ -172,6 +263,7 @@ fn code(error: &AppError) -> ErrorCode {
         AppError::NotFound(_) => ErrorCode::NotFound,
         AppError::Exists(_) | AppError::InUse(_) => ErrorCode::Conflict,
         AppError::NotYours(_) => ErrorCode::NotYourNode,
+        AppError::KeyRevoked(_) => ErrorCode::Invalid,
         AppError::TokenUsed => ErrorCode::TokenInvalid,
         AppError::Busy { .. } => ErrorCode::AllocationBusy,
         AppError::Behind { .. } => ErrorCode::Behind,

@@ -34,6 +34,10 @@ pub struct Written {
     pub outcomes: Vec<(ObjectRef, Outcome)>,
 }
 
+/// The transaction has the decision in it and nothing else.
+pub(super) const NOTHING_ELSE: fn(&Snapshot) -> Result<Extra, AppError> =
+    |_| Ok(Extra { compares: Vec::new(), ops: Vec::new() });
+
 /// What was decided.
 pub(super) enum Decision {
     Plan(Plan),
@@ -74,7 +78,7 @@ impl App {
             check_version(snapshot, &object, expected)?;
             plan(snapshot, vec![spec.clone()]).map(Decision::Plan)
         };
-        self.write(actor, &Extra::default(), decide).await
+        self.write(actor, NOTHING_ELSE, decide).await
     }
 
     /// Applies documents, all or nothing.
@@ -93,7 +97,7 @@ impl App {
             let specs = documents.iter().map(|(spec, _)| spec.clone()).collect();
             plan(snapshot, specs).map(Decision::Plan)
         };
-        self.write(actor, &Extra::default(), decide).await
+        self.write(actor, NOTHING_ELSE, decide).await
     }
 
     /// Deletes an object.
@@ -106,20 +110,15 @@ impl App {
         object: &ObjectRef,
         expected: Option<Revision>,
     ) -> Result<Revision, AppError> {
-        let decide = |snapshot: &Snapshot| {
-            if snapshot.view().contains(object) {
-                check_version(snapshot, object, expected)?;
-            }
-            plan_delete(snapshot.view(), object).map(Decision::Removal).map_err(AppError::from)
-        };
-        Ok(self.write(actor, &Extra::default(), decide).await?.revision)
+        let decide = |snapshot: &Snapshot| decide_removal(snapshot, object, expected);
+        Ok(self.write(actor, NOTHING_ELSE, decide).await?.revision)
     }
 
     /// Decides on the newest snapshot and writes, again and again until nothing came in between.
     pub(super) async fn write(
         &self,
         actor: &Actor,
-        extra: &Extra,
+        extra: impl Fn(&Snapshot) -> Result<Extra, AppError>,
         decide: impl Fn(&Snapshot) -> Result<Decision, AppError>,
     ) -> Result<Written, AppError> {
         let _turn = self.inner.turn.lock().await;
@@ -132,7 +131,7 @@ impl App {
                     decide(&snapshot)?
                 }
             };
-            match self.commit(actor, &snapshot, &decision, extra).await {
+            match self.commit(actor, &snapshot, &decision, extra(&snapshot)?).await {
                 Ok(Committed { revision }) => {
                     let outcomes = decision.outcomes();
                     let snapshot = self.reach(revision).await?;
@@ -156,12 +155,12 @@ impl App {
         actor: &Actor,
         snapshot: &Snapshot,
         decision: &Decision,
-        extra: &Extra,
+        extra: Extra,
     ) -> Result<Committed, CommitError> {
         let (store, author) = (self.inner.store.as_ref(), self.author(actor));
         match decision {
-            Decision::Plan(plan) => intent::commit(store, snapshot, plan, author, extra.clone()).await,
-            Decision::Removal(removal) => intent::remove(store, snapshot, removal, author).await,
+            Decision::Plan(plan) => intent::commit(store, snapshot, plan, author, extra).await,
+            Decision::Removal(removal) => intent::remove(store, snapshot, removal, author, extra).await,
             Decision::Absent(object) => intent::confirm_absent(store, snapshot, object).await,
         }
     }
@@ -187,6 +186,18 @@ impl App {
         let newer = reached.ok().and_then(Result::ok).unwrap_or_else(|| self.snapshot());
         (newer.revision() > snapshot.revision()).then_some(newer)
     }
+}
+
+/// A deletion, if nothing needs the object and it is at the version expected.
+pub(super) fn decide_removal(
+    snapshot: &Snapshot,
+    object: &ObjectRef,
+    expected: Option<Revision>,
+) -> Result<Decision, AppError> {
+    if snapshot.view().contains(object) {
+        check_version(snapshot, object, expected)?;
+    }
+    plan_delete(snapshot.view(), object).map(Decision::Removal).map_err(AppError::from)
 }
 
 fn plan(snapshot: &Snapshot, specs: Vec<Spec>) -> Result<Plan, AppError> {

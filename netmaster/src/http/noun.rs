@@ -26,9 +26,9 @@ pub(super) fn routes<N: Noun>(collection: &str, item: &str) -> Router<Api> {
     Router::new().route(collection, get(list::<N>).post(create::<N>)).route(item, one)
 }
 
-/// LIST, READ, DELETE: for what people do not write.
-pub(super) fn read_only<N: Noun>(collection: &str, item: &str) -> Router<Api> {
-    Router::new().route(collection, get(list::<N>)).route(item, get(read::<N>).delete(delete::<N>))
+/// LIST alone, for a noun that has handlers of its own.
+pub(super) fn listed<N: Noun>(collection: &str) -> Router<Api> {
+    Router::new().route(collection, get(list::<N>))
 }
 
 async fn list<N: Noun>(
@@ -68,7 +68,7 @@ fn page_end<N: Noun>(text: &str, tenant: Option<&Name>) -> Result<PageEnd, Refus
     })
 }
 
-async fn read<N: Noun>(State(api): State<Api>, at: At) -> Result<Response, Refused> {
+pub(super) async fn read<N: Noun>(State(api): State<Api>, at: At) -> Result<Response, Refused> {
     describe::<N>(&api, &api.app.snapshot(), &at.object::<N>())
 }
 
@@ -78,10 +78,26 @@ async fn create<N: Noun>(
     at: At,
     raw: Raw,
 ) -> Result<Response, Refused> {
+    defects(&api, &actor).await?;
     let (spec, expected) = raw.spec::<N>(&at.context())?;
     let object = spec.object_ref();
     let written = api.app.put(&actor, spec, Mode::Create, expected).await?;
     created::<N>(&api, &written.snapshot, &object)
+}
+
+/// Named defects for sabotage runs: a failure nobody foresaw, and a write before anything was checked.
+async fn defects(api: &Api, actor: &Actor) -> Result<(), Refused> {
+    fail::fail_point!("answer-500", |_| Err(super::error::internal(&"sabotage")));
+    if stores_before_checks() {
+        let node = types::NodeName::new("sabotage").map_err(|e| super::error::internal(&e))?;
+        api.app.join_token(actor, &node).await?;
+    }
+    Ok(())
+}
+
+fn stores_before_checks() -> bool {
+    fail::fail_point!("store-before-checks", |_| true);
+    false
 }
 
 async fn replace<N: Noun>(
@@ -116,7 +132,11 @@ fn found(snapshot: &Snapshot, object: &ObjectRef) -> Result<Object, AppError> {
 }
 
 /// An object with its version as entity tag.
-fn describe<N: Noun>(api: &Api, snapshot: &Snapshot, object: &ObjectRef) -> Result<Response, Refused> {
+pub(super) fn describe<N: Noun>(
+    api: &Api,
+    snapshot: &Snapshot,
+    object: &ObjectRef,
+) -> Result<Response, Refused> {
     let stored = found(snapshot, object)?;
     let described = api.reports.scene(snapshot, |scene| N::describe(stored, scene));
     let mut response = Json(described).into_response();

@@ -18,9 +18,11 @@ mod ca;
 mod date;
 mod file;
 mod node;
+mod revocation;
 mod token;
 
 pub use ca::{Ca, CaError, ServerIdentity};
 pub use file::{write_public, write_secret};
 pub use node::{CsrError, KeyHash, NodeCertificate, PeerError, PeerIdentity, ValidCsr};
-pub use token::{Claim, Issued, TokenError, TokenText, claim, sweep};
+pub use revocation::{is_revoked, revoke, unless_revoked};
+pub use token::{Claim, Issued, TokenError, TokenText, claim, discard, sweep};

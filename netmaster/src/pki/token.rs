@@ -156,6 +156,16 @@ pub async fn claim(
     Ok(Claim { id, compare: Compare::ModRevision(key.clone(), kv.modified), op: Op::Delete { key } })
 }
 
+/// What makes the open tokens of a node useless.
+///
+/// # Errors
+/// The store's.
+pub async fn discard(store: &dyn Store, node: &NodeName) -> Result<Vec<Op>, StoreError> {
+    let (tokens, _) = list_all(store, &Prefix::join_tokens()).await?;
+    let of_node = |kv: &KeyValue| CODEC.decode::<Stored>(&kv.value).is_ok_and(|t| t.node == *node);
+    Ok(tokens.into_iter().filter(of_node).map(|kv| Op::Delete { key: kv.key }).collect())
+}
+
 /// Removes tokens that have expired, on behalf of a leader, and how many. One that cannot be read is left, and admits
 /// nobody.
 ///

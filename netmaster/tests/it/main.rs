@@ -11,6 +11,7 @@ mod problems;
 mod process;
 mod races;
 mod reference;
+mod removal;
 mod stale;
 mod status;
 mod watch;

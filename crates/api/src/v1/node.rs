@@ -27,7 +27,43 @@ pub const JOIN_TOKEN: Route = Route {
     public: false,
 };
 
-pub(crate) const ROUTES: &[Route] = &[LIST, READ, DELETE, JOIN_TOKEN];
+/// Lets a node take no new endpoints.
+pub const CORDON: Route = Route {
+    method: Method::Post,
+    path: "/api/v1/nodes/{node}/cordon",
+    operation: "cordonNode",
+    summary: "Lets a node take no new endpoints; those it has stay",
+    body: None,
+    reply: Some("Node"),
+    query: &[],
+    public: false,
+};
+
+/// Lets a cordoned node take endpoints again.
+pub const UNCORDON: Route = Route {
+    method: Method::Post,
+    path: "/api/v1/nodes/{node}/uncordon",
+    operation: "uncordonNode",
+    summary: "Lets a cordoned node take new endpoints again",
+    body: None,
+    reply: Some("Node"),
+    query: &[],
+    public: false,
+};
+
+/// Cordons a node and deletes its endpoints.
+pub const DRAIN: Route = Route {
+    method: Method::Post,
+    path: "/api/v1/nodes/{node}/drain",
+    operation: "drainNode",
+    summary: "Cordons a node and deletes its endpoints: their containers lose their network, their addresses are free after cooling",
+    body: None,
+    reply: Some("Node"),
+    query: &[],
+    public: false,
+};
+
+pub(crate) const ROUTES: &[Route] = &[LIST, READ, DELETE, JOIN_TOKEN, CORDON, UNCORDON, DRAIN];
 
 /// A node in an apply document: it may repeat what a node said, so that what was read can be written back.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -44,6 +80,9 @@ pub struct NodeBody {
     /// Its tunnel endpoint address on the underlay.
     #[schema(value_type = schema::Address)]
     pub vtep: IpAddr,
+    /// Ignored: cordoning is an act, not a field people write.
+    #[serde(default, skip_serializing)]
+    pub cordoned: Option<bool>,
     /// The version the writer saw.
     #[schema(value_type = Option<schema::Revision>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +119,9 @@ pub struct Node {
     /// Its tunnel endpoint address on the underlay.
     #[schema(value_type = schema::Address)]
     pub vtep: IpAddr,
+    /// Takes no new endpoints.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
     /// Revision of its last change.
     #[schema(value_type = schema::Revision)]
     pub resource_version: String,

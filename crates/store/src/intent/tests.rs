@@ -68,7 +68,7 @@ impl Bench {
     pub(super) async fn remove(&self, object: &ObjectRef) -> Result<Committed, CommitError> {
         let snapshot = self.informer.snapshot();
         let removal = plan_delete(snapshot.view(), object).unwrap();
-        let done = remove(self.store.as_ref(), &snapshot, &removal, author()).await?;
+        let done = remove(self.store.as_ref(), &snapshot, &removal, author(), Extra::default()).await?;
         self.informer.reach(done.revision).await.unwrap();
         Ok(done)
     }
@@ -220,7 +220,7 @@ async fn what_came_into_use_meanwhile_is_not_deleted() {
         let used = plan_on(&snapshot, user);
         let _: Committed =
             commit(bench.store.as_ref(), &snapshot, &used, author(), Extra::default()).await.unwrap();
-        let lost = remove(bench.store.as_ref(), &snapshot, &removal, author()).await;
+        let lost = remove(bench.store.as_ref(), &snapshot, &removal, author(), Extra::default()).await;
         assert!(matches!(lost, Err(CommitError::Conflict { .. })), "{target}: {lost:?}");
     }
 }

@@ -27,7 +27,7 @@ pub struct Author {
     pub at: Timestamp,
 }
 
-/// What else belongs into the same transaction: a token that is used up.
+/// What else belongs into the same transaction: a token that is used up, a key that is revoked.
 #[derive(Clone, Debug, Default)]
 pub struct Extra {
     /// More conditions.
@@ -99,11 +99,12 @@ pub async fn remove(
     snapshot: &Snapshot,
     removal: &Removal,
     author: Author,
+    extra: Extra,
 ) -> Result<Committed, CommitError> {
     let mut draft = Draft::new(snapshot, author);
     draft.delete(removal.object())?;
     removal.guards().iter().try_for_each(|guard| draft.guard(guard, removal.revision()))?;
-    draft.run(store, Extra::default()).await
+    draft.run(store, extra).await
 }
 
 /// Makes sure that an object the snapshot does not show does not exist.

@@ -45,6 +45,7 @@ fn what(entry: &Entry) -> &'static str {
         Entry::CaSecret(_) => "certificate and private key of the authority",
         Entry::JoinToken(_) => "hash of a join token, its node and end",
         Entry::AdminToken(_) => "hash of an administrator's token",
+        Entry::RevokedKey(_) => "a key that no node may act with any more: whose it was, and since when",
         Entry::Leader => "the replica that leads",
     }
 }
@@ -79,6 +80,7 @@ fn examples() -> Vec<Entry> {
         Entry::CaSecret(name("ca")),
         Entry::JoinToken(name("0f1e2d3c4b5a6978")),
         Entry::AdminToken(name("bootstrap")),
+        Entry::RevokedKey(KeyDigest::new(&"5c".repeat(32)).unwrap()),
         Entry::Leader,
     ];
     let objects = objects.into_iter().map(Entry::Object);

@@ -2,7 +2,7 @@
 
 use types::{EndpointName, Family, Invalid, Name, NodeName, VrfId};
 
-use super::{Entry, Key, ObjectKey, Slot, Space};
+use super::{Entry, Key, KeyDigest, ObjectKey, Slot, Space};
 use crate::change::ChangeId;
 
 impl Entry {
@@ -33,6 +33,7 @@ fn parse_parts(parts: &[&str]) -> Option<Result<Entry, Invalid>> {
         ["secrets", "ca", name] => Name::new(*name).map(Entry::CaSecret),
         ["tokens", "join", id] => Name::new(*id).map(Entry::JoinToken),
         ["tokens", "admin", id] => Name::new(*id).map(Entry::AdminToken),
+        ["tokens", "revoked", digest] => KeyDigest::new(digest).map(Entry::RevokedKey),
         ["leases", "leader"] => Ok(Entry::Leader),
         [folder, names @ ..] => {
             let kind = match *folder {

@@ -49,6 +49,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         name().prop_map(Entry::CaSecret),
         name().prop_map(Entry::JoinToken),
         name().prop_map(Entry::AdminToken),
+        "[0-9a-f]{64}".prop_map(|d| Entry::RevokedKey(KeyDigest::new(&d).unwrap())),
     ]
 }
 
@@ -72,7 +73,7 @@ fn own_prefixes(entry: &Entry) -> Vec<Prefix> {
         Entry::CaSecret(_) => own.push(Prefix::ca_secrets()),
         Entry::JoinToken(_) => own.push(Prefix::join_tokens()),
         Entry::AdminToken(_) => own.push(Prefix::admin_tokens()),
-        Entry::StoreId | Entry::Schema | Entry::Leader => {}
+        Entry::StoreId | Entry::Schema | Entry::Leader | Entry::RevokedKey(_) => {}
     }
     own
 }

@@ -114,7 +114,11 @@ impl NodeIntent for FakeIntent {
     ) -> Result<Revision, IntentRefusal> {
         match self.store.txn(Txn::new().when(claim.compare).then(claim.op)).await.unwrap() {
             Outcome::Conflict { .. } => Err(refuse(ErrorCode::TokenInvalid)),
-            _ => Ok(self.put(Object::Node(Node { spec, key_sha256: key.as_str().to_owned() }))),
+            _ => Ok(self.put(Object::Node(Node {
+                spec,
+                key_sha256: key.as_str().to_owned(),
+                cordoned: false,
+            }))),
         }
     }
 }
