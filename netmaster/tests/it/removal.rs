@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::Spec;
 use netmaster::app::{Actor, App, AppError, Subject};
 use netmaster::clock::Clock;
-use netmaster::feed::{Feed, FeedConfig};
+use netmaster::feed::{Changes, Feed, FeedConfig};
 use netmaster::pki::Ca;
 use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
 use node_api::{AttachRequest, CallError, ErrorCode, JoinRequest, JoinToken, Subscribe};
@@ -45,8 +45,7 @@ async fn serve(store: &Arc<dyn Store>) -> Site {
     let app = App::new(store.clone(), informer, clock.clone());
     let ca = Arc::new(Ca::load_or_create(store.as_ref(), clock.now()).await.expect("ca"));
     let feed = Feed::start(FeedConfig {
-        store_id: store.store_id().clone(),
-        views: app.views(),
+        changes: Changes::of(app.deltas()),
         store: store.clone(),
         intent: Arc::new(app.clone()),
         ca: ca.clone(),
