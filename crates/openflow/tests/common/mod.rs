@@ -5,6 +5,8 @@ use std::process::Command;
 
 pub mod generate;
 pub mod oracle;
+#[cfg(feature = "driver")]
+pub mod switch;
 
 /// The lines of a corpus file, without comments.
 pub fn lines(text: &str) -> Vec<String> {
