@@ -47,7 +47,8 @@ pub struct Config {
     /// Socket for selvage-cni.
     #[arg(long, value_name = "PATH", default_value = "/run/selvage/cni.sock")]
     pub cni_socket: PathBuf,
-    /// Where selvage-cni journals deletions [default: selvage-cni-journal beside the socket].
+    /// Where selvage-cni journals deletions [default: selvage-cni-journal beside the socket; of one in /run, in the same
+    /// place of /var/lib].
     #[arg(long, value_name = "DIR")]
     pub cni_journal_dir: Option<PathBuf>,
     /// The datapath.

@@ -10,9 +10,14 @@ use std::path::{Path, PathBuf};
 
 use crate::{Attachment, Request};
 
-/// Where the journal lies when the configuration does not say: beside the agent's socket.
+/// Where the journal lies when the configuration does not say: beside the agent's socket, but for one in `/run` or
+/// `/var/run`, which a reboot empties (Filesystem Hierarchy Standard 3.0, section 3.15): that one's lies in the same place
+/// of `/var/lib`. A deletion that was written down must not be forgotten by a reboot.
 pub fn default_dir(socket: &Path) -> PathBuf {
-    socket.parent().unwrap_or_else(|| Path::new("/")).join("selvage-cni-journal")
+    let beside = socket.parent().unwrap_or_else(|| Path::new("/"));
+    let volatile = beside.strip_prefix("/run").or_else(|_| beside.strip_prefix("/var/run"));
+    let lasting = volatile.map_or_else(|_| beside.to_owned(), |inside| Path::new("/var/lib").join(inside));
+    lasting.join("selvage-cni-journal")
 }
 
 /// Writes a deletion down, atomically and durably.

@@ -42,6 +42,10 @@ fn add_carries_everything_the_agent_needs() {
     assert_eq!(request.group.unwrap().as_str(), "front");
     assert_eq!(request.netns.unwrap().to_str(), Some("/run/netns/web-1"));
     assert_eq!(parameters.journal_dir.to_str(), Some("/tmp/s/selvage-cni-journal"));
+    for socket in ["/run/selvage/cni.sock", "/var/run/selvage/cni.sock"] {
+        let outlives_a_reboot = cni::journal::default_dir(std::path::Path::new(socket));
+        assert_eq!(outlives_a_reboot.to_str(), Some("/var/lib/selvage/selvage-cni-journal"));
+    }
 }
 
 #[test]
