@@ -22,13 +22,25 @@ impl Etcd {
     /// # Errors
     /// When etcd is not installed or does not come up; the text holds the end of its log.
     pub fn start() -> Result<Self, DaemonError> {
+        Self::start_with(&["--unsafe-no-fsync"])
+    }
+
+    /// As [`Self::start`], but writes through to the disk: for benchmarks.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_durable() -> Result<Self, DaemonError> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Result<Self, DaemonError> {
         let io = |e: std::io::Error| DaemonError(format!("etcd: {e}"));
         let dir = tempfile::tempdir().map_err(io)?;
         let (client, peer) = (free_port().map_err(io)?, free_port().map_err(io)?);
         let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
         let mut command = Command::new("etcd");
         command.arg("--name=m1").arg("--data-dir").arg(dir.path().join("data"));
-        command.args(["--unsafe-no-fsync", "--initial-cluster-state=new", "--max-txn-ops=8192"]);
+        command.args(arguments).args(["--initial-cluster-state=new", "--max-txn-ops=8192"]);
         command.args(["--max-request-bytes=8388608", "--log-level=warn"]);
         command
             .arg(format!("--listen-client-urls={client}"))

@@ -105,6 +105,16 @@ impl EtcdServer {
         EtcdConfig { tls: self.setup.tls.clone(), ..EtcdConfig::new([url], Name::new(prefix).unwrap()) }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.client_port).into()
+    }
+
+    /// How to reach it over a network that can be taken away.
+    pub fn config_through(&self, prefix: &str, proxy: &crate::proxy::Proxy) -> EtcdConfig {
+        EtcdConfig::new([format!("http://{}", proxy.address)], Name::new(prefix).unwrap())
+    }
+
     pub async fn connect(&self, prefix: &str) -> Arc<dyn Store> {
         store::etcd(self.config(prefix)).await.unwrap()
     }

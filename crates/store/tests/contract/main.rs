@@ -9,8 +9,10 @@
 mod backends;
 mod cases;
 mod etcd_only;
+mod proxy;
 mod sabotage;
 mod sqlite_only;
+mod trouble;
 
 use std::time::Duration;
 
