@@ -28,4 +28,4 @@ mod run;
 pub mod tasks;
 
 pub use config::{Config, EtcdAccess, Retention, StoreConfig};
-pub use run::run;
+pub use run::{renew_store_id, run};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use netmaster::{Config, EtcdAccess, Retention, StoreConfig, run};
+use clap::{Parser, Subcommand, ValueEnum};
+use netmaster::{Config, EtcdAccess, Retention, StoreConfig, renew_store_id, run};
 use store::Limits;
 use telemetry::{Listen, LogFormat, LogOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +16,8 @@ use types::Name;
 #[derive(Debug, Parser)]
 #[command(name = "netmaster", version)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Folder for the database and credentials
     #[arg(long, default_value = "/var/lib/selvage/netmaster")]
     data_dir: PathBuf,
@@ -81,6 +83,13 @@ struct Args {
     log_format: LogFormat,
 }
 
+/// What to do instead of serving.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Give the store a new id, after restoring it: nodes then compare everything. No netmaster may be running on it
+    RenewStoreId,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum StoreKind {
     Sqlite,
@@ -139,7 +148,13 @@ async fn main() -> ExitCode {
     // Named defects and kill points (FAILPOINTS in the environment); a release knows nothing of them.
     #[cfg(feature = "failpoints")]
     let _failpoints = fail::FailScenario::setup();
-    match run(args.into(), terminated()).await {
+    let done = match args.command {
+        None => run(args.into(), terminated()).await,
+        Some(Command::RenewStoreId) => renew_store_id(&args.into())
+            .await
+            .map(|id| tracing::info!(store_id = %id, "the store has a new id")),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "netmaster failed");

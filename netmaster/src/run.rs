@@ -126,6 +126,16 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     result
 }
 
+/// Gives the store that the configuration names a new identity, as has to be done after a restore; what it is. Nobody
+/// may be serving from it.
+///
+/// # Errors
+/// Those of opening it and of writing.
+pub async fn renew_store_id(config: &Config) -> anyhow::Result<types::StoreId> {
+    let store = open::open(config).await.context("cannot open the store")?;
+    store::identity::renew(store.as_ref()).await.context("cannot renew the store's id")
+}
+
 /// Opens the store, and makes what a new one or a new folder lacks.
 async fn prepare(
     config: &Config,

@@ -7,12 +7,21 @@
 //! The store has no clock: the caller gives the time. Records sort by that time; the exact order of commits is the
 //! order of their keys' mod-revisions, which matters when the clocks of two replicas differ.
 //!
+//! A record with the whole of a large policy, before and after, would not fit into one transaction beside the policy
+//! itself: what is longer than [`PACKED_FROM`] is stored deflated (RFC 1951). Rules say the same words again and again.
+//!
 //! # Failure
 //! Constructors refuse malformed times; reading refuses unknown fields, as every stored format does.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{Read, Write};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use types::Invalid;
 
@@ -141,6 +150,47 @@ pub struct ChangeRecord {
     pub objects: BTreeMap<String, ObjectChange>,
 }
 
+/// Bytes from which on a record is packed.
+pub const PACKED_FROM: usize = 16 * 1024;
+/// No record unpacks to more: a transaction's worth of objects twice is far less.
+const UNPACKED_AT_MOST: u64 = 256 << 20;
+
+/// The stored form.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Packed(Packed),
+    Plain(ChangeRecord),
+}
+
+/// A deflated record, in base64.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Packed {
+    deflate: String,
+}
+
+impl Packed {
+    fn of(record: &ChangeRecord) -> std::io::Result<Self> {
+        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::fast());
+        deflated.write_all(&serde_json::to_vec(record)?)?;
+        Ok(Self { deflate: STANDARD.encode(deflated.finish()?) })
+    }
+
+    fn unpack(&self) -> std::io::Result<ChangeRecord> {
+        let deflated = STANDARD.decode(&self.deflate).map_err(std::io::Error::other)?;
+        let mut json = Vec::new();
+        DeflateDecoder::new(deflated.as_slice()).take(UNPACKED_AT_MOST).read_to_end(&mut json)?;
+        Ok(serde_json::from_slice(&json)?)
+    }
+}
+
+/// Names the trouble, never the content.
+fn unpackable(error: &std::io::Error) -> EnvelopeError {
+    let reason = format!("it does not unpack: {}", error.kind());
+    EnvelopeError::Malformed { kind: "ChangeRecord", schema: 1, reason }
+}
+
 impl ChangeRecord {
     const CODEC: Codec = Codec::first("ChangeRecord");
 
@@ -178,7 +228,12 @@ impl ChangeRecord {
     /// [`EnvelopeError`] when it cannot be written as JSON.
     pub fn op(&self, entropy: u64) -> Result<Op, EnvelopeError> {
         let key: Key = Entry::Change(ChangeId::new(&self.at, entropy)).key();
-        Ok(Op::Record { key, value: Self::CODEC.encode(self)? })
+        let plain = Self::CODEC.encode(self)?;
+        if plain.len() < PACKED_FROM {
+            return Ok(Op::Record { key, value: plain });
+        }
+        let packed = Packed::of(self).map_err(|e| unpackable(&e))?;
+        Ok(Op::Record { key, value: Self::CODEC.encode(&packed)? })
     }
 
     /// Reads a stored record.
@@ -186,7 +241,10 @@ impl ChangeRecord {
     /// # Errors
     /// [`EnvelopeError`] when it is no record this version understands.
     pub fn decode(value: &Value) -> Result<Self, EnvelopeError> {
-        Self::CODEC.decode(value)
+        match Self::CODEC.decode(value)? {
+            Stored::Plain(record) => Ok(record),
+            Stored::Packed(packed) => packed.unpack().map_err(|e| unpackable(&e)),
+        }
     }
 }
 
@@ -231,5 +289,27 @@ mod tests {
         let Op::Record { key, value } = record.op(7).unwrap() else { panic!("not a record") };
         assert_eq!(key.as_str(), "changes/20260504030201123-0000000000000007");
         assert_eq!(ChangeRecord::decode(&value).unwrap(), record);
+    }
+
+    #[test]
+    fn large_records_are_packed_and_come_back_whole() {
+        let rules: Vec<_> =
+            (0..2_000).map(|n| serde_json::json!({"name": format!("r{n}"), "port": n})).collect();
+        let object = serde_json::json!({"rules": rules});
+        let plain = object.to_string().len();
+        let record = ChangeRecord::new("admin", "192.0.2.1", "r-1", at("2026-05-04T03:02:01.123Z")).object(
+            "policy/acme/p",
+            Some(object.clone()),
+            Some(object),
+        );
+        let Op::Record { value, .. } = record.op(7).unwrap() else { panic!("not a record") };
+        assert!(value.len() * 3 < 2 * plain, "{} bytes for twice {plain}", value.len());
+        assert_eq!(ChangeRecord::decode(&value).unwrap(), record);
+        let damaged = String::from_utf8(value.as_bytes().to_vec()).unwrap().replacen(
+            "deflate\":\"",
+            "deflate\":\"AAAA",
+            1,
+        );
+        assert!(matches!(ChangeRecord::decode(&damaged.into()), Err(EnvelopeError::Malformed { .. })));
     }
 }

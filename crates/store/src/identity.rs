@@ -1,4 +1,4 @@
-//! Identity of a store's history: made once, at the first start, and never changed.
+//! Identity of a store's history: made once, at the first start, and again only after a restore ([`renew`]).
 //!
 //! Agents and replicas carry it with every revision: a revision means nothing in another history (after a restore or
 //! a move to another back end), and the id tells. The version of the key layout is fixed in the same transaction.
@@ -38,6 +38,22 @@ pub(crate) async fn establish(store: &dyn Store) -> Result<StoreId, StoreError> 
         return Err(StoreError::Layout { found: layout, supported: LAYOUT });
     }
     StoreId::new(read(store, Entry::StoreId).await?).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// Gives a store a new identity: what a restore has to do, since the revisions that follow are not those that followed
+/// before. Clients that are connected find out by [`Store::health`] and have to start anew.
+///
+/// # Errors
+/// [`StoreError::Contended`] when somebody else does the same; back end failures.
+pub async fn renew(store: &dyn Store) -> Result<StoreId, StoreError> {
+    let key = Entry::StoreId.key();
+    let present = store.get(&key).await?.ok_or_else(|| StoreError::Corrupt(format!("{key} is missing")))?;
+    let id = random()?;
+    let txn = Txn::new().when(Compare::ModRevision(key.clone(), present.modified)).put(key, id.as_str());
+    match store.txn(txn).await? {
+        Outcome::Committed { .. } | Outcome::Unchanged { .. } => Ok(id),
+        Outcome::Conflict { .. } => Err(StoreError::Contended { attempts: 1 }),
+    }
 }
 
 pub(crate) async fn read(store: &dyn Store, entry: Entry) -> Result<String, StoreError> {

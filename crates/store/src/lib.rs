@@ -36,7 +36,7 @@ pub mod election;
 pub mod envelope;
 mod error;
 mod etcd;
-mod identity;
+pub mod identity;
 pub mod intent;
 pub mod keys;
 mod kv;

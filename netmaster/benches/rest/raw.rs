@@ -25,7 +25,8 @@ pub async fn rate(store: StoreKind, dir: &Path, clients: usize, count: usize) ->
 }
 
 fn keys(n: usize) -> impl Iterator<Item = (String, Vec<u8>)> {
-    let unique = |folder| if folder == "generation" { "generation".into() } else { format!("{folder}/{n}") };
+    let unique =
+        move |folder| if folder == "generation" { "generation".into() } else { format!("{folder}/{n}") };
     WRITES.into_iter().map(move |(folder, size)| (unique(folder), vec![b'x'; size]))
 }
 

@@ -175,4 +175,22 @@ async fn metrics_count_requests_by_template_and_name_no_tenant() {
     assert!(commits.is_some_and(|l| !l.ends_with(" 0")), "{text}");
     assert!(!text.contains("default") && !text.contains("made"), "{text}");
     running.end().await;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_store_gets_a_new_id_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = async || {
+        let store = store::sqlite(&dir.path().join("netmaster.db")).await.expect("store");
+        store.store_id().clone()
+    };
+    let running = start(dir.path()).await;
+    let refused = netmaster::renew_store_id(&config(dir.path())).await.err().map(|e| format!("{e:#}"));
+    assert!(refused.is_some_and(|e| e.contains("in use")), "it is being served from");
+    running.end().await;
+    let before = id().await;
+    let renewed = netmaster::renew_store_id(&config(dir.path())).await.unwrap();
+    assert_ne!(renewed, before);
+    // What a start finds from now on.
+    start(dir.path()).await.end().await;
+    assert_eq!(id().await, renewed);
 }

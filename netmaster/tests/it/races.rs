@@ -96,3 +96,27 @@ async fn a_network_is_either_deleted_or_used() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ninety_six_clients_of_three_replicas_get_unique_and_dense_addresses_and_none_starves() {
+    const EACH: usize = 32;
+    for kind in STORES {
+        let bench = Bench::furnished(kind).await;
+        let (second, third) = (bench.another().await, bench.another().await);
+        let routers = [&bench.replica.router, &second.router, &third.router];
+        let calls = (0..3 * EACH).map(|i| {
+            let body = json!({"name": format!("e{i}"), "network": "web", "node": "n1"});
+            post(routers[i % 3], &bench.token, "/api/v1/tenants/green/endpoints", body)
+        });
+        let answers = join_all(calls).await;
+        // "Busy" would be a client that lost every one of its bounded attempts.
+        let refused: Vec<_> = answers.iter().filter(|a| a.status != 201).collect();
+        assert!(refused.is_empty(), "{kind:?}: {refused:?}");
+        let mut last: Vec<u8> = answers
+            .iter()
+            .filter_map(|a| a.body["status"]["addresses"][0].as_str()?.strip_prefix("10.1.1.")?.parse().ok())
+            .collect();
+        last.sort_unstable();
+        assert_eq!(last, (1..=96).collect::<Vec<u8>>(), "{kind:?}");
+    }
+}

@@ -263,3 +263,27 @@ async fn damaged_object_stops_the_informer_instead_of_hiding() {
     let refused = start(bench.store.clone()).await.err().unwrap().to_string();
     assert!(refused.contains("tenants/blue") && refused.contains("schema 9"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_full_policy_is_replaced_rule_by_rule_within_stock_etcds_limits() {
+    let bench = bench().await;
+    assert_eq!(bench.store.limits(), crate::Limits::default());
+    bench.apply(json!([{"kind": "tenant", "name": "blue"}, {"kind": "group", "tenant": "blue", "name": "web-servers", "network": "n"},
+        {"kind": "network", "tenant": "blue", "name": "n", "ipv4": {"subnet": "10.1.1.0/24"}}])).await;
+    let policy = |generation: usize| {
+        let rules = (0..4_096).map(|n| {
+            json!({"name": format!("rule-{generation}-{n:04}"), "direction": "ingress", "priority": 10, "peer": {"group": "web-servers"},
+                   "protocol": "tcp", "port": (n + generation).to_string(), "action": "allow"})
+        });
+        json!([{"kind": "policy", "tenant": "blue", "name": "guard", "rules": rules.collect::<Vec<_>>()}])
+    };
+    bench.apply(policy(1)).await;
+    let replaced = bench.apply(policy(2)).await;
+    let (items, _) = list_all(bench.store.as_ref(), &Prefix::everything()).await.unwrap();
+    let record =
+        items.iter().find(|kv| kv.modified == replaced && Prefix::changes().contains(&kv.key)).unwrap();
+    let record = ChangeRecord::decode(&record.value).unwrap();
+    let change = &record.objects["policy/blue/guard"];
+    let rules = |v: &Option<Value>| v.as_ref().unwrap()["spec"]["rules"].as_array().unwrap().len();
+    assert_eq!((rules(&change.before), rules(&change.after)), (4_096, 4_096));
+}

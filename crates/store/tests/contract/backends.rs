@@ -127,9 +127,7 @@ impl EtcdServer {
 
     /// Stops it as a hung machine would (`STOP`), or lets it go on (`CONT`).
     pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let done = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
-        assert!(done.success());
+        send(signal, self.child.id());
     }
 
     /// Starts it again where it was.
@@ -168,6 +166,22 @@ impl Drop for EtcdServer {
     }
 }
 
+/// Signals a process. After `STOP` it has stopped: the signal alone leaves its threads the time to answer once more.
+pub fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+    let stopped = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        tasks.filter_map(Result::ok).all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // proc_pid_stat(5): the state follows the name, which is in parentheses.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
+    };
+    while signal == "STOP" && !stopped() {
+        std::thread::yield_now();
+    }
+}
+
 fn free_ports() -> (u16, u16) {
     let listeners = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
     let [a, b] = listeners.map(|l| l.local_addr().unwrap().port());
@@ -188,4 +202,90 @@ fn spawn(data: &Path, client_port: u16, peer_port: u16, setup: &Setup) -> Child 
         .stderr(Stdio::null())
         .spawn()
         .expect("etcd is needed to run these tests (Debian: etcd-server)")
+}
+
+/// Three etcds that are one.
+pub struct Cluster {
+    members: Vec<Child>,
+    ports: Vec<(u16, u16)>,
+    dir: TempDir,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        for _ in 0..5 {
+            let dir = tempfile::tempdir().unwrap();
+            let ports: Vec<_> = (0..3).map(|_| free_ports()).collect();
+            let mut cluster = Self { members: Vec::new(), ports, dir };
+            cluster.members = (0..3).map(|n| cluster.spawn(n)).collect();
+            if cluster.answers().await {
+                return cluster;
+            }
+        }
+        panic!("three etcds do not start");
+    }
+
+    fn spawn(&self, member: usize) -> Child {
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let (client, peer) = self.ports[member];
+        let all: Vec<_> =
+            self.ports.iter().enumerate().map(|(n, (_, peer))| format!("m{n}={}", url(*peer))).collect();
+        Command::new("etcd")
+            .args(["--name", &format!("m{member}"), "--data-dir"])
+            .arg(self.dir.path().join(format!("m{member}")))
+            .args(["--listen-client-urls", &url(client), "--advertise-client-urls", &url(client)])
+            .args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)])
+            .args(["--initial-cluster", &all.join(","), "--unsafe-no-fsync", "--logger", "zap"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd is needed to run these tests (Debian: etcd-server)")
+    }
+
+    pub async fn connect(&self, prefix: &str) -> Arc<dyn Store> {
+        store::etcd(self.config(prefix)).await.unwrap()
+    }
+
+    fn config(&self, prefix: &str) -> EtcdConfig {
+        let urls = self.ports.iter().map(|(client, _)| format!("http://127.0.0.1:{client}"));
+        EtcdConfig::new(urls, Name::new(prefix).unwrap())
+    }
+
+    pub fn kill(&mut self, member: usize) {
+        let _ = self.members[member].kill();
+        let _ = self.members[member].wait();
+    }
+
+    pub fn signal(&self, member: usize, signal: &str) {
+        send(signal, self.members[member].id());
+    }
+
+    pub async fn restart(&mut self, member: usize) {
+        self.members[member] = self.spawn(member);
+        assert!(self.answers().await, "member {member} did not come back");
+    }
+
+    /// Waits until every member answers by itself; false when one ended instead.
+    async fn answers(&mut self) -> bool {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let mut answering = 0;
+        while answering < self.ports.len() {
+            ticks.tick().await;
+            assert!(tokio::time::Instant::now() < deadline, "etcd does not answer");
+            if self.members.iter_mut().any(|m| m.try_wait().unwrap().is_some()) {
+                return false;
+            }
+            let url = format!("http://127.0.0.1:{}", self.ports[answering].0);
+            let alone = EtcdConfig::new([url], Name::new("probe").unwrap());
+            answering += usize::from(store::etcd(alone).await.is_ok());
+        }
+        true
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        (0..self.members.len()).for_each(|n| self.kill(n));
+    }
 }

@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use etcd_client::PermissionType;
+use tokio::io::AsyncBufReadExt;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use store::keys::Space;
+use store::election::{FencedError, campaign};
+use store::keys::{Space, TenantObject};
 use store::{
-    Compare, EtcdConfig, EtcdTls, EtcdUser, Limits, Prefix, Store, StoreError, Txn, WatchItem, list_all,
+    Compare, EtcdConfig, EtcdTls, EtcdUser, Limits, Outcome, Prefix, Store, StoreError, Txn, WatchItem,
+    follow, list_all,
 };
 use types::Revision;
 
-use crate::backends::{EtcdServer, Setup};
-use crate::cases::{all, commit, head, next, put, tenant, value, vni};
+use crate::backends::{Cluster, EtcdServer, Setup, send};
+use crate::cases::{all, commit, head, network, next, put, tenant, value, vni};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watch_and_clients_survive_a_crash_of_the_server() {
@@ -237,6 +241,11 @@ async fn login_is_needed_and_errors_keep_the_password() {
     let at = put(&*store, &tenant("a"), "1").await;
     let mut watch = store.watch(Prefix::everything(), Revision::new(at.get() - 1));
     assert_eq!(next(&mut watch).await.revision(), at);
+    // Leading and its duties need no more rights than the folder's.
+    let leadership = campaign(&store, "r1", LEADER_TTL).await.unwrap();
+    let _ = leadership.fence().txn(&*store, Txn::new().put(tenant("b"), "1")).await.unwrap();
+    store.compact(at).await.unwrap();
+    leadership.resign().await.unwrap();
 
     for config in [with("wrong-hunter2", "login"), with("hunter2", "elsewhere"), server.config("login")] {
         assert!(!format!("{config:?}").contains("hunter2"));
@@ -244,4 +253,117 @@ async fn login_is_needed_and_errors_keep_the_password() {
         assert!(!refused.is_transient(), "{refused}");
         assert!(!refused.to_string().contains("hunter2") && !format!("{refused:?}").contains("hunter2"));
     }
+}
+
+/// Tells the test binary to be the leader below, on this etcd.
+const LEAD_ON: &str = "SELVAGE_TEST_LEAD_ON";
+const LEADER_TTL: Duration = Duration::from_secs(2);
+
+/// Not a test of its own: leads and writes numbers, and never asks whether its time is over, as a process that was just
+/// woken does not know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leading_process() {
+    let Ok(url) = std::env::var(LEAD_ON) else { return };
+    let config = EtcdConfig::new([url], types::Name::new("paused").unwrap());
+    let store = store::etcd(config).await.unwrap();
+    let leadership = campaign(&store, "paused", LEADER_TTL).await.unwrap();
+    for n in 1.. {
+        match leadership.fence().txn(&*store, Txn::new().put(vni(n), "x")).await {
+            Ok(_) => println!("wrote {n}"),
+            Err(FencedError::Deposed(_)) => return println!("deposed"),
+            Err(FencedError::Store(error)) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_leader_wakes_up_and_its_write_is_refused() {
+    let server = EtcdServer::start(&[]).await;
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "etcd_only::leading_process", "--nocapture"])
+        .env(LEAD_ON, format!("http://{}", server.address()))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = async |what: &str| {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(what) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(said("wrote 20").await, "it never led");
+    let pid = child.id().unwrap();
+    send("STOP", pid);
+    let store = server.connect("paused").await;
+    let next = tokio::time::timeout(Duration::from_secs(20), campaign(&store, "next", LEADER_TTL));
+    let next = next.await.expect("nobody takes over from a suspended leader").unwrap();
+    let before = all(&*store, &Prefix::allocations(Space::Vni)).await;
+    send("CONT", pid);
+    assert!(said("deposed").await, "it went on writing");
+    child.wait().await.unwrap();
+    assert_eq!(all(&*store, &Prefix::allocations(Space::Vni)).await, before, "a deposed leader wrote");
+    assert!(before.iter().all(|kv| kv.modified < next.fence().token()));
+}
+
+/// Three members; whichever is killed, suspended or leads, writers and watchers go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_loses_any_one_member_loses_nothing() {
+    let mut cluster = Cluster::start().await;
+    let store = cluster.connect("three").await;
+    let mut followed = follow(&store, Prefix::all(TenantObject::Network)).await.unwrap();
+    let mut written = Vec::new();
+    let mut n = 0;
+    let mut some = async |written: &mut Vec<(String, Revision)>| {
+        for _ in 0..10 {
+            n += 1;
+            let name = format!("n{n}");
+            let revision = surely_created(&*store, &name).await;
+            written.push((name, revision));
+        }
+    };
+    some(&mut written).await;
+    // Every member in turn, and so the leader wherever it is.
+    for member in 0..3 {
+        cluster.kill(member);
+        some(&mut written).await;
+        cluster.restart(member).await;
+        cluster.signal(member, "STOP");
+        some(&mut written).await;
+        cluster.signal(member, "CONT");
+    }
+    some(&mut written).await;
+    let last = written.last().unwrap().0.clone();
+    let mut seen: Vec<(String, Revision)> = Vec::new();
+    while seen.last().is_none_or(|(name, _)| *name != last) {
+        let events =
+            tokio::time::timeout(Duration::from_secs(30), followed.next()).await.expect("the watch hangs");
+        for event in events.unwrap() {
+            let store::Event::Put { current, previous: None } = event else { panic!("{event:?}") };
+            seen.push((current.key.as_str().rsplit('/').next().unwrap().to_owned(), current.modified));
+        }
+    }
+    assert_eq!(seen, written);
+}
+
+/// Creates an object, again and again until it is certain that it exists.
+async fn surely_created(store: &dyn Store, name: &str) -> Revision {
+    let key = network("t", name);
+    for _ in 0..30 {
+        match store.txn(Txn::new().when(Compare::Absent(key.clone())).put(key.clone(), "x")).await {
+            Ok(Outcome::Committed { revision }) => return revision,
+            // After a lost answer: it was we.
+            Ok(Outcome::Conflict { failed, .. }) => return failed[0].present.as_ref().unwrap().modified,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                let passes = error.is_transient() || matches!(error, StoreError::Indeterminate { .. });
+                assert!(passes, "{error}");
+            }
+        }
+    }
+    panic!("{name} cannot be written with two of three members");
 }

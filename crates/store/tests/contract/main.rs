@@ -109,6 +109,10 @@ contract! {
         compaction_follows_the_history_kept;
     random:
         random_transactions_agree_with_the_model;
+    races:
+        objects_that_exclude_each_other_never_meet,
+        an_object_is_deleted_or_used_never_both,
+        any_two_writers_leave_sound_intent;
     alloc:
         concurrent_clients_get_unique_and_dense_numbers,
         an_object_and_its_number_appear_together;

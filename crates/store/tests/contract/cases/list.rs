@@ -79,8 +79,11 @@ pub async fn identity_is_made_once_and_shared(f: &Fixture) {
     assert_eq!(f.store.store_id(), f.other.store_id());
     let stored = value(&*f.other, &store::keys::Entry::StoreId.key()).await;
     assert_eq!(stored.as_deref(), Some(f.store.store_id().as_str()));
-    // A store that turns into another one under our feet is noticed.
-    put(&*f.other, &store::keys::Entry::StoreId.key(), &"0".repeat(32)).await;
+    f.store.health().await.unwrap();
+    // A store that turns into another one under our feet is noticed: by a restore, say.
+    let renewed = store::identity::renew(&*f.other).await.unwrap();
+    assert_ne!(renewed, *f.store.store_id());
+    assert_eq!(value(&*f.other, &store::keys::Entry::StoreId.key()).await.as_deref(), Some(renewed.as_str()));
     assert!(matches!(f.store.health().await, Err(StoreError::IdentityChanged { .. })));
 }
 

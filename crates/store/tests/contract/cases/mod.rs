@@ -4,6 +4,7 @@ pub mod alloc;
 pub mod election;
 pub mod lease;
 pub mod list;
+pub mod races;
 pub mod random;
 pub mod range;
 pub mod retention;
