@@ -99,6 +99,7 @@ async fn measured(args: &Args, kind: StoreKind, clients: usize, dir: &Path, raw:
         limits: None,
         listen: ([127, 0, 0, 1], 0).into(),
         node_listen: ([127, 0, 0, 1], 0).into(),
+        metrics_listen: telemetry::Listen::Off,
         names: Vec::new(),
         cooling: Duration::from_secs(60),
         retention: Retention::default(),

@@ -175,13 +175,17 @@ async fn metrics_count_requests_by_template_and_name_no_tenant() {
     assert!(commits.is_some_and(|l| !l.ends_with(" 0")), "{text}");
     assert!(!text.contains("default") && !text.contains("made"), "{text}");
     running.end().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_store_gets_a_new_id_on_request() {
     let dir = tempfile::tempdir().unwrap();
+    // Tasks of sessions that have just ended may hold the store a moment longer.
     let id = async || {
-        let store = store::sqlite(&dir.path().join("netmaster.db")).await.expect("store");
-        store.store_id().clone()
+        let opened = test_support::wait_for("the store to be closed", Duration::from_secs(10), || async {
+            store::sqlite(&dir.path().join("netmaster.db")).await.map_err(|e| e.to_string())
+        });
+        opened.await.expect("store").store_id().clone()
     };
     let running = start(dir.path()).await;
     let refused = netmaster::renew_store_id(&config(dir.path())).await.err().map(|e| format!("{e:#}"));
