@@ -301,13 +301,17 @@ async fn the_switch_forgets_the_connections_named_and_no_others() {
     };
     assert_eq!((tracked("5"), tracked("6")), (3, 3));
     let two = Some("10.0.0.2".parse().expect("address"));
-    let from_two = CtFlush { zone: 5, source: two, destination: None };
-    let to_two = CtFlush { zone: 5, source: None, destination: two };
+    let protocol = |number| std::num::NonZeroU8::new(number);
+    let from_two = CtFlush { zone: 5, source: two, destination: None, protocol: None };
+    let to_two = CtFlush { zone: 5, source: None, destination: two, protocol: protocol(17) };
+    let tcp_from_two = CtFlush { protocol: protocol(6), ..from_two };
+    connection.apply(&[Message::CtFlush(tcp_from_two)]).await.expect("forgotten");
+    assert_eq!((tracked("5"), tracked("6")), (3, 3), "those are UDP");
     connection.apply(&[Message::CtFlush(from_two)]).await.expect("forgotten");
     assert_eq!((tracked("5"), tracked("6")), (2, 3));
     connection.apply(&[Message::CtFlush(to_two)]).await.expect("forgotten");
     assert_eq!((tracked("5"), tracked("6")), (1, 3));
-    let all = CtFlush { zone: 6, source: None, destination: None };
+    let all = CtFlush { zone: 6, source: None, destination: None, protocol: None };
     connection.apply(&[Message::CtFlush(all)]).await.expect("forgotten");
     assert_eq!((tracked("5"), tracked("6")), (1, 0));
 }

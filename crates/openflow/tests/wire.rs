@@ -287,7 +287,12 @@ fn connections_to_forget_are_said_in_the_bytes_of_ovs_ofctl() {
     // Recorded: `ovs-ofctl -O OpenFlow15 ct-flush BRIDGE zone=5 [TUPLE]`.
     let flush = |source: Option<&str>, destination: Option<&str>| {
         let address = |a: Option<&str>| a.map(|a| a.parse().expect("address"));
-        Message::CtFlush(CtFlush { zone: 5, source: address(source), destination: address(destination) })
+        Message::CtFlush(CtFlush {
+            zone: 5,
+            source: address(source),
+            destination: address(destination),
+            protocol: None,
+        })
     };
     let head = |len: &str| format!("060400{len}00000002000023200000002000000000000000000");
     for (message, recorded) in [
@@ -309,11 +314,20 @@ fn connections_to_forget_are_said_in_the_bytes_of_ovs_ofctl() {
         assert_eq!(hex(&encoded(Version::V1_5, 2, &message)), recorded, "{message:?}");
         assert_eq!(decode(&bytes(&recorded)).expect("recorded").1, message);
     }
-    // A reply tuple, a port, a protocol: kept whole, never read as a wider wish.
+    let recorded = "06040020000000020000232000000020 0600000000000000 0002000800050000".replace(' ', "");
+    let tcp = Message::CtFlush(CtFlush {
+        zone: 5,
+        source: None,
+        destination: None,
+        protocol: std::num::NonZeroU8::new(6),
+    });
+    assert_eq!(hex(&encoded(Version::V1_5, 2, &tcp)), recorded);
+    assert_eq!(decode(&bytes(&recorded)).expect("recorded").1, tcp);
+    // A reply tuple, a port, a family: kept whole, never read as a wider wish.
     for narrower in [
         head("40") + "0010020 00000000 0000001400000000000000000000ffff0a010105000000000002000800050000",
         head("30") + "0000010 00000000 0002000600500000 0002000800050000",
-        "06040020000000020000232000000020 0600000000000000 0002000800050000".to_owned(),
+        "06040020000000020000232000000020 0602000000000000 0002000800050000".to_owned(),
     ] {
         let narrower = narrower.replace(' ', "");
         let (_, message) = decode(&bytes(&narrower)).expect("well-formed");

@@ -282,8 +282,9 @@ fn an_address_comes_to_its_next_owner_without_connections() {
             let text = n.ovs.appctl(&["dpctl/dump-conntrack", "zone=1"]).unwrap();
             text.lines().filter(|line| line.contains(&format!("={address},"))).count()
         };
-        let (from, to) = (one.clone(), address.clone());
-        tokio::task::spawn_blocking(move || reaches(&from, &to)).await.unwrap();
+        let (from, to) = (one.clone(), [address.clone(), before.ips[1].address.addr().to_string()]);
+        // Over IPv6, too: Open vSwitch 3.1 does not survive everything one can ask it to forget.
+        tokio::task::spawn_blocking(move || to.iter().for_each(|to| reaches(&from, to))).await.unwrap();
         assert!(tracked() > 0, "the control: it is tracked");
         agent.del("blue", "db", &two).await;
         let after = agent.add("blue", "cache", &three).await;

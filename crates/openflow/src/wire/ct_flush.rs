@@ -4,10 +4,11 @@
 //! properties again. An IPv4 address is written as an IPv4-mapped IPv6 one.
 //!
 //! # Failure
-//! What this type cannot say (protocols, ports, reply tuples) decodes to `None`, so the message is kept as bytes: reading it
+//! What this type cannot say (families, ports, reply tuples) decodes to `None`, so the message is kept as bytes: reading it
 //! as less would forget more connections than it asks for.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU8;
 
 use super::cursor::{DecodeError, EncodeError, Reader, Writer};
 
@@ -16,7 +17,8 @@ const ZONE: u16 = 2;
 const SOURCE: u16 = 0;
 const DESTINATION: u16 = 1;
 
-/// Which tracked connections to forget: those of the zone whose original direction is from and to these addresses.
+/// Which tracked connections to forget: those of the zone whose original direction is from and to these addresses,
+/// by this protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CtFlush {
     /// The conntrack zone.
@@ -25,12 +27,15 @@ pub struct CtFlush {
     pub source: Option<IpAddr>,
     /// Where they go to; `None`: anywhere.
     pub destination: Option<IpAddr>,
+    /// IP protocol number; `None`: any.
+    pub protocol: Option<NonZeroU8>,
 }
 
 impl CtFlush {
     pub(super) fn put(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
-        // Any protocol, any family.
-        w.zeros(8);
+        // Any family.
+        w.u8(self.protocol.map_or(0, NonZeroU8::get));
+        w.zeros(7);
         if self.source.is_some() || self.destination.is_some() {
             let start = w.pos();
             w.u16(ORIGINAL_TUPLE);
@@ -49,7 +54,9 @@ impl CtFlush {
     }
 
     pub(super) fn read(mut r: Reader<'_>) -> Result<Option<Self>, DecodeError> {
-        if r.u64()? != 0 {
+        let head = r.u64()?.to_be_bytes();
+        let protocol = NonZeroU8::new(head[0]);
+        if head[1..] != [0; 7] {
             return Ok(None);
         }
         let mut tuple = None;
@@ -60,7 +67,8 @@ impl CtFlush {
         }
         let (ZONE, &[high, low, 0, 0]) = r.property()? else { return Ok(None) };
         let (source, destination) = tuple.unwrap_or_default();
-        Ok(r.is_empty().then_some(Self { zone: u16::from_be_bytes([high, low]), source, destination }))
+        let zone = u16::from_be_bytes([high, low]);
+        Ok(r.is_empty().then_some(Self { zone, source, destination, protocol }))
     }
 }
 
