@@ -4,6 +4,7 @@
 //! without policy, so when an address gets another owner, what was allowed to the last one must be forgotten: else a
 //! peer that keeps an entry alive (one datagram a minute does) reaches the new owner past its policy. The same holds
 //! for an address nobody has: connections *to* it may be opened, judged as to a stranger, before it gets an owner.
+//! What was tracked of an address goes with its owner, too: an idle TCP connection would be kept for a day.
 //!
 //! Owners are read from flows, so that what a switch enforces and what it should enforce are compared on equal terms.
 
@@ -19,9 +20,12 @@ use crate::fields;
 use crate::flow_set::{FlowSet, PackedEntry};
 use crate::table::Table;
 
+/// An address of a network.
+type Place = (Vni, IpAddr);
+
 /// Owner of each address of each network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Owners(BTreeMap<(Vni, IpAddr), EndpointUid>);
+pub struct Owners(BTreeMap<Place, EndpointUid>);
 
 /// Tracked connections that must be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,43 +42,41 @@ impl Owners {
         Self(flows.packed().filter_map(|(key, entry)| owner(key, entry)).collect())
     }
 
-    /// What must be forgotten now that these are the owners, and those of `before` were.
+    /// What must be forgotten now that these are the owners, and those of `before` were: connections of every address
+    /// that has another owner, or none any more.
     ///
-    /// `vrfs` says whose each network is. In a VRF that had no owner nothing tracked is worth keeping: its number may
-    /// have been another tenant's.
+    /// `vrfs` says whose each network is, or was. In a VRF that had no owner nothing tracked is worth keeping, because
+    /// its number may have been another tenant's; nor in one that has none now.
     pub fn stale_since(&self, before: &Self, vrfs: &BTreeMap<Vni, VrfId>) -> BTreeSet<StaleConnections> {
-        before.stale_if(self.0.iter().map(|(key, uid)| (*key, *uid)), vrfs)
+        let both = self.0.keys().chain(before.0.keys());
+        let changed = both.filter(|place| self.0.get(place) != before.0.get(place)).copied().collect();
+        stale(&changed, vrfs, &before.living(&changed, vrfs), &self.living(&changed, vrfs))
     }
 
-    /// Follows a plan that is carried out; what must be forgotten after it.
+    /// Follows a plan that is carried out; what must be forgotten after it, as [`Owners::stale_since`] says.
     pub fn follow(&mut self, plan: &FlowPlan, vrfs: &BTreeMap<Vni, VrfId>) -> BTreeSet<StaleConnections> {
-        let added: Vec<_> = plan.add.iter().filter_map(|(key, entry)| owner(key, entry)).collect();
-        let stale = self.stale_if(added.iter().copied(), vrfs);
-        for key in plan.delete.iter().filter_map(place) {
-            self.0.remove(&key);
+        let left = plan.delete.iter().filter_map(place).map(|place| (place, None));
+        let came =
+            plan.add.iter().filter_map(|(key, entry)| owner(key, entry)).map(|(p, uid)| (p, Some(uid)));
+        // Whoever is both deleted and added is there.
+        let mut changes: BTreeMap<Place, Option<EndpointUid>> = left.chain(came).collect();
+        changes.retain(|place, owner| self.0.get(place) != owner.as_ref());
+        let changed: BTreeSet<Place> = changes.keys().copied().collect();
+        let lived = self.living(&changed, vrfs);
+        for (place, owner) in changes {
+            match owner {
+                Some(uid) => drop(self.0.insert(place, uid)),
+                None => drop(self.0.remove(&place)),
+            }
         }
-        self.0.extend(added);
-        stale
+        stale(&changed, vrfs, &lived, &self.living(&changed, vrfs))
     }
 
-    /// What must be forgotten when these own what they say and the others what they do.
-    fn stale_if(
-        &self,
-        owners: impl Iterator<Item = ((Vni, IpAddr), EndpointUid)>,
-        vrfs: &BTreeMap<Vni, VrfId>,
-    ) -> BTreeSet<StaleConnections> {
-        let mut lived: BTreeMap<VrfId, bool> = BTreeMap::new();
-        let stale = owners.filter(|(key, uid)| self.0.get(key) != Some(uid));
-        stale
-            .filter_map(|((vni, address), _)| {
-                let vrf = *vrfs.get(&vni)?;
-                let lived = *lived.entry(vrf).or_insert_with(|| {
-                    let mut networks = vrfs.iter().filter(|(_, v)| **v == vrf).map(|(vni, _)| *vni);
-                    networks.any(|vni| self.has_owner_in(vni))
-                });
-                Some(StaleConnections { vrf, address: lived.then_some(address) })
-            })
-            .collect()
+    /// The VRFs of these places that have an owner anywhere.
+    fn living(&self, places: &BTreeSet<Place>, vrfs: &BTreeMap<Vni, VrfId>) -> BTreeSet<VrfId> {
+        let asked: BTreeSet<VrfId> = places.iter().filter_map(|(vni, _)| vrfs.get(vni).copied()).collect();
+        let networks = vrfs.iter().filter(|(_, vrf)| asked.contains(vrf));
+        networks.filter(|(vni, _)| self.has_owner_in(**vni)).map(|(_, vrf)| *vrf).collect()
     }
 
     fn has_owner_in(&self, vni: Vni) -> bool {
@@ -83,14 +85,29 @@ impl Owners {
     }
 }
 
+/// What places of changed owners leave behind, in VRFs that had owners before and that have some now.
+fn stale(
+    changed: &BTreeSet<Place>,
+    vrfs: &BTreeMap<Vni, VrfId>,
+    lived: &BTreeSet<VrfId>,
+    live: &BTreeSet<VrfId>,
+) -> BTreeSet<StaleConnections> {
+    let stale = |(vni, address): &Place| {
+        let vrf = *vrfs.get(vni)?;
+        let goes_on = lived.contains(&vrf) && live.contains(&vrf);
+        Some(StaleConnections { vrf, address: goes_on.then_some(*address) })
+    };
+    changed.iter().filter_map(stale).collect()
+}
+
 /// The owner a flow speaks of.
-fn owner(key: &PackedKey, entry: &PackedEntry) -> Option<((Vni, IpAddr), EndpointUid)> {
+fn owner(key: &PackedKey, entry: &PackedEntry) -> Option<(Place, EndpointUid)> {
     let Some(Object::Endpoint(uid)) = entry.cookie.object() else { return None };
     Some((place(key)?, uid))
 }
 
 /// The network and address an answer to neighbours is about.
-fn place(key: &PackedKey) -> Option<(Vni, IpAddr)> {
+fn place(key: &PackedKey) -> Option<Place> {
     if key.table() != Table::ArpNd.number() {
         return None;
     }

@@ -99,9 +99,13 @@ fn a_changed_cookie_is_an_addition() {
 /// What must be forgotten when `after` follows `before`: VRF and address, as text.
 fn stale(before: &[Fragment], after: &[Fragment]) -> Vec<String> {
     let owners = |fragments: &[Fragment]| Owners::of(&rendered(fragments).flows);
-    let state: NodeState = after.iter().cloned().collect();
-    let vrfs = state.networks().map(|n| (n.vni, n.vrf)).collect();
+    let states = [before, after].map(|f| f.iter().cloned().collect::<NodeState>());
+    let vrfs = states.iter().flat_map(NodeState::networks).map(|n| (n.vni, n.vrf)).collect();
     let stale = owners(after).stale_since(&owners(before), &vrfs);
+    let mut followed = owners(before);
+    let plan = diff(&rendered(before).flows, &rendered(after).flows);
+    assert_eq!(followed.follow(&plan, &vrfs), stale, "following a plan is comparing");
+    assert_eq!(followed, owners(after));
     let text = |s: &StaleConnections| match s.address {
         Some(address) => format!("{} {address}", s.vrf),
         None => format!("{} all", s.vrf),
@@ -116,7 +120,7 @@ fn endpoint_at(uid: u64, host: u32) -> Fragment {
 }
 
 #[test]
-fn connections_of_an_address_are_stale_when_it_gets_another_owner_and_only_then() {
+fn connections_of_an_address_are_stale_when_its_owner_changes_and_only_then() {
     let _defects = support::sabotage();
     let with = |more: &[Fragment]| [base(&[]), more.to_vec()].concat();
     let (two, three) = (endpoint(2, None), endpoint(3, None));
@@ -126,8 +130,8 @@ fn connections_of_an_address_are_stale_when_it_gets_another_owner_and_only_then(
         stale(&before, &with(&[endpoint(2, Some(1)), three.clone()])).is_empty(),
         "a new group, the same owner"
     );
-    assert!(stale(&before, &with(std::slice::from_ref(&two))).is_empty(), "nobody's packets reach it");
     let both = ["1 10.1.1.3", "1 fd00:1::3"];
+    assert_eq!(stale(&before, &with(std::slice::from_ref(&two))), both, "its owner left");
     assert_eq!(stale(&with(std::slice::from_ref(&two)), &before), both, "from nobody's to somebody's");
     assert_eq!(stale(&before, &with(&[two, endpoint_at(77, 3)])), both, "from one to another");
 }
@@ -135,7 +139,10 @@ fn connections_of_an_address_are_stale_when_it_gets_another_owner_and_only_then(
 #[test]
 fn nothing_tracked_survives_in_a_vrf_that_had_no_owner() {
     let _defects = support::sabotage();
-    assert_eq!(stale(&base(&[]), &[base(&[]), vec![endpoint(2, None)]].concat()), ["1 all"]);
+    let with = [base(&[]), vec![endpoint(2, None)]].concat();
+    assert_eq!(stale(&base(&[]), &with), ["1 all"]);
+    assert_eq!(stale(&with, &base(&[])), ["1 all"], "nor in one that has none now");
+    assert_eq!(stale(&with, &[]), ["1 all"], "nor in one that is not here any more");
 }
 
 #[test]

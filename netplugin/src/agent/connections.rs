@@ -1,4 +1,4 @@
-//! Tracked connections that must end because an address has another owner ([`pipeline::Owners`] says why).
+//! Tracked connections that must end because an address has another owner, or none any more ([`pipeline::Owners`] says why).
 //!
 //! They are forgotten *after* the bundle that brings the new owner: earlier, a peer could open one anew. What is to be
 //! forgotten is written down before the bundle, so that a process that dies between the two does it when it is back.
@@ -27,6 +27,8 @@ pub(super) struct Connections {
     dir: StateDir,
     /// By the last bundle; `None`: to be read from the switch's flows.
     owners: Option<Owners>,
+    /// Whose each network was, by the last bundle: what a VRF leaves behind when it leaves this node has its number.
+    vrfs: BTreeMap<Vni, VrfId>,
     stale: BTreeSet<StaleConnections>,
     /// The list of an earlier process cannot be read: it may have named anything.
     damaged: bool,
@@ -35,7 +37,8 @@ pub(super) struct Connections {
 impl Connections {
     /// Reads what an earlier process left undone.
     pub(super) fn open(dir: StateDir) -> Result<Self, StateError> {
-        let mut this = Self { owners: None, stale: BTreeSet::new(), damaged: false, dir };
+        let mut this =
+            Self { owners: None, vrfs: BTreeMap::new(), stale: BTreeSet::new(), damaged: false, dir };
         if let Some(bytes) = this.dir.read(FILE)? {
             match serde_json::from_slice::<Vec<Entry>>(&bytes) {
                 Ok(entries) => {
@@ -67,7 +70,8 @@ impl Connections {
             None => Owners::of(installed),
         };
         let now = Owners::of(desired);
-        let stale = now.stale_since(&before, vrfs);
+        let known = self.whose(vrfs);
+        let stale = now.stale_since(&before, &known);
         self.owners = Some(now);
         self.remember(stale).await
     }
@@ -78,8 +82,16 @@ impl Connections {
         plan: &FlowPlan,
         vrfs: &BTreeMap<Vni, VrfId>,
     ) -> Result<(), StateError> {
-        let stale = self.owners.get_or_insert_default().follow(plan, vrfs);
+        let known = self.whose(vrfs);
+        let stale = self.owners.get_or_insert_default().follow(plan, &known);
         self.remember(stale).await
+    }
+
+    /// Whose each network is, or was until now.
+    fn whose(&mut self, vrfs: &BTreeMap<Vni, VrfId>) -> BTreeMap<Vni, VrfId> {
+        let mut known = std::mem::replace(&mut self.vrfs, vrfs.clone());
+        known.extend(vrfs);
+        known
     }
 
     async fn remember(&mut self, stale: BTreeSet<StaleConnections>) -> Result<(), StateError> {
@@ -97,7 +109,7 @@ impl Connections {
             return Ok(());
         }
         switch.forget(&self.stale).await?;
-        tracing::info!(count = self.stale.len(), "connections of addresses with a new owner forgotten");
+        tracing::info!(count = self.stale.len(), "connections of addresses whose owner changed forgotten");
         self.stale.clear();
         if let Err(e) = self.dir.remove(FILE) {
             // The next process forgets a few connections too many.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use cni::{Attachment, CniError, Request};
 use node_api::{DetachRequest, ErrorCode};
@@ -9,6 +10,10 @@ use types::EndpointUid;
 
 use super::{CniServer, Target, node_failed, wait_error};
 use crate::ports::PortLabels;
+
+/// The runtime wants its container gone: netmaster's answer is waited for so long, and a deletion that it may have heard
+/// of is told again. A connection that was cut counts as one for longer than this.
+const TOLD: Duration = Duration::from_secs(2);
 
 impl CniServer {
     pub(super) async fn del(&self, target: &Target) -> Result<(), CniError> {
@@ -62,10 +67,16 @@ impl CniServer {
             return self.detach_later(target);
         }
         let (tenant, endpoint) = target.named.clone();
-        match self.context.intent.detach(DetachRequest { tenant, endpoint }).await {
-            Ok(()) => Ok(()),
-            Err(e) if e.code == Some(ErrorCode::NotFound) => Ok(()),
-            Err(e) => {
+        let told = self.context.intent.detach(DetachRequest { tenant, endpoint });
+        match tokio::time::timeout(TOLD, told).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) if e.code == Some(ErrorCode::NotFound) => Ok(()),
+            Err(_) => {
+                tracing::warn!(tenant = %target.named.0, name = %target.named.1,
+                    "netmaster does not answer, told again of the detached endpoint later");
+                self.detach_later(target)
+            }
+            Ok(Err(e)) => {
                 tracing::warn!(tenant = %target.named.0, name = %target.named.1, error = %e,
                     "netmaster not told of the detached endpoint, will retry");
                 self.detach_later(target)

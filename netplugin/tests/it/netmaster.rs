@@ -32,6 +32,7 @@ struct Intentions {
     names: BTreeMap<(Name, String), EndpointUid>,
     next: u64,
     away: bool,
+    silent: bool,
     detached: Vec<String>,
 }
 
@@ -126,6 +127,11 @@ impl FakeNetmaster {
 
     pub fn go_away(&self, away: bool) {
         self.intent.lock().unwrap().away = away;
+    }
+
+    /// As a netmaster whose network was cut: what it is told of deletions it does not answer.
+    pub fn be_silent(&self, silent: bool) {
+        self.intent.lock().unwrap().silent = silent;
     }
 
     /// The names of endpoints detached so far.
@@ -237,6 +243,9 @@ impl Intent for FakeNetmaster {
     }
 
     async fn detach(&self, request: DetachRequest) -> Result<(), CallError> {
+        if self.intent.lock().unwrap().silent {
+            std::future::pending::<()>().await;
+        }
         let uid = {
             let mut intent = self.intent.lock().unwrap();
             if intent.away {

@@ -44,8 +44,8 @@ async fn add_goes_interface_port_flows_link_and_del_goes_back() {
     agent.status().await;
     assert_eq!(
         world.log.take(),
-        ["bundle deletes", "port unplugged", "interface deleted", "bundle deletes"],
-        "no flow of the port, then no port, then no interface, then no endpoint"
+        ["bundle deletes", "port unplugged", "interface deleted", "bundle deletes", "connections forgotten"],
+        "no flow of the port, then no port, then no interface, then no endpoint, and nothing tracked of it"
     );
     assert_eq!(agent.netmaster.detached(), ["web-1"]);
 }
@@ -249,6 +249,20 @@ async fn del_works_while_netmaster_is_away_and_is_told_later() {
 }
 
 #[tokio::test]
+async fn del_does_not_wait_for_a_netmaster_that_does_not_answer() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    agent.netmaster.be_silent(true);
+    let answered = tokio::time::timeout(std::time::Duration::from_secs(20), agent.del("web-1")).await;
+    assert!(answered.is_ok(), "DEL waits for netmaster");
+    agent.netmaster.be_silent(false);
+    agent.housekeeping.once().await;
+    assert_eq!(agent.netmaster.detached(), ["web-1"], "told later");
+}
+
+#[tokio::test]
 async fn an_add_first_carries_out_the_deletion_that_is_still_owed() {
     let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
     let agent = world.start(dir.path()).await;
@@ -430,6 +444,7 @@ async fn connections_of_an_address_end_with_its_owner_even_if_the_agent_dies_in_
     assert!(forgotten().is_empty(), "the same owner keeps its connections");
     agent.del("web-2").await;
     agent.status().await;
+    assert_eq!(forgotten(), ["10.1.1.11", "fd00:1::b"], "nothing of it stays when it leaves");
     *world.switch.remember.lock().unwrap() = true;
     let add = agent.server.answer(request(Verb::Add, "web-3"));
     let bundle = || async {
