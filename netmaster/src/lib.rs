@@ -25,7 +25,9 @@ pub mod metrics;
 mod open;
 pub mod pki;
 mod run;
+mod sabotage;
 pub mod tasks;
 
 pub use config::{Config, EtcdAccess, Retention, StoreConfig};
 pub use run::{renew_store_id, run};
+pub(crate) use sabotage::kill_point;

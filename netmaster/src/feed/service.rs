@@ -124,7 +124,9 @@ impl Service {
             ipv4: request.ipv4.map(IpAddr::V4),
             ipv6: request.ipv6.map(IpAddr::V6),
         };
+        crate::kill_point!("attach-asked");
         let (endpoint, revision) = self.intent.create_endpoint(caller, spec).await?;
+        crate::kill_point!("attach-stored");
         let snapshot = self.caught_up(revision).await?;
         attach::reply(&snapshot.view, &endpoint, revision)
             .ok_or_else(|| ErrorCode::NotFound.with("the endpoint's network was deleted meanwhile"))
@@ -132,7 +134,9 @@ impl Service {
 
     async fn detach(&self, request: DetachRequest, caller: &Caller) -> Result<DetachReply, Status> {
         self.refuse_foreign(caller, &request.tenant, &request.endpoint)?;
+        crate::kill_point!("detach-asked");
         let revision = self.intent.delete_endpoint(caller, &request.tenant, &request.endpoint).await?;
+        crate::kill_point!("detach-stored");
         Ok(DetachReply { revision })
     }
 
