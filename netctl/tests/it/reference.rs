@@ -28,7 +28,8 @@ fn form(arg: &Arg) -> String {
 }
 
 fn meaning(arg: &Arg) -> String {
-    let mut said = text(arg.get_help());
+    // clap takes the last full stop away.
+    let mut said = text(arg.get_help()) + ".";
     let values: Vec<_> = arg
         .get_possible_values()
         .iter()
