@@ -43,7 +43,7 @@ const AGENT: Allowed = Allowed {
         "vtep",
     ],
     text: &["warnings"],
-    open: &["endpoints"],
+    open: &["drift", "endpoints"],
 };
 
 /// Tables and columns of the database (ovs-vswitchd.conf.db(5)). The table SSL, with its key's path, is not asked for.

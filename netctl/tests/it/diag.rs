@@ -70,7 +70,7 @@ fn node_programs(dir: &Path, secret: &str) -> String {
               "could not open: password {secret}", "{secret}"]]}}"#
     );
     let agent = format!(
-        r#"{{"node": "node-1", "flows": 7, "token": "{secret}", "endpoints": {{"5f3759df0001": 3}},
+        r#"{{"node": "node-1", "flows": 7, "token": "{secret}", "endpoints": {{"5f3759df0001": 3}}, "drift": {{"row_altered": 2}},
             "warnings": ["switch: refused token={secret}", "Authorization: Bearer {secret}"]}}"#
     );
     let links = format!(
@@ -137,6 +137,7 @@ async fn archive_of_a_node_has_everything_and_no_secret() {
         ("cluster/objects/policy.json", "guard"),
         ("cluster/objects/node.json", "192.0.2.1"),
         ("node/agent.json", "5f3759df0001"),
+        ("node/agent.json", "row_altered"),
         ("node/ovsdb/Interface.json", "selvage-vx0"),
         ("node/ovsdb/Interface.json", "remote_ip"),
         ("node/flows.txt", "cookie=0x6"),
