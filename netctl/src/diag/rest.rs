@@ -20,6 +20,7 @@ const ALLOWED: Allowed = Allowed {
         "condition",
         "connected",
         "cooling",
+        "cordoned",
         "defaultAction",
         "direction",
         "endpoints",
