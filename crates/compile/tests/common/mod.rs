@@ -50,7 +50,11 @@ pub fn node_name(n: usize) -> NodeName {
 
 pub fn node(n: usize) -> Object {
     let vtep = IpAddr::from([192, 0, 2, u8::try_from(n).unwrap()]);
-    Object::Node(Node { spec: NodeSpec { name: node_name(n), vtep }, key_sha256: "00".repeat(32), cordoned: false })
+    Object::Node(Node {
+        spec: NodeSpec { name: node_name(n), vtep },
+        key_sha256: "00".repeat(32),
+        cordoned: false,
+    })
 }
 
 pub fn tenant(t: usize) -> Object {

@@ -75,7 +75,9 @@ impl Replica {
         let plan = match wish {
             Wish::Delete(object) => {
                 let removal = plan_delete(snapshot.view(), object).ok()?;
-                return Some(remove(store, snapshot, &removal, author()).await.map(|c| c.revision));
+                return Some(
+                    remove(store, snapshot, &removal, author(), Extra::default()).await.map(|c| c.revision),
+                );
             }
             Wish::Apply(documents) => {
                 let specs: Vec<Spec> = serde_json::from_value(documents.clone()).unwrap();
