@@ -9,7 +9,8 @@
 //! * DEL takes flows out before the port, and the port before the address is given back.
 //!
 //! # Failure
-//! Errors are the specification's ([`cni::CniError`]). A failed ADD takes back what it did.
+//! Errors are the specification's ([`cni::CniError`]). A failed ADD takes back what it did, and nothing else: whoever was
+//! attached under the same name before stays attached.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -15,6 +15,7 @@ impl CniServer {
         let _turn = self.turn(&target.named).await;
         self.finish_detach(target).await?;
         let attach = attach_request(target, request)?;
+        let first = self.first(target);
         let attached = self.context.intent.attach(attach).await;
         let attached = attached.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
         crate::kill_point!("cni-add-attach");
@@ -32,10 +33,20 @@ impl CniServer {
                 Ok(result(&spec))
             }
             Err(e) => {
-                self.take_back(target, uid).await;
+                match first {
+                    Some(first) => self.put_back(target, &attached, first).await,
+                    None => self.take_back(target, uid).await,
+                }
                 Err(e)
             }
         }
+    }
+
+    /// Who is attached under this name already. Its endpoint is not this ADD's doing, and not this ADD's to take back.
+    fn first(&self, target: &Target) -> Option<PortLabels> {
+        let view = self.context.view.borrow();
+        let plugged = view.endpoints.values().filter(|port| port.ofport.is_ok());
+        plugged.filter_map(|port| port.labels.clone().ok()).find(|labels| target.names(labels))
     }
 
     /// A deletion of this name that netmaster has not heard of must not hit the new endpoint.
@@ -56,37 +67,34 @@ impl CniServer {
         request: &Request,
         attached: &AttachReply,
     ) -> Result<InterfaceSpec, CniError> {
-        let (spec, labels) = self.interface_spec(target, request, attached).await?;
+        let missing = || CniError::new(Code::InvalidEnvironment, "refused request", "CNI_NETNS is missing");
+        let labels = PortLabels {
+            tenant: target.named.0.clone(),
+            endpoint: target.named.1.clone(),
+            container_id: target.attachment.container_id.clone(),
+            ifname: target.attachment.ifname.clone(),
+            netns: request.netns.clone().ok_or_else(missing)?,
+            config_name: request.config_name.clone(),
+        };
+        let spec = self.interface_spec(&labels, attached).await?;
         self.plug(target, &spec, labels).await.map(|()| spec)
     }
 
     async fn interface_spec(
         &self,
-        target: &Target,
-        request: &Request,
+        labels: &PortLabels,
         attached: &AttachReply,
-    ) -> Result<(InterfaceSpec, PortLabels), CniError> {
-        let missing = || CniError::new(Code::InvalidEnvironment, "refused request", "CNI_NETNS is missing");
-        let netns = request.netns.clone().ok_or_else(missing)?;
+    ) -> Result<InterfaceSpec, CniError> {
         let largest = self.mtu().await?;
-        let spec = InterfaceSpec {
+        Ok(InterfaceSpec {
             uid: attached.uid,
-            netns: netns.clone(),
-            ifname: target.attachment.ifname.clone(),
+            netns: labels.netns.clone(),
+            ifname: labels.ifname.clone(),
             mac: attached.mac,
             mtu: attached.mtu.map_or(largest, |mtu| mtu.min(largest)),
             addresses: attached.addresses.clone(),
             gateways: attached.gateways.clone(),
-        };
-        let labels = PortLabels {
-            tenant: target.named.0.clone(),
-            endpoint: target.named.1.clone(),
-            container_id: target.attachment.container_id.clone(),
-            ifname: spec.ifname.clone(),
-            netns,
-            config_name: request.config_name.clone(),
-        };
-        Ok((spec, labels))
+        })
     }
 
     async fn mtu(&self) -> Result<u32, CniError> {
@@ -157,6 +165,31 @@ impl CniServer {
             self.unplug(leftover).await?;
         }
         Ok(())
+    }
+
+    /// Undoes a failed ADD of a name that was attached before: the first keeps its endpoint, and gets its port and its
+    /// interface back if this ADD had taken them. Only a first whose namespace is gone has nothing to keep.
+    async fn put_back(&self, target: &Target, attached: &AttachReply, first: PortLabels) {
+        let uid = attached.uid;
+        // The agent may be shutting down: the next one knows of nobody who leaves.
+        let _ = self.context.agent.request(AgentRequest::Stay(uid)).await;
+        // Without it this ADD came to no step that takes anything.
+        let Ok(spec) = self.interface_spec(&first, attached).await else { return };
+        let is_untouched =
+            self.port_of(uid, &first).is_some() && self.context.interfaces.check(&spec).await.is_ok();
+        if is_untouched {
+            return;
+        }
+        match self.plug(target, &spec, first).await {
+            Ok(()) => {
+                tracing::info!(endpoint = format!("{:012x}", uid.get()), "put back after a failed second ADD")
+            }
+            Err(e) if e.code == Code::UnknownContainer => self.take_back(target, uid).await,
+            Err(e) => {
+                tracing::error!(endpoint = format!("{:012x}", uid.get()), error = %e, "not put back after a failed second ADD");
+                let _ = self.context.agent.request(AgentRequest::Stay(uid)).await;
+            }
+        }
     }
 
     /// Undoes a failed ADD. What cannot be undone now is left to DEL, which runtimes send after a failed ADD.

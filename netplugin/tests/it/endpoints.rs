@@ -94,6 +94,29 @@ fn a_detached_endpoint_leaves_nothing_behind() {
     assert!(!node.namespace.run("nft list ruleset").contains("chain sv"));
 }
 
+#[test]
+fn a_second_add_that_fails_leaves_the_first_its_network() {
+    let node = Node::new();
+    let [one, two] = [(), ()].map(|()| Arc::new(Namespace::new()));
+    let (place, a, b) = (node.place(), one.clone(), two.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        agent.add("blue", "web", &a).await;
+        agent.add("blue", "db", &b).await;
+        let mut second = crate::node::request(cni::Verb::Add, "blue", "web", &a);
+        second.attachment = Some(cni::Attachment { container_id: "second".into(), ifname: "eth0".into() });
+        second.netns = Some("/run/netns/no-such-namespace".into());
+        assert!(matches!(agent.server.answer(second.clone()).await, Reply::Failed(_)));
+        second.verb = cni::Verb::Del;
+        assert_eq!(agent.server.answer(second).await, Reply::Done);
+        assert_eq!(agent.check("blue", "web", &a).await, Reply::Done);
+        assert_eq!((agent.netmaster.detached().len(), agent.netmaster.endpoints()), (0, 2));
+    });
+    reaches(&two, &address(&one, "-4"));
+    reaches(&one, &address(&two, "-6"));
+}
+
 /// The status once the agent has acted on what it was told, and the switch is connected.
 async fn settled(agent: &crate::node::RunningAgent) -> netplugin::report::Status {
     let wait = || async {

@@ -1,7 +1,7 @@
 //! The agent among fakes: no root, no switch; everything that happens is written into one log, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -122,15 +122,15 @@ impl Ports for FakePorts {
 #[derive(Clone, Default)]
 pub struct FakeInterfaces {
     pub up: Arc<Mutex<BTreeMap<EndpointUid, bool>>>,
-    /// `create` fails while set.
-    pub broken: Arc<Mutex<bool>>,
+    /// `create` fails in this namespace.
+    pub broken: Arc<Mutex<Option<PathBuf>>>,
     log: Log,
 }
 
 #[async_trait]
 impl Interfaces for FakeInterfaces {
     async fn create(&self, spec: &InterfaceSpec) -> Result<String, NetlinkError> {
-        if *self.broken.lock().unwrap() {
+        if self.broken.lock().unwrap().as_ref() == Some(&spec.netns) {
             return Err(NetlinkError::Unexpected { object: spec.ifname.clone(), reason: "broken".into() });
         }
         self.log.say("interface created");

@@ -290,16 +290,55 @@ async fn what_the_plugin_journalled_is_carried_out() {
     assert!(world.ports.view.borrow().endpoints.is_empty());
 }
 
+/// Another container under the same endpoint name; the first is as before, whenever the second fails.
+#[tokio::test]
+async fn an_add_that_fails_leaves_the_first_of_its_name_alone() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let (ports, flows) = (world.ports.view.borrow().clone(), world.switch.flows.lock().unwrap().clone());
+    let second = |verb| {
+        let attachment = Some(cni::Attachment { container_id: "other".into(), ifname: "eth0".into() });
+        cni::Request { attachment, ..request(verb, "web-1") }
+    };
+
+    // Before it takes anything.
+    world.log.take();
+    let early = cni::Request { netns: None, ..second(Verb::Add) };
+    assert!(matches!(agent.server.answer(early).await, Reply::Failed(_)));
+    assert_eq!((agent.netmaster.detached(), world.log.take()), (vec![], vec![]));
+
+    // After it has taken the port: the second container's interface cannot be made.
+    *world.interfaces.broken.lock().unwrap() = Some("/run/netns/second".into());
+    let late = cni::Request { netns: Some("/run/netns/second".into()), ..second(Verb::Add) };
+    assert!(matches!(agent.server.answer(late).await, Reply::Failed(_)));
+    agent.status().await;
+    assert_eq!((agent.netmaster.detached().len(), agent.netmaster.endpoints()), (0, 1));
+    let labels = |view: &netplugin::ports::PortsView| -> Vec<_> {
+        view.endpoints.iter().map(|(uid, port)| (*uid, port.labels.clone())).collect()
+    };
+    assert_eq!(labels(&world.ports.view.borrow()), labels(&ports));
+    assert_eq!(world.switch.flows.lock().unwrap().len(), flows.len());
+    assert_eq!(world.interfaces.up.lock().unwrap().values().collect::<Vec<_>>(), [&true]);
+
+    // The runtime's DEL after a failed ADD is not about the first, either.
+    assert_eq!(agent.server.answer(second(Verb::Del)).await, Reply::Done);
+    assert_eq!((agent.netmaster.detached().len(), world.ports.view.borrow().endpoints.len()), (0, 1));
+    agent.del("web-1").await;
+    assert_eq!((agent.netmaster.detached().len(), world.ports.view.borrow().endpoints.len()), (1, 0));
+}
+
 #[tokio::test]
 async fn an_add_that_fails_takes_back_what_it_did() {
     let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
     let agent = world.start(dir.path()).await;
     agent.netmaster.sync().await;
-    *world.interfaces.broken.lock().unwrap() = true;
+    *world.interfaces.broken.lock().unwrap() = Some("/run/netns/x".into());
     let Reply::Failed(error) = agent.ask(Verb::Add, "web-1").await else { panic!("succeeded") };
     assert_eq!(error.code, Code::NodeFailed);
     assert_eq!((agent.netmaster.endpoints(), world.ports.view.borrow().endpoints.len()), (0, 0));
-    *world.interfaces.broken.lock().unwrap() = false;
+    *world.interfaces.broken.lock().unwrap() = None;
     agent.add("web-1").await;
 }
 
