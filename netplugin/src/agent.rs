@@ -49,8 +49,10 @@ mod waiters;
 pub use handle::{AgentHandle, EndpointFacts, Holds, Request, WaitError};
 pub use waiters::{Condition, Hopeless};
 
+pub(crate) use connections::FILE as CONNECTIONS_FILE;
+
 /// Where the next port number is remembered.
-const OFPORT_FILE: &str = "next-ofport";
+pub(crate) const OFPORT_FILE: &str = "next-ofport";
 
 /// Everything that can happen.
 pub enum Event {

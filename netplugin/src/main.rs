@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use netplugin::config::{Config, SwitchArgs};
+use netplugin::config::Config;
 use netplugin::run::STATUS_SOCKET;
 use netplugin::{cleanup, prepare_host, run};
 use telemetry::{LogFormat, LogOptions};
@@ -27,7 +27,8 @@ const EXAMPLES: &str = "Examples:
   netplugin run --node node-1 --vtep 192.0.2.1                              every other start
   netplugin prepare-host --uplink eth0 --dry-run     what it would do, on the userspace datapath
   netplugin status
-  netplugin cleanup";
+  netplugin cleanup --dry-run     what of the agent is on this host
+  netplugin cleanup --all         take it off, key and certificate too";
 
 #[derive(Subcommand)]
 enum Command {
@@ -42,14 +43,8 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "/var/lib/selvage")]
         state_dir: PathBuf,
     },
-    /// Take bridge, endpoint interfaces and nftables table off this node. The agent must not be running.
-    Cleanup {
-        #[command(flatten)]
-        switch: SwitchArgs,
-        /// The agent's state directory.
-        #[arg(long, value_name = "DIR", default_value = "/var/lib/selvage")]
-        state_dir: PathBuf,
-    },
+    /// Take everything of the agent off this host. The agent must not be running.
+    Cleanup(cleanup::Args),
 }
 
 fn main() -> ExitCode {
@@ -76,7 +71,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
     runtime.block_on(async {
         match command {
             Command::Run(config) => run::run(config, terminated()).await,
-            Command::Cleanup { switch, state_dir } => cleanup::cleanup(&switch, &state_dir).await,
+            Command::Cleanup(args) => cleanup::cleanup(&args, &mut std::io::stdout()).await,
             Command::PrepareHost(args) => prepare_host::prepare(&args, &mut std::io::stdout()).await,
             Command::Status { .. } => Ok(()),
         }

@@ -28,7 +28,7 @@ pub mod raw;
 pub mod uplink;
 mod veth;
 
-pub use host_drop::remove_all as remove_host_drops;
+pub use host_drop::{exists as has_host_drops, remove_all as remove_host_drops};
 pub use raw::family_exists;
 pub use veth::Veths;
 

@@ -8,14 +8,15 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The directory.
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
 
-const LOCK: &str = "lock";
+/// The file that says, while it is locked, that an agent runs on the directory.
+pub const LOCK: &str = "lock";
 
 /// The right to be the directory's only agent.
 #[derive(Debug)]
@@ -43,6 +44,11 @@ impl StateDir {
         Ok(dir)
     }
 
+    /// The directory if it is there.
+    pub fn existing(path: impl Into<PathBuf>) -> Option<Self> {
+        Some(Self(path.into())).filter(|dir| dir.0.is_dir())
+    }
+
     /// Makes this process the directory's only agent, for as long as the lock is kept; the kernel lets go of it with the
     /// process. Two agents of one node would undo each other's work.
     ///
@@ -59,6 +65,13 @@ impl StateDir {
             ),
             fs::TryLockError::Error(cause) => self.error(LOCK, cause),
         })?;
+        // Whoever held it may have removed the file: a lock on one that nobody finds keeps nobody out.
+        let ino = |metadata: io::Result<fs::Metadata>| {
+            metadata.map(|m| m.ino()).map_err(|cause| self.error(LOCK, cause))
+        };
+        if ino(file.metadata())? != ino(fs::metadata(self.path(LOCK)))? {
+            return Err(self.error(LOCK, io::Error::other("replaced while it was being locked")));
+        }
         Ok(StateLock { _file: file })
     }
 

@@ -82,6 +82,24 @@ pub fn pending(dir: &Path) -> io::Result<Vec<(PathBuf, io::Result<Request>)>> {
     Ok(found)
 }
 
+/// Every file of the journal: deletions, those set aside as unreadable, those that were never completed. Files of others
+/// are not among them.
+///
+/// # Errors
+/// What the file system returned; a missing directory is an empty journal.
+pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let is_ours = |path: &PathBuf| {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        matches!(extension, "del" | "bad") || extension.starts_with("tmp")
+    };
+    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|e| e.path())).collect();
+    Ok(paths?.into_iter().filter(is_ours).collect())
+}
+
 /// Attachment names are the runtime's: hexadecimal, so that none can leave the directory. Ids are cut, because a
 /// file name holds 255 bytes and FNV-1a over the whole keeps cut ones apart.
 fn file_name(attachment: &Attachment) -> String {

@@ -17,7 +17,8 @@ use types::{Vni, VrfId};
 use crate::state_dir::{StateDir, StateError};
 use crate::switch::{Switch, SwitchError};
 
-const FILE: &str = "stale-connections";
+/// The file in the state directory.
+pub(crate) const FILE: &str = "stale-connections";
 
 /// A line of the file.
 type Entry = (VrfId, Option<IpAddr>);

@@ -10,7 +10,8 @@ use types::{EndpointName, Name};
 
 use crate::state_dir::{StateDir, StateError};
 
-const FILE: &str = "detach.json";
+/// The file in the state directory.
+pub const FILE: &str = "detach.json";
 
 /// An endpoint by name.
 pub type Named = (Name, EndpointName);

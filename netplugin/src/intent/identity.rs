@@ -22,6 +22,9 @@ const CERTIFICATE: &str = "node.crt";
 const CA: &str = "ca.crt";
 const SERVER: &str = "netmaster.json";
 
+/// Who the node is, in the state directory.
+pub const FILES: [&str; 4] = [KEY, CERTIFICATE, CA, SERVER];
+
 /// A join file: what an operator hands to a node.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

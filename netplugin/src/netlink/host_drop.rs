@@ -64,6 +64,15 @@ fn chain(line: &str) -> Option<String> {
     Some(line.trim().strip_prefix("chain ")?.strip_suffix(" {")?.to_owned())
 }
 
+/// Whether our table is there. Changes nothing.
+///
+/// # Errors
+/// The words of `nft`.
+pub async fn exists() -> Result<bool, NetlinkError> {
+    let listed = nft("every endpoint", "list ruleset netdev\n").await?;
+    Ok(listed.lines().any(|line| line == format!("table netdev {TABLE} {{")))
+}
+
 /// Removes our table with every chain in it.
 ///
 /// # Errors

@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -52,7 +54,11 @@ impl Veths {
                 _ => None,
             })
         };
-        Ok(links.iter().filter_map(name).collect())
+        let is_veth = |link: &&LinkMessage| {
+            let is = |a: &LinkAttribute| matches!(a, LinkAttribute::LinkInfo(info) if info.contains(&LinkInfo::Kind(InfoKind::Veth)));
+            link.attributes.iter().any(is)
+        };
+        Ok(links.iter().filter(is_veth).filter_map(name).collect())
     }
 
     /// The link-layer address the kernel has for a neighbour on a device, unless it is known not to answer.
