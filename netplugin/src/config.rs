@@ -1,9 +1,11 @@
 //! What an operator tells the agent.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ovsdb::vswitch::DatapathType;
 use telemetry::Listen;
 use types::NodeName;
 
@@ -16,6 +18,17 @@ pub enum Datapath {
     Netdev,
     /// The kernel module.
     System,
+}
+
+impl Datapath {
+    /// The datapath this means on a node: `auto` is the kernel's if the switch offers it and the kernel has it.
+    pub fn choose(self, offered: &BTreeSet<String>, is_in_kernel: impl FnOnce() -> bool) -> DatapathType {
+        match self {
+            Self::Auto if offered.contains("system") && is_in_kernel() => DatapathType::System,
+            Self::System => DatapathType::System,
+            Self::Auto | Self::Netdev => DatapathType::Netdev,
+        }
+    }
 }
 
 /// Where the switch and our bridge in it are.
@@ -78,6 +91,16 @@ pub fn encapsulation_overhead(vtep: IpAddr) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn auto_is_the_kernel_only_where_switch_and_kernel_have_it() {
+        let (both, userspace) = (["netdev", "system"].map(String::from).into(), ["netdev".to_owned()].into());
+        assert_eq!(Datapath::Auto.choose(&both, || true), DatapathType::System);
+        assert_eq!(Datapath::Auto.choose(&both, || false), DatapathType::Netdev);
+        assert_eq!(Datapath::Auto.choose(&userspace, || true), DatapathType::Netdev);
+        assert_eq!(Datapath::System.choose(&userspace, || false), DatapathType::System, "as told");
+        assert_eq!(Datapath::Netdev.choose(&both, || true), DatapathType::Netdev, "as told");
+    }
 
     #[test]
     fn endpoints_fit_the_underlay_exactly() {

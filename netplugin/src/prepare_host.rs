@@ -18,13 +18,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ovsdb::driver::Client;
-use ovsdb::vswitch::{DeviceName, Owner, UplinkBridge, Vswitch, delete_bridge, realized_ports};
+use ovsdb::vswitch::{DatapathType, DeviceName, Owner, UplinkBridge, delete_bridge, realized_ports};
 use tokio::time::Instant;
 
 use crate::config::Datapath;
-use crate::netlink::family_exists;
 use crate::netlink::uplink::Devices;
-use crate::ports::ovs::connect;
+use crate::ports::ovs::{connect, datapath_type};
 
 pub mod plan;
 
@@ -75,7 +74,7 @@ pub async fn prepare(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let client = connect(&args.ovs_run_dir.join("db.sock"));
     let synced = client.wait_synced(Instant::now() + APPLY).await;
     synced.context("the switch's database does not answer")?;
-    if uses_kernel(&client, args.datapath)? {
+    if datapath_type(&client, args.datapath)? == DatapathType::System {
         return Err(Refusal::KernelDatapath.into());
     }
     let devices = Devices::new()?;
@@ -102,18 +101,6 @@ pub async fn prepare(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Execution { client, devices, spec, names }.all(&steps, out).await?;
     }
     Ok(())
-}
-
-/// As `netplugin run` chooses.
-fn uses_kernel(client: &Client, datapath: Datapath) -> anyhow::Result<bool> {
-    Ok(match datapath {
-        Datapath::Netdev => false,
-        Datapath::System => true,
-        Datapath::Auto => {
-            let offered = Vswitch::new(&client.cache()).root()?.datapath_types;
-            offered.contains("system") && family_exists("ovs_datapath")
-        }
-    })
 }
 
 struct Execution {

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use node_state::NodeState;
 use openflow::driver::Backoff;
 use ovsdb::Client;
-use ovsdb::vswitch::{DatapathType, Vswitch};
+use ovsdb::vswitch::DatapathType;
 use pipeline::Local;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -23,14 +23,14 @@ use types::EndpointUid;
 
 use crate::agent::{Agent, AgentHandle, Event, Published};
 use crate::cni_server::{self, CniServer, Context, Housekeeping, Mtu};
-use crate::config::{Config, Datapath};
+use crate::config::Config;
 use crate::intent::detach_log::DetachLog;
 use crate::intent::identity::Identity;
 use crate::intent::session::Session;
 use crate::metrics::Metrics;
-use crate::netlink::{Interfaces, Veths, family_exists};
+use crate::netlink::{Interfaces, Veths};
 use crate::ports::Ports;
-use crate::ports::ovs::{OvsPorts, connect};
+use crate::ports::ovs::{OvsPorts, connect, datapath_type};
 use crate::probes::{Endpoints, TunnelNeighbors};
 use crate::state_dir::StateDir;
 use crate::switch;
@@ -73,8 +73,8 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     wait_for_database(&client).await;
     let others = if config.allow_untested_ovs { OtherVersions::Allow } else { OtherVersions::RefuseOlder };
     let facts = probe::ask(&client, &config.switch.ovs_run_dir, others).await;
-    let userspace = is_userspace(&client, config.datapath);
-    let datapath = if userspace { DatapathType::Netdev } else { DatapathType::System };
+    let datapath = datapath_type(&client, config.datapath)?;
+    let userspace = datapath == DatapathType::Netdev;
     match probe::judge(&facts, datapath, others) {
         Verdict::Supported => {}
         Verdict::Untested(warning) => agent.tell(Event::UntestedSwitch(warning)).await?,
@@ -152,19 +152,6 @@ async fn wait_for_database(client: &Client) {
         match client.wait_synced(deadline).await {
             Ok(()) => return,
             Err(e) => tracing::warn!(error = %e, "waiting for the switch's database"),
-        }
-    }
-}
-
-/// `auto`: the kernel's datapath if both the kernel and `ovs-vswitchd` have it.
-fn is_userspace(client: &Client, wanted: Datapath) -> bool {
-    match wanted {
-        Datapath::Netdev => true,
-        Datapath::System => false,
-        Datapath::Auto => {
-            let root = Vswitch::new(&client.cache()).root();
-            let offered = root.is_ok_and(|r| r.datapath_types.contains("system"));
-            !(offered && family_exists("ovs_datapath"))
         }
     }
 }

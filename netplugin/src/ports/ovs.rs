@@ -13,14 +13,16 @@ use ovsdb::driver::{ApplyError, Client, Config, Endpoint};
 use ovsdb::operation::Transaction;
 use ovsdb::vswitch::{
     BridgeSpec, DATABASE, DatapathType, DeviceName, Ofport, OpenFlowVersion, Owner, PortKind, PortSpec,
-    Vswitch, Vxlan, delete_ports, ensure_bridge, ensure_ports, monitor_spec, realized_ports, set_prefixes,
+    RowError, Vswitch, Vxlan, delete_ports, ensure_bridge, ensure_ports, monitor_spec, realized_ports,
+    set_prefixes,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort};
 
 use super::{PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
-use crate::netlink::{host_name, uid_of};
+use crate::config::Datapath;
+use crate::netlink::{family_exists, host_name, uid_of};
 
 mod drift;
 mod labels;
@@ -71,6 +73,15 @@ fn failed(object: impl ToString) -> impl Fn(ApplyError) -> PortsError {
 /// Connects to the database at `DIR/db.sock`; does not wait.
 pub fn connect(db_sock: &Path) -> Client {
     Client::start(Config::new(Endpoint::unix(db_sock), DATABASE, monitor_spec()))
+}
+
+/// The datapath that this choice means with this switch, on this kernel.
+///
+/// # Errors
+/// When what the switch offers cannot be read.
+pub fn datapath_type(client: &Client, wanted: Datapath) -> Result<DatapathType, RowError> {
+    let offered = Vswitch::new(&client.cache()).root()?.datapath_types;
+    Ok(wanted.choose(&offered, || family_exists("ovs_datapath")))
 }
 
 impl OvsPorts {
@@ -339,10 +350,7 @@ fn read_view(
     }
 }
 
-fn view_of(
-    database: &Arc<ovsdb::Database>,
-    bridge: &DeviceName,
-) -> Result<PortsView, ovsdb::vswitch::RowError> {
+fn view_of(database: &Arc<ovsdb::Database>, bridge: &DeviceName) -> Result<PortsView, RowError> {
     let view = Vswitch::new(database);
     let Some(bridge) = view.bridge(bridge.as_str())?.filter(|b| owner().owns(&b.external_ids)) else {
         return Ok(PortsView::default());
