@@ -25,7 +25,7 @@ use crate::agent::{Agent, AgentHandle, Event, Published};
 use crate::cni_server::{self, CniServer, Context, Housekeeping, Mtu};
 use crate::config::Config;
 use crate::intent::detach_log::DetachLog;
-use crate::intent::identity::Identity;
+use crate::intent::identity::{Identity, is_transient};
 use crate::intent::session::Session;
 use crate::metrics::Metrics;
 use crate::netlink::{Interfaces, Veths};
@@ -156,7 +156,7 @@ async fn wait_for_database(client: &Client) {
     }
 }
 
-/// With a certificate this returns at once; without one it tries until netmaster takes the token.
+/// With a good certificate this returns at once; without one it tries until netmaster takes the token.
 async fn join(config: &Config, dir: &StateDir) -> anyhow::Result<Identity> {
     let mut backoff = Backoff::default();
     loop {
@@ -175,14 +175,6 @@ async fn join(config: &Config, dir: &StateDir) -> anyhow::Result<Identity> {
             other => return other,
         }
     }
-}
-
-/// A refused token stays refused; a netmaster that is not there may come.
-fn is_transient(e: &anyhow::Error) -> bool {
-    use node_api::CallError;
-    use node_api::client::ConnectError;
-    let unreachable = matches!(e.downcast_ref::<ConnectError>(), Some(ConnectError::Unreachable { .. }));
-    unreachable || e.downcast_ref::<CallError>().is_some_and(CallError::is_transient)
 }
 
 /// Wide megaflows need prefixes tracked, in tables that do not depend on what is rendered. Tried until done, beside the

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use node_api::client::{Client, Identity as TlsIdentity};
-use node_api::{JoinRequest, JoinToken, RenewRequest};
+use node_api::client::{Client, ConnectError, Identity as TlsIdentity};
+use node_api::{CallError, JoinRequest, JoinToken, RenewRequest};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde::{Deserialize, Serialize};
 use types::NodeName;
@@ -54,21 +54,47 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity in the directory, or the one a join file gives.
+    /// The identity in the directory, or the one a join file gives: while there is none, or its certificate has expired
+    /// and could not be renewed any more. A file that does not help (its token is spent, say) leaves the expired one.
     ///
     /// # Errors
-    /// No certificate and no join file, a join file for another node, or netmaster refused the token.
+    /// No certificate and no join file, a join file for another node, or netmaster refused the token; with an expired
+    /// certificate only what [passes](is_transient).
     pub async fn load_or_join(
         dir: &StateDir,
         node: &NodeName,
         vtep: IpAddr,
         join: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        if let Some(identity) = Self::load(dir)? {
-            return Ok(identity);
+        let held = Self::load(dir)?;
+        match (held, join) {
+            (Some(held), join) if held.has_expired() => {
+                let Some(path) = join else {
+                    tracing::error!(
+                        "the node's certificate has expired: give --join FILE (netctl node join-token)"
+                    );
+                    return Ok(held);
+                };
+                match Self::join(dir, node, vtep, path).await {
+                    Err(e) if !is_transient(&e) => {
+                        tracing::error!(
+                            error = format!("{e:#}"),
+                            "the node's certificate has expired, not joined anew"
+                        );
+                        Ok(held)
+                    }
+                    joined => joined,
+                }
+            }
+            (Some(held), _) => Ok(held),
+            (None, Some(path)) => Self::join(dir, node, vtep, path).await,
+            (None, None) => {
+                anyhow::bail!("this node has no certificate yet: give --join FILE (netctl node join-token)")
+            }
         }
-        let path =
-            join.context("this node has no certificate yet: give --join FILE (netctl node join-token)")?;
+    }
+
+    async fn join(dir: &StateDir, node: &NodeName, vtep: IpAddr, path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("join file {}", path.display()))?;
         let file: JoinFile =
             serde_json::from_str(&text).with_context(|| format!("join file {}", path.display()))?;
@@ -105,13 +131,23 @@ impl Identity {
     /// # Errors
     /// When the certificate cannot be read.
     pub fn renew_in(&self) -> anyhow::Result<Duration> {
+        let (from, to) = self.validity()?;
+        let due = from + (to - from) / 3 * 2;
+        Ok(Duration::from_secs(u64::try_from(due).unwrap_or(0).saturating_sub(now()?)))
+    }
+
+    /// A certificate that cannot be read has not expired: whoever uses it is told what is wrong with it.
+    fn has_expired(&self) -> bool {
+        let (Ok((_, to)), Ok(now)) = (self.validity(), now()) else { return false };
+        u64::try_from(to).is_ok_and(|to| to <= now)
+    }
+
+    /// Seconds since the epoch.
+    fn validity(&self) -> anyhow::Result<(i64, i64)> {
         let (_, pem) = parse_x509_pem(self.certificate_pem.as_bytes()).context("certificate is no PEM")?;
         let certificate = pem.parse_x509().context("certificate is no X.509")?;
         let validity = certificate.validity();
-        let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        let due = from + (to - from) / 3 * 2;
-        Ok(Duration::from_secs(u64::try_from(due).unwrap_or(0).saturating_sub(now)))
+        Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
     }
 
     /// Trades the certificate for a new one, same key.
@@ -125,6 +161,16 @@ impl Identity {
         dir.write(CERTIFICATE, reply.certificate_pem.as_bytes())?;
         Self::load(dir)?.context("the certificate just written is gone")
     }
+}
+
+/// A refused token stays refused; a netmaster that is not there may come.
+pub fn is_transient(e: &anyhow::Error) -> bool {
+    let unreachable = matches!(e.downcast_ref::<ConnectError>(), Some(ConnectError::Unreachable { .. }));
+    unreachable || e.downcast_ref::<CallError>().is_some_and(CallError::is_transient)
+}
+
+fn now() -> anyhow::Result<u64> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs())
 }
 
 fn text(dir: &StateDir, name: &str) -> anyhow::Result<Option<String>> {
@@ -190,6 +236,32 @@ mod tests {
         assert_eq!(days(identity(&dir, 0, 90)), 60.0);
         assert_eq!(days(identity(&dir, -50, 40)), 10.0);
         assert_eq!(days(identity(&dir, -80, 10)), 0.0);
+    }
+
+    /// Nobody listens at the join file's address: who tries to join says so.
+    #[tokio::test]
+    async fn only_an_expired_certificate_has_the_join_file_used_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temporary.path()).unwrap();
+        let (node, vtep) = ("node-a".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let file = temporary.path().join("join.json");
+        let write = |node: &str, ca: &str| {
+            let text = serde_json::json!({"server": "127.0.0.1:1", "ca": ca, "node": node, "token": "t"});
+            std::fs::write(&file, text.to_string()).unwrap();
+        };
+        let good = identity(&dir, -1, 89);
+        write("node-a", &good.certificate_pem);
+        let held = Identity::load_or_join(&dir, &node, vtep, Some(&file)).await.unwrap();
+        assert_eq!(held.certificate_pem, good.certificate_pem);
+
+        let expired = identity(&dir, -90, -1);
+        let error = Identity::load_or_join(&dir, &node, vtep, Some(&file)).await.unwrap_err();
+        assert!(is_transient(&error), "tried, and to be tried again: {error:#}");
+        let held = Identity::load_or_join(&dir, &node, vtep, None).await.unwrap();
+        assert_eq!(held.certificate_pem, expired.certificate_pem, "what is enforced stays in force without");
+        write("node-b", &good.certificate_pem);
+        let held = Identity::load_or_join(&dir, &node, vtep, Some(&file)).await.unwrap();
+        assert_eq!(held.certificate_pem, expired.certificate_pem, "a file that does not help does not hurt");
     }
 
     #[tokio::test]
