@@ -34,5 +34,5 @@ pub(crate) fn kill(pid_file: Option<String>) {
     let Some(file) = pid_file else { std::process::abort() };
     let pid = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
     let killed = pid.map(|pid| kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL));
-    tracing::warn!(file, ?killed, "kill point");
+    tracing::warn!(path = file, details = ?killed, "kill point");
 }
