@@ -203,8 +203,12 @@ fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<usize> {
 }
 
 /// Benchmarks: name, package and target. Each prints what it measured beside what people use today.
-const BENCHES: &[(&str, &str, &str)] =
-    &[("flows", "netplugin", "flows"), ("agents", "netmaster", "agents"), ("rest", "netmaster", "rest")];
+const BENCHES: &[(&str, &str, &str)] = &[
+    ("flows", "netplugin", "flows"),
+    ("restart", "netplugin", "restart"),
+    ("agents", "netmaster", "agents"),
+    ("rest", "netmaster", "rest"),
+];
 
 /// Runs benchmarks.
 pub fn bench(root: &Path, name: Option<&str>, json: bool) -> Result<()> {
