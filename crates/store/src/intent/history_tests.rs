@@ -72,7 +72,8 @@ proptest! {
             tokio::spawn(follow);
             let mut place = store.health().await.unwrap().revision;
             let (mut view, mut wanted) = (IntentView::default(), IntentView::default());
-            let mut steps = steps.into_iter().cycle();
+            // The last step writes: a reader's pace must not keep the writer from ending.
+            let mut steps = steps.into_iter().chain([(1, 1)]).cycle();
             let mut writes = writes.into_iter().peekable();
             while writes.peek().is_some() {
                 let (at_most, between) = steps.next().unwrap();
