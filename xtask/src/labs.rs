@@ -206,6 +206,7 @@ fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<usize> {
 const BENCHES: &[(&str, &str, &str)] = &[
     ("flows", "netplugin", "flows"),
     ("restart", "netplugin", "restart"),
+    ("cni", "netplugin", "cni"),
     ("agents", "netmaster", "agents"),
     ("rest", "netmaster", "rest"),
 ];

@@ -1,0 +1,224 @@
+//! ADD and DEL on a node with few and with many endpoints, one at a time and thirty at once.
+//!
+//! The agent's parts as the program puts them together, on a private Open vSwitch; netmaster is in this process and
+//! answers at once. A request is what the agent does for it, from the request read to the answer: interface, port, flows,
+//! link up. The start of the plugin's process, which a runtime pays on top, is told beside it (`plugin_start_ms`).
+//!
+//! Beside it, in the same run on the same switch: what any plugin must do: a veth pair into the namespace with its address
+//! and route, and one OVSDB transaction that ovs-vswitchd has acted on (for thirty at once, one for all of them).
+//! Endpoints are IPv4 only: with IPv6, ADD also waits for duplicate address detection (RFC 4862 section 5.4).
+//!
+//! `cargo bench -p netplugin --bench cni -- [--endpoints 0,100,500] [--runs 100] [--json]`
+
+#[path = "cni/node.rs"]
+mod node;
+#[path = "common/report.rs"]
+mod report;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use cni::{Reply, Verb};
+use futures_util::future::try_join_all;
+use netplugin::netlink::{InterfaceSpec, Interfaces, Veths, host_name};
+use netplugin::ports::ovs::connect;
+use nix::sched::{CloneFlags, setns};
+use ovsdb::driver::Client;
+use ovsdb::vswitch::{
+    BridgeSpec, DatapathType, DeviceName, OpenFlowVersion, Owner, PortKind, PortSpec, delete_ports,
+    ensure_bridge, ensure_ports,
+};
+use serde_json::json;
+use test_support::Ovs;
+use types::{EndpointUid, HostCidr, MacAddr};
+
+use node::{GATEWAY, Node};
+use report::{load, median, ms, percentile, say};
+
+const AT_ONCE: usize = 30;
+const PLAIN: &str = "br-plain";
+const APPLY: Duration = Duration::from_secs(30);
+
+#[derive(Parser)]
+struct Args {
+    /// Endpoints that are on the node.
+    #[arg(long, value_delimiter = ',', default_value = "0,100,500")]
+    endpoints: Vec<usize>,
+    /// Requests of each kind.
+    #[arg(long, default_value_t = 100)]
+    runs: usize,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Handed over by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    ensure!(args.runs > 0, "--runs must be at least 1");
+    ensure!(args.endpoints.is_sorted(), "--endpoints must ascend");
+    let ovs = Ovs::start()?;
+    let (crowd, one) = (test_support::Netns::new("svcrowd")?, test_support::Netns::new("svone")?);
+    // Before there is any other thread: all of them are to be in the node's namespace.
+    let namespace = std::fs::File::open(format!("/run/netns/{}", ovs.netns()))?;
+    setns(namespace, CloneFlags::CLONE_NEWNET)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let place = |ns: &test_support::Netns| PathBuf::from("/run/netns").join(ns.name());
+    runtime.block_on(measure(&args, &ovs, place(&crowd), place(&one)))
+}
+
+async fn measure(args: &Args, ovs: &Ovs, crowd: PathBuf, one: PathBuf) -> Result<()> {
+    let state = tempfile::tempdir()?;
+    let node = Node::start(ovs, state.path()).await?;
+    let plain = Plain::start(ovs).await?;
+    let start = plugin_start()?;
+    let mut present = 0;
+    for &endpoints in &args.endpoints {
+        let more: Vec<String> = (present..endpoints).map(|n| format!("crowd{n}")).collect();
+        for some in more.chunks(AT_ONCE) {
+            at_once(&node, Verb::Add, some, &crowd).await?;
+        }
+        present = endpoints;
+        let (mut add, mut del) = (Vec::new(), Vec::new());
+        let (mut plain_add, mut plain_del) = (Vec::new(), Vec::new());
+        for _ in 0..args.runs {
+            add.push(ask(&node, Verb::Add, "probe", "eth0", &one).await?);
+            del.push(ask(&node, Verb::Del, "probe", "eth0", &one).await?);
+            plain_add.push(plain.add(1, &one).await?);
+            plain_del.push(plain.del(1).await?);
+        }
+        let at = |of: &[f64]| json!({ "p50": percentile(of, 50), "p99": percentile(of, 99) });
+        let line = json!({
+            "bench": "cni", "case": "one", "endpoints": endpoints, "runs": args.runs, "load": load()?,
+            "add_ms": at(&add), "plain_add_ms": at(&plain_add), "del_ms": at(&del), "plain_del_ms": at(&plain_del),
+            "plugin_start_ms": start, "baseline": "bare veth and one OVSDB transaction",
+        });
+        say(args.json, &line);
+        thirty(args, &node, &plain, endpoints, &crowd).await?;
+    }
+    Ok(())
+}
+
+/// Thirty requests at once.
+async fn thirty(args: &Args, node: &Node, plain: &Plain, endpoints: usize, crowd: &Path) -> Result<()> {
+    let names: Vec<String> = (0..AT_ONCE).map(|n| format!("burst{n}")).collect();
+    let (mut add, mut add_all, mut del_all) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut plain_add, mut plain_del) = (Vec::new(), Vec::new());
+    let rounds = args.runs.div_ceil(AT_ONCE);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        add.extend(at_once(node, Verb::Add, &names, crowd).await?);
+        add_all.push(ms(start.elapsed()));
+        let start = Instant::now();
+        at_once(node, Verb::Del, &names, crowd).await?;
+        del_all.push(ms(start.elapsed()));
+        plain_add.push(plain.add(AT_ONCE, crowd).await?);
+        plain_del.push(plain.del(AT_ONCE).await?);
+    }
+    let line = json!({
+        "bench": "cni", "case": "thirty at once", "endpoints": endpoints, "runs": rounds, "load": load()?,
+        "add_ms": { "p50": percentile(&add, 50), "p99": percentile(&add, 99) },
+        "all_added_ms": median(&add_all), "plain_all_added_ms": median(&plain_add),
+        "all_deleted_ms": median(&del_all), "plain_all_deleted_ms": median(&plain_del),
+        "baseline": "thirty bare veths and one OVSDB transaction",
+    });
+    say(args.json, &line);
+    Ok(())
+}
+
+/// One request; milliseconds to its answer.
+async fn ask(node: &Node, verb: Verb, name: &str, ifname: &str, netns: &Path) -> Result<f64> {
+    let request = node::request(verb, name, ifname, netns)?;
+    let start = Instant::now();
+    let reply = node.server.answer(request).await;
+    let elapsed = ms(start.elapsed());
+    ensure!(matches!(reply, Reply::Added(_) | Reply::Done), "{verb:?} {name}: {reply:?}");
+    Ok(elapsed)
+}
+
+async fn at_once(node: &Node, verb: Verb, names: &[String], netns: &Path) -> Result<Vec<f64>> {
+    try_join_all(names.iter().map(|name| ask(node, verb, name, name, netns))).await
+}
+
+/// What any plugin must do.
+struct Plain {
+    veths: Arc<Veths>,
+    client: Client,
+    bridge: DeviceName,
+    owner: Owner,
+}
+
+impl Plain {
+    async fn start(ovs: &Ovs) -> Result<Self> {
+        let (bridge, owner) = (DeviceName::new(PLAIN)?, Owner::new("owner", "bench"));
+        let client = connect(&ovs.db_sock());
+        let deadline = tokio::time::Instant::now() + APPLY;
+        client.wait_synced(deadline).await?;
+        let spec = BridgeSpec::new(bridge.clone(), DatapathType::Netdev, [OpenFlowVersion::OpenFlow15]);
+        client.apply(&ensure_bridge(&client.cache(), &owner, &spec)?, deadline).await?;
+        Ok(Self { veths: Arc::new(Veths::new(false)?), client, bridge, owner })
+    }
+
+    /// Milliseconds until all of them work.
+    async fn add(&self, count: usize, netns: &Path) -> Result<f64> {
+        let start = Instant::now();
+        try_join_all((0..count).map(|n| self.veth(n, count, netns))).await?;
+        let port = |n| -> Result<PortSpec> {
+            Ok(PortSpec::new(DeviceName::new(host_name(plain_uid(n)?))?, PortKind::System, None))
+        };
+        let ports = (0..count).map(port).collect::<Result<Vec<_>>>()?;
+        let transaction = ensure_ports(&self.client.cache(), &self.owner, &self.bridge, &ports)?;
+        self.client.apply(&transaction, tokio::time::Instant::now() + APPLY).await?;
+        Ok(ms(start.elapsed()))
+    }
+
+    async fn veth(&self, n: usize, count: usize, netns: &Path) -> Result<()> {
+        let alone = count == 1;
+        let spec = InterfaceSpec {
+            uid: plain_uid(n)?,
+            netns: netns.to_owned(),
+            ifname: if alone { "eth0".into() } else { format!("plain{n}") },
+            mac: MacAddr::from_u32(0x0b00_0000 + u32::try_from(n)?),
+            mtu: 1450,
+            addresses: vec![HostCidr::new([10, 200, 0, u8::try_from(n)? + 1].into(), 8)?],
+            gateways: if alone { vec![GATEWAY] } else { Vec::new() },
+        };
+        self.veths.create(&spec).await?;
+        Ok(self.veths.set_up(&spec).await?)
+    }
+
+    async fn del(&self, count: usize) -> Result<f64> {
+        let start = Instant::now();
+        let uids = (0..count).map(plain_uid).collect::<Result<Vec<_>>>()?;
+        let names = uids.iter().map(|uid| DeviceName::new(host_name(*uid)));
+        let names = names.collect::<Result<BTreeSet<_>, _>>()?;
+        let transaction = delete_ports(&self.client.cache(), &self.owner, &self.bridge, &names)?;
+        self.client.apply(&transaction, tokio::time::Instant::now() + APPLY).await?;
+        try_join_all(uids.into_iter().map(|uid| self.veths.delete(uid))).await?;
+        Ok(ms(start.elapsed()))
+    }
+}
+
+fn plain_uid(n: usize) -> Result<EndpointUid> {
+    Ok(EndpointUid::new(0xb0_0000 + u64::try_from(n)?)?)
+}
+
+/// Median of the milliseconds a plugin takes that does nothing.
+fn plugin_start() -> Result<f64> {
+    let once = |_| -> Result<f64> {
+        let start = Instant::now();
+        let mut plugin = Command::new(env!("CARGO_BIN_EXE_selvage-cni"));
+        let done =
+            plugin.env("CNI_COMMAND", "VERSION").stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+        ensure!(done.success(), "selvage-cni VERSION: {done}");
+        Ok(ms(start.elapsed()))
+    };
+    Ok(median(&(0..20).map(once).collect::<Result<Vec<_>>>()?))
+}
