@@ -24,6 +24,7 @@ mod mark;
 mod master;
 mod node;
 pub mod run;
+mod stored;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -80,8 +81,23 @@ impl Failpoints {
     /// One more.
     #[must_use]
     pub fn with(&self, name: &str) -> Self {
+        self.and(&format!("{name}=return"))
+    }
+
+    /// A kill point that ends another process, once: the one whose id is in this file.
+    #[must_use]
+    pub fn with_victim(&self, name: &str, pid_file: &Path) -> Self {
+        self.and(&format!("{name}=1*return({})", pid_file.display()))
+    }
+
+    fn and(&self, term: &str) -> Self {
         let before = self.0.as_deref().map(|s| format!("{s};")).unwrap_or_default();
-        Self(Some(format!("{before}{name}=return")))
+        Self(Some(format!("{before}{term}")))
+    }
+
+    /// Whether any is.
+    pub fn any(&self) -> bool {
+        self.0.is_some()
     }
 
     fn set(&self, command: &mut Command) {
@@ -114,6 +130,7 @@ pub struct Lab {
     mark: Mark,
     dir: PathBuf,
     options: Options,
+    mgmt: fabric::Management,
     /// netmaster and its store.
     pub master: Master,
     /// The nodes, `node-1` first.
@@ -161,14 +178,30 @@ impl Lab {
         })?;
         master.wait_until_serving()?;
         for node in &mut nodes {
-            let file = node.join_file().display().to_string();
-            run::output(&mut master.netctl(&["node", "join-token", &node.name, "-o", &file]))?;
-            node.start_netplugin(failpoints)?;
+            join_cluster(&master, node, failpoints)?;
         }
         for node in &mut nodes {
             node.wait_for_netplugin()?;
         }
-        Ok(Self { mark, dir, options, master, nodes, endpoints: BTreeMap::new(), keep: false, _lock: lock })
+        let endpoints = BTreeMap::new();
+        Ok(Self { mark, dir, options, mgmt, master, nodes, endpoints, keep: false, _lock: lock })
+    }
+
+    /// One more machine with its Open vSwitch, that Selvage has not been on yet. It is not among [`Lab::nodes`].
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn bare_node(&self, number: u8) -> Result<Node> {
+        Node::start(&self.mark, number, &sweep::run_dir(&self.mark), &self.options.binaries, self.mgmt)
+    }
+
+    /// Gives a machine its join file and starts netplugin there.
+    ///
+    /// # Errors
+    /// When netmaster refuses, or netplugin does not come up.
+    pub fn join(&self, node: &mut Node) -> Result<()> {
+        join_cluster(&self.master, node, &self.options.failpoints)?;
+        node.wait_for_netplugin()
     }
 
     /// Its mark.
@@ -179,6 +212,11 @@ impl Lab {
     /// The programs under test.
     pub fn binaries(&self) -> &Binaries {
         &self.options.binaries
+    }
+
+    /// The checkout it belongs to.
+    pub fn checkout(&self) -> &Path {
+        &self.options.checkout
     }
 
     /// The defects it runs with.
@@ -298,6 +336,12 @@ impl Drop for Lab {
             eprintln!("the lab {} could not be removed: {e:#}", self.mark);
         }
     }
+}
+
+fn join_cluster(master: &Master, node: &mut Node, failpoints: &Failpoints) -> Result<()> {
+    let file = node.join_file().display().to_string();
+    run::output(&mut master.netctl(&["node", "join-token", &node.name, "-o", &file]))?;
+    node.start_netplugin(failpoints)
 }
 
 /// One lab of a mark at a time: the next waits until this one is gone, instead of sweeping it away.

@@ -1,8 +1,13 @@
 //! The suites, by name.
 
+mod agent;
 pub mod first_light;
+pub mod hardening;
+mod runtime;
+mod traffic;
+mod verdicts;
 
 use crate::suite::Suite;
 
 /// All of them.
-pub const ALL: [&Suite; 1] = [&first_light::SUITE];
+pub const ALL: [&Suite; 2] = [&first_light::SUITE, &hardening::SUITE];

@@ -1,22 +1,45 @@
 //! netmaster and its store, in the management namespace.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use test_support::{Daemon, wait_for_blocking};
 
 use super::fabric::{MANAGEMENT, Management};
 use super::mark::{ENV, Mark};
-use super::run::{in_netns, output};
-use super::{Binaries, Failpoints, StoreKind};
+use super::run::{in_netns, output, write};
+use super::{Binaries, Failpoints, StoreKind, stored};
 
 // Fixed ports are safe: the namespace is the lab's own.
 const API_PORT: u16 = 9999;
 const NODE_PORT: u16 = 9998;
 const ETCD: &str = "http://127.0.0.1:2379";
+/// Where netmaster's keys are in etcd, by default.
+const ETCD_PREFIX: &str = "selvage/";
+
+/// A store that does not answer, until this is dropped.
+#[derive(Debug)]
+pub enum Freeze {
+    /// etcd, stopped.
+    Stopped(Pid),
+    /// A database that somebody else writes to.
+    Locked(stored::Locked),
+}
+
+impl Drop for Freeze {
+    fn drop(&mut self) {
+        if let Self::Stopped(etcd) = self {
+            // It may have been killed meanwhile.
+            let _ = kill(*etcd, Signal::SIGCONT);
+        }
+    }
+}
 
 /// netmaster, and etcd when that is its store.
 #[derive(Debug)]
@@ -94,13 +117,61 @@ impl Master {
         }
         command.env(ENV, self.mark.as_str());
         failpoints.set(&mut command);
-        self.netmaster = Some(Daemon::start("netmaster", &command, &self.dir.join("netmaster.log"))?);
+        let netmaster = Daemon::start("netmaster", &command, &self.dir.join("netmaster.log"))?;
+        write(&self.pid_file(), netmaster.pid().to_string())?;
+        self.netmaster = Some(netmaster);
         Ok(())
+    }
+
+    /// Has netmaster's process id.
+    pub fn pid_file(&self) -> PathBuf {
+        self.dir.join("netmaster.pid")
+    }
+
+    /// Whether netmaster is alive.
+    ///
+    /// # Errors
+    /// When it is not; the text has the end of its log.
+    pub fn netmaster_runs(&mut self) -> Result<()> {
+        Ok(self.netmaster.as_mut().context("netmaster was not started")?.running()?)
     }
 
     /// `kill -9` of netmaster.
     pub fn kill_netmaster(&mut self) {
         drop(self.netmaster.take());
+    }
+
+    /// Makes the store unable to answer until the guard is dropped: etcd is stopped, a SQLite file is locked by another
+    /// process for writing.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub fn freeze_store(&self) -> Result<Freeze> {
+        match &self.etcd {
+            Some(etcd) => {
+                etcd.signal(Signal::SIGSTOP);
+                Ok(Freeze::Stopped(Pid::from_raw(etcd.pid().cast_signed())))
+            }
+            None => Ok(Freeze::Locked(stored::lock_sqlite(&self.database())?)),
+        }
+    }
+
+    /// `kill -9` of the process that has the store, and another in its place: etcd, or netmaster itself.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn crash_store(&mut self, failpoints: &Failpoints) -> Result<()> {
+        if self.store == StoreKind::Etcd {
+            drop(self.etcd.take());
+            return self.start_etcd();
+        }
+        self.kill_netmaster();
+        self.start_netmaster(failpoints)?;
+        self.wait_until_serving()
+    }
+
+    fn database(&self) -> PathBuf {
+        self.dir.join("data/netmaster.db")
     }
 
     /// Waits until `netctl version` gets an answer.
@@ -116,6 +187,21 @@ impl Master {
             Err(ended) => Ok(Err(ended)),
         })??;
         Ok(())
+    }
+
+    /// What its store holds, without asking netmaster.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored(&self) -> Result<BTreeMap<String, String>> {
+        match self.store {
+            StoreKind::Sqlite => stored::of_sqlite(&self.database()),
+            StoreKind::Etcd => {
+                let mut get = in_netns(&self.mark.netns(MANAGEMENT), "etcdctl");
+                get.env("ETCDCTL_API", "3").args(["--endpoints", ETCD, "get", "--prefix", ETCD_PREFIX]);
+                stored::of_etcd(&output(get.args(["-w", "json"]))?, ETCD_PREFIX)
+            }
+        }
     }
 
     /// Address of the REST API.

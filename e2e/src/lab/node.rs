@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use test_support::{Daemon, wait_for_blocking};
 
 use super::fabric::{self, FABRIC, MANAGEMENT, Management};
@@ -116,7 +116,7 @@ impl Node {
         ovsdb.arg(&conf).arg(format!("--remote=punix:{}", sock.display()));
         ovsdb.arg(format!("--remote=unix:{}", switch_sock.display()));
         ovsdb.args(["--unixctl", &format!("{dir}/ovsdb.ctl"), &format!("--pidfile={dir}/ovsdb-server.pid")]);
-        ovsdb.args(["-vconsole:off", "--no-chdir", &format!("--log-file={dir}/ovsdb-server.log")]);
+        ovsdb.args(["-vconsole:emer", "--no-chdir", &format!("--log-file={dir}/ovsdb-server.log")]);
         self.supervise("ovsdb-server", &ovsdb)?;
         wait_for_blocking("ovsdb-server", Duration::from_secs(20), || self.vsctl(&["--no-wait", "init"]))?;
         let mut vswitchd = self.supervised_command("ovs-vswitchd");
@@ -130,7 +130,7 @@ impl Node {
             &format!("{dir}/vswitchd.ctl"),
             &format!("--pidfile={dir}/ovs-vswitchd.pid"),
         ]);
-        vswitchd.args(["-vconsole:off", &format!("--log-file={dir}/ovs-vswitchd.log")]);
+        vswitchd.args(["-vconsole:emer", &format!("--log-file={dir}/ovs-vswitchd.log")]);
         self.supervise("ovs-vswitchd", &vswitchd)?;
         wait_for_blocking("ovs-vswitchd", Duration::from_secs(20), || self.appctl(&["version"]))?;
         Ok(())
@@ -153,6 +153,21 @@ impl Node {
     pub fn vsctl(&self, args: &[&str]) -> Result<String> {
         let db = format!("--db=unix:{}", self.dir.join("db.sock").display());
         output(Command::new("ovs-vsctl").arg("--timeout=20").arg(db).args(args))
+    }
+
+    /// Every row of its database, a line of JSON for each table (ovsdb-client(1), `dump`).
+    ///
+    /// # Errors
+    /// As [`output`].
+    pub fn ovsdb_dump(&self) -> Result<String> {
+        let db = format!("unix:{}", self.dir.join("db.sock").display());
+        output(Command::new("ovsdb-client").args([
+            "--timeout=20",
+            "--format=json",
+            "dump",
+            &db,
+            "Open_vSwitch",
+        ]))
     }
 
     /// Runs `ovs-ofctl` on this node.
@@ -222,13 +237,24 @@ impl Node {
     /// `kill -9` of `ovs-vswitchd` or `ovsdb-server`, by its pid file; the supervisor starts it again.
     ///
     /// # Errors
-    /// When it has no pid file.
+    /// When it does not run, so far as its pid file says.
     pub fn kill_supervised(&self, daemon: &str) -> Result<()> {
-        let file = self.dir.join(format!("{daemon}.pid"));
+        let file = self.pid_file(daemon);
         let pid =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let pid = nix::unistd::Pid::from_raw(pid.trim().parse()?);
-        Ok(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL)?)
+        let pid = pid.trim();
+        // The file outlives a killed process, whose number may be somebody else's by now.
+        let runs = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        ensure!(runs.trim() == daemon, "{daemon} of {} does not run", self.name);
+        Ok(nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid.parse()?),
+            nix::sys::signal::Signal::SIGKILL,
+        )?)
+    }
+
+    /// Where `ovs-vswitchd` or `ovsdb-server` writes its process id.
+    pub fn pid_file(&self, daemon: &str) -> PathBuf {
+        self.dir.join(format!("{daemon}.pid"))
     }
 
     fn supervised_command(&self, program: &str) -> Command {

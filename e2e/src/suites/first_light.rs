@@ -1,6 +1,5 @@
 //! First light: what must survive before anything is built on it (docs/testing.md).
 
-mod agent;
 mod cni;
 mod grid;
 mod intruder;
@@ -8,12 +7,9 @@ mod join;
 mod kill_points;
 mod policy;
 mod restarts;
-mod runtime;
 mod sources;
 mod spoofing;
 mod status;
-mod traffic;
-mod verdicts;
 
 use crate::suite::{Sabotage, Scenario, Suite};
 

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::agent::wait_until_current;
-use super::runtime::{Attachment, check_result, list, traces, wait_for_traces};
 use crate::lab::run;
 use crate::suite::{Context, claim, claim_none};
+use crate::suites::agent::wait_until_current;
+use crate::suites::runtime::{Attachment, check_result, list, traces, wait_for_traces};
 
 pub(super) fn run(context: &mut Context) -> Result<()> {
     let lab = &context.lab;
@@ -134,7 +134,7 @@ fn repeated(context: &Context, attachment: &Attachment, result: &Value) -> Resul
     let all = list(&context.lab, "endpoint", "blue")?;
     let count = all.iter().filter(|e| e["name"] == attachment.endpoint()).count();
     claim("cni-add-twice-makes-one-endpoint", if count == 1 { Ok(()) } else { Err(format!("{count}")) })?;
-    let web = super::traffic::address_of(&context.lab, "blue/web-1", false)?;
+    let web = crate::suites::traffic::address_of(&context.lab, "blue/web-1", false)?;
     claim("endpoint-works-after-second-add", reaches(attachment, &[web]))
 }
 

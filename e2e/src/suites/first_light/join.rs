@@ -12,9 +12,9 @@ use node_api::{
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde::Deserialize;
 
-use super::agent::wait_until_current;
 use crate::lab::Lab;
 use crate::suite::{Context, claim};
+use crate::suites::agent::wait_until_current;
 
 /// What a join file has, as an intruder reads it.
 #[derive(Clone, Deserialize)]

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, bail, ensure};
 use test_support::wait_for_blocking;
 
-use super::agent::wait_until_current;
-use super::runtime::{Attachment, list, traces, wait_for_traces};
 use crate::suite::{Context, claim};
+use crate::suites::agent::wait_until_current;
+use crate::suites::runtime::{Attachment, list, traces, wait_for_traces};
 
 /// Steps of ADD after which the agent may die; those before the link is set up.
 const DARK: [&str; 5] =

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use model::Spec;
 
-use super::traffic::claim_no_loss;
-use super::verdicts::{wait_until, wrong};
 use crate::expect::parse;
 use crate::lab::run;
 use crate::probe::Kind;
 use crate::suite::{Context, claim, claim_none};
+use crate::suites::traffic::claim_no_loss;
+use crate::suites::verdicts::{wait_until, wrong};
 
 /// How long a change may take to reach every switch, counted from the command's return.
 const EFFECTIVE: Duration = Duration::from_secs(1);

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use test_support::wait_for_blocking;
 
-use super::agent::{FlowMonitor, wait_until_current};
-use super::runtime::list;
-use super::traffic::{Flow, STREAMS, claim_no_loss};
-use super::verdicts::{foreign, wait_until, wrong};
 use crate::capture::{Capture, Way};
 use crate::lab::{Lab, Wanted};
 use crate::probe::Kind;
 use crate::probe::flow::Report;
 use crate::suite::{Context, claim, claim_none};
+use crate::suites::agent::{FlowMonitor, wait_until_current};
+use crate::suites::runtime::list;
+use crate::suites::traffic::{Flow, STREAMS, claim_no_loss};
+use crate::suites::verdicts::{foreign, wait_until, wrong};
 use crate::{demo, grid};
 
 const TENANTS: [&str; 2] = ["blue", "green"];

@@ -72,6 +72,19 @@ impl Attachment {
         self
     }
 
+    /// The same of another container, in a namespace of that name.
+    pub fn another(&self, name: &str) -> Self {
+        let mut other = Self { container: name.to_owned(), netns: name.to_owned(), ..self.clone() };
+        for (key, value) in &mut other.environment {
+            match *key {
+                "CNI_CONTAINERID" => name.clone_into(value),
+                "CNI_NETNS" => *value = format!("/run/netns/{name}"),
+                _ => {}
+            }
+        }
+        other
+    }
+
     /// The name of its endpoint.
     pub fn endpoint(&self) -> String {
         format!("{}.eth0", self.container)
