@@ -63,8 +63,24 @@ pub struct Context {
     pub lab: Lab,
     /// What was applied and attached.
     pub intent: Intent,
+    /// How much to do.
+    pub extent: Extent,
     /// The endpoints' servers, killed with the context.
     servers: Vec<test_support::Daemon>,
+}
+
+/// What a scenario runs on that has to do with the store.
+pub const BOTH: &[StoreKind] = &[StoreKind::Sqlite, StoreKind::Etcd];
+/// What a scenario runs on that has not, or takes too long to run twice.
+pub const SQLITE: &[StoreKind] = &[StoreKind::Sqlite];
+
+/// How much of it a scenario does that can do more or less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// As much as CI has time for.
+    Short,
+    /// All: it was asked for by name.
+    Full,
 }
 
 /// One scenario.
@@ -74,6 +90,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it shows.
     pub about: &'static str,
+    /// On which stores it runs unless it is asked for by name (`--only`): CI's time goes where the store matters.
+    pub stores: &'static [StoreKind],
     /// Its body.
     pub run: fn(&mut Context) -> Result<()>,
 }
@@ -111,6 +129,8 @@ pub struct Run {
     pub binaries: Binaries,
     /// netmaster's store.
     pub store: StoreKind,
+    /// How much of it.
+    pub extent: Extent,
 }
 
 impl Suite {
@@ -200,6 +220,7 @@ fn execute(scenario: &Scenario, run: &Run, failpoints: Failpoints) -> Result<()>
         nodes: 2,
     };
     let mut context = Context::demo(options)?;
+    context.extent = run.extent;
     (scenario.run)(&mut context)
 }
 
@@ -215,7 +236,7 @@ impl Context {
         lab.attach(&demo::endpoints())?;
         let servers = grid::serve(&lab, &demo::TCP, &demo::UDP)?;
         grid::wait_for_addresses(&lab)?;
-        Ok(Self { lab, intent: demo::intent()?, servers })
+        Ok(Self { lab, intent: demo::intent()?, extent: Extent::Full, servers })
     }
 
     /// Leaves the lab and its servers running.

@@ -9,10 +9,11 @@ use e2e::suites;
 const END: &str = "<!-- end -->\n";
 
 fn scenarios() -> String {
-    let mut out = String::from("| suite | scenario | shows |\n|---|---|---|\n");
+    let mut out = String::from("| suite | scenario | stores | shows |\n|---|---|---|---|\n");
     for suite in suites::ALL {
         for s in suite.scenarios.iter().chain(suite.with_failpoints) {
-            writeln!(out, "| {} | {} | {} |", suite.name, s.name, s.about).unwrap();
+            let stores = if s.stores.len() > 1 { "both" } else { "SQLite" };
+            writeln!(out, "| {} | {} | {stores} | {} |", suite.name, s.name, s.about).unwrap();
         }
     }
     out

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::lab::{Failpoints, Mark, Options, Purpose, StoreKind, namespaces, run as lab_run, sweep};
-use e2e::suite::{Context, Run, Scenario, Suite};
+use e2e::suite::{Context, Extent, Run, Scenario, Suite};
 use e2e::{demo, grid, suites};
 
 use crate::programs::{self, Build};
@@ -147,7 +147,8 @@ pub fn suite(root: &Path, args: &SuiteArgs) -> Result<usize> {
             Some(defect) => {
                 let binaries = programs::build(root, Build::Failpoints)?;
                 let store = args.store.unwrap_or(StoreKind::Sqlite);
-                count += sabotage(suite, &Run { checkout: root.to_owned(), binaries, store }, defect)?;
+                let run = Run { checkout: root.to_owned(), binaries, store, extent: Extent::Short };
+                count += sabotage(suite, &run, defect)?;
             }
             None => {
                 let stores = args.store.map_or(vec![StoreKind::Sqlite, StoreKind::Etcd], |s| vec![s]);
@@ -156,12 +157,16 @@ pub fn suite(root: &Path, args: &SuiteArgs) -> Result<usize> {
                     if wanted { suite.chosen(only, failpoints) } else { Ok(Vec::new()) }
                 };
                 let shipped = of(Part::Shipped, false)?;
-                count += scenarios(root, suite, &shipped, Build::Plain, &stores)?;
-                // They kill the agent between its steps, which has nothing to do with the store: once is enough.
                 let killed = of(Part::Failpoints, true)?;
-                let once: Vec<_> =
-                    stores.into_iter().filter(|s| *s == StoreKind::Sqlite || only.is_some()).collect();
-                count += scenarios(root, suite, &killed, Build::Failpoints, &once)?;
+                // What is asked for by name runs on every store, and all of it; else as the tables say.
+                let extent = if only.is_some() { Extent::Full } else { Extent::Short };
+                for (chosen, build) in [(shipped, Build::Plain), (killed, Build::Failpoints)] {
+                    for store in &stores {
+                        let runs = |s: &&Scenario| extent == Extent::Full || s.stores.contains(store);
+                        let here: Vec<_> = chosen.iter().copied().filter(runs).collect();
+                        count += scenarios(root, suite, &here, build, *store, extent)?;
+                    }
+                }
             }
         }
     }
@@ -173,22 +178,19 @@ fn scenarios(
     suite: &Suite,
     chosen: &[&'static Scenario],
     build: Build,
-    stores: &[StoreKind],
+    store: StoreKind,
+    extent: Extent,
 ) -> Result<usize> {
-    if chosen.is_empty() || stores.is_empty() {
+    if chosen.is_empty() {
         return Ok(0);
     }
     let binaries = programs::build(root, build)?;
-    let mut count = 0;
-    for store in stores {
-        let what = if build == Build::Failpoints { " with failpoints" } else { "" };
-        let name = format!("e2e {} on {store:?}{what}", suite.name);
-        let run = Run { checkout: root.to_owned(), binaries: binaries.clone(), store: *store };
-        let held = step(&name, || suite.run(&run, chosen))?;
-        println!("{name}: {held} scenarios passed");
-        count += held;
-    }
-    Ok(count)
+    let what = if build == Build::Failpoints { " with failpoints" } else { "" };
+    let name = format!("e2e {} on {store:?}{what}", suite.name);
+    let run = Run { checkout: root.to_owned(), binaries, store, extent };
+    let held = step(&name, || suite.run(&run, chosen))?;
+    println!("{name}: {held} scenarios passed");
+    Ok(held)
 }
 
 fn sabotage(suite: &Suite, run: &Run, defect: &str) -> Result<usize> {

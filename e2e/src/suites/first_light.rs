@@ -11,7 +11,7 @@ mod sources;
 mod spoofing;
 mod status;
 
-use crate::suite::{Sabotage, Scenario, Suite};
+use crate::suite::{BOTH, SQLITE, Sabotage, Scenario, Suite};
 
 /// The suite.
 pub const SUITE: Suite = Suite {
@@ -20,56 +20,67 @@ pub const SUITE: Suite = Suite {
         Scenario {
             name: "grid",
             about: "two tenants with equal addresses: everyone reaches whom intent says, nothing else is on any wire",
+            stores: BOTH,
             run: grid::run_grid,
         },
         Scenario {
             name: "policy",
             about: "policy added, changed, removed under traffic: new verdicts within a second, no loss elsewhere",
+            stores: BOTH,
             run: policy::run,
         },
         Scenario {
             name: "restart-netplugin",
             about: "kill -9 of netplugin: no packet lost, no flow changed",
+            stores: BOTH,
             run: restarts::netplugin,
         },
         Scenario {
             name: "restart-netmaster",
             about: "kill -9 of netmaster: no packet lost, deletions go on, agents resume",
+            stores: BOTH,
             run: restarts::netmaster,
         },
         Scenario {
             name: "restart-ovsdb",
             about: "kill -9 of ovsdb-server: no packet lost, no flow changed, endpoints can be added afterwards",
+            stores: BOTH,
             run: restarts::ovsdb,
         },
         Scenario {
             name: "restart-vswitchd",
             about: "kill -9 of ovs-vswitchd: forwarding is back by itself, nothing foreign arrives meanwhile",
+            stores: BOTH,
             run: restarts::vswitchd,
         },
         Scenario {
             name: "cni",
             about: "the plugin by the specification's letter; deleting everything leaves nothing",
+            stores: BOTH,
             run: cni::run,
         },
         Scenario {
             name: "join",
             about: "used and made-up tokens, stolen names, self-made authorities: nobody acts as a node but itself",
+            stores: BOTH,
             run: join::run,
         },
         Scenario {
             name: "spoofing",
             about: "an endpoint that lies about who it is is not heard; what honest ones need goes on working",
+            stores: BOTH,
             run: spoofing::run,
         },
         Scenario {
             name: "sources",
             about: "out of the tunnel only from the network's nodes, from known endpoints, in networks that are here",
+            stores: BOTH,
             run: sources::run,
         },
         Scenario {
             name: "status",
             about: "a cold tunnel and a wrong offload are named in words while they last",
+            stores: BOTH,
             run: status::run,
         },
     ],
@@ -77,11 +88,13 @@ pub const SUITE: Suite = Suite {
         Scenario {
             name: "kill-points",
             about: "netplugin dies between any two steps of ADD and DEL: nothing leaks, nothing is given out twice",
+            stores: SQLITE,
             run: kill_points::run,
         },
         Scenario {
             name: "expired-token",
             about: "a join token that is too old admits nobody",
+            stores: SQLITE,
             run: join::expired_token,
         },
     ],

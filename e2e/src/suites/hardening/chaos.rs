@@ -1,13 +1,14 @@
-//! 200 endpoints attached and detached in random order, many at a time, while whatever serves them is killed at random.
+//! Endpoints attached and detached in random order, many at a time, while whatever serves them is killed at random.
 //!
-//! The order of everything comes from one seed, printed; `SELVAGE_SEED` repeats it. What runs at the same time is not
-//! repeated: that is the machine's.
+//! The order of everything comes from one seed and the number of endpoints, both printed; `SELVAGE_SEED` and
+//! `SELVAGE_ENDPOINTS` repeat it. What runs at the same time is not repeated: that is the machine's.
 
 mod container;
 mod killer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -21,12 +22,14 @@ use self::container::Container;
 use self::killer::Killer;
 use super::snapshot::{LAYERS, Layer, Snapshot, claim_cooling_is_listed};
 use crate::lab::{Lab, MARK_VARIABLE, run as lab_run};
-use crate::suite::{Context, claim, claim_none};
+use crate::suite::{Context, Extent, claim, claim_none};
 use crate::suites::agent::wait_until_current;
 use crate::suites::runtime::list;
 
-/// How many endpoints.
+/// How many endpoints, asked for by name.
 const ENDPOINTS: usize = 200;
+/// How many CI has time for.
+const SOME: usize = 60;
 /// As many as show a defect: with one switched on, nobody waits for all.
 const FEW: usize = 24;
 /// Containers started and stopped at the same time.
@@ -55,21 +58,26 @@ enum Tide {
 }
 
 pub(super) fn run(context: &mut Context) -> Result<()> {
-    let seed = seed()?;
-    eprintln!("      SELVAGE_SEED={seed} repeats this order");
-    whole(context, seed).with_context(|| format!("SELVAGE_SEED={seed}"))
+    let count = match context.extent {
+        _ if context.lab.failpoints().any() => FEW,
+        Extent::Short => SOME,
+        Extent::Full => ENDPOINTS,
+    };
+    let count = number("SELVAGE_ENDPOINTS")?.unwrap_or(count);
+    let seed = number("SELVAGE_SEED")?.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let again = format!("SELVAGE_SEED={seed} SELVAGE_ENDPOINTS={count}");
+    eprintln!("      {again} repeats this order");
+    whole(context, seed, count).context(again)
 }
 
-fn seed() -> Result<u64> {
-    match std::env::var("SELVAGE_SEED") {
-        Ok(text) => text.parse().with_context(|| format!("SELVAGE_SEED={text} is no number")),
-        Err(_) => Ok(rand::rng().random_range(0..1_000_000)),
-    }
+/// A number of the environment.
+fn number<T: FromStr>(variable: &str) -> Result<Option<T>> {
+    let Ok(text) = std::env::var(variable) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| anyhow::anyhow!("{variable}={text} is no number"))
 }
 
-fn whole(context: &mut Context, seed: u64) -> Result<()> {
+fn whole(context: &mut Context, seed: u64, count: usize) -> Result<()> {
     let lab = &mut context.lab;
-    let count = if lab.failpoints().any() { FEW } else { ENDPOINTS };
     let before = Snapshot::take(lab)?;
     let switches = switches(lab)?;
     let mut rng = StdRng::seed_from_u64(seed);
