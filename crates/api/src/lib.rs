@@ -17,10 +17,11 @@ mod parse;
 mod problem;
 mod route;
 mod schema;
+mod strict;
 pub mod v1;
 
 pub use diagnose::Finding;
 pub use openapi::document;
-pub use parse::{Malformed, from_slice};
+pub use parse::{Malformed, Position, from_slice};
 pub use problem::{Code, FieldProblem, Problem, pointer};
 pub use route::{Method, Parameter, Route};

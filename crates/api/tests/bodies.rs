@@ -18,7 +18,7 @@ fn malformed<T: serde::de::DeserializeOwned>(text: &str) -> Malformed {
 #[test]
 fn unknown_field_is_an_error_with_its_path_line_and_column() {
     let e = malformed::<PolicyBody>("{\n  \"rules\": [\n    {\"nmae\": \"x\"}\n  ]\n}");
-    assert_eq!((e.path.as_str(), e.line), ("rules[0].nmae", 3));
+    assert_eq!((e.path.as_str(), e.position.map(|p| p.line)), ("rules[0].nmae", Some(3)));
     assert!(e.reason.starts_with("unknown field `nmae`, expected one of `name`"), "{}", e.reason);
 }
 
@@ -72,7 +72,7 @@ fn apply_names_the_document_and_field() {
         {"kind": "network", "tenant": "blue", "name": "web", "ipv4": {"subnet": "10.0.0.0/31"}}
     ]}"#;
     let e = ApplyBody::from_slice(body.as_bytes()).unwrap_err();
-    assert_eq!((e.path.as_str(), e.line), ("documents[1].ipv4.subnet", 3));
+    assert_eq!((e.path.as_str(), e.position.map(|p| p.line)), ("documents[1].ipv4.subnet", Some(3)));
     for (body, path, reason) in [
         (r#"{"documents": [{"name": "x"}]}"#, "documents[0]", "missing field `kind`"),
         (r#"{"documents": [{"kind": "pod"}]}"#, "documents[0].kind", "unknown variant `pod`"),
@@ -184,7 +184,7 @@ fn every_wrong_field_is_found_at_once() {
         e.findings
     );
     assert_eq!(e.findings[1].value, "Web");
-    assert_eq!((e.path.as_str(), e.line), ("kind", 1));
+    assert_eq!((e.path.as_str(), e.position.map(|p| p.line)), ("kind", Some(1)));
 }
 
 #[test]
@@ -270,4 +270,18 @@ fn json_value() -> impl proptest::prelude::Strategy<Value = serde_json::Value> {
                 .prop_map(|m| json!(m)),
         ]
     })
+}
+
+#[test]
+fn an_array_is_no_object() {
+    for text in ["[]", "[null, null]", r#"{"ipv4": ["10.1.1.0/24"]}"#] {
+        let e = malformed::<NetworkBody>(text);
+        assert!(e.findings.iter().any(|f| f.reason.contains("expected an object")), "{text}: {e:?}");
+    }
+    let e = ApplyBody::from_slice(
+        br#"{"documents": [{"kind": "network", "tenant": "blue", "name": "a",
+        "ipv4": ["10.1.1.0/24"]}]}"#,
+    );
+    let findings = e.expect_err("refused").findings;
+    assert_eq!(findings[0].pointer, "/documents/0/ipv4", "{findings:?}");
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::body::{Body, Context};
 use super::{EndpointBody, GroupBody, NetworkBody, NodeBody, PolicyBody, TenantBody};
 use crate::diagnose::{Finding, MOST};
-use crate::parse::{Malformed, findings, from_slice_seed};
+use crate::parse::{Malformed, findings, from_slice_seed, strictly};
 use crate::route::{Method, Route};
 use crate::{FieldProblem, schema};
 
@@ -122,7 +122,9 @@ impl ApplyBody {
             let kinds = kinds.documents.into_iter().map(|d| d.kind).collect();
             from_slice_seed(json, BodySeed { kinds })
         };
-        read().map_err(|first: Malformed| first.with(json, |body| wrong(body, json.len())))
+        let body = read().map_err(|first: Malformed| first.with(json, |body| wrong(body, json.len())))?;
+        strictly(json, |body| wrong(body, json.len()))?;
+        Ok(body)
     }
 }
 
