@@ -1,3 +1,5 @@
+//! The authority signs what is a node's, for the key it proved to have, and nothing else.
+
 use base64::Engine as _;
 use rcgen::{PKCS_RSA_SHA256, PublicKeyData as _};
 use x509_parser::certificate::X509Certificate;

@@ -1,3 +1,5 @@
+//! Join tokens: for one node, once, while they are fresh.
+
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,3 +1,5 @@
+//! The recent past of intent: bounded, gapless, the same for readers of any pace, and honest about what it forgot.
+
 use model::{IntentView, ViewEvent};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What would be moved: a host's addresses and routes as the kernel tells them, and what is refused.
+
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::CacheInfo;
 

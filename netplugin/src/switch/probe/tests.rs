@@ -1,3 +1,5 @@
+//! Which switches are taken: by version and datapath, from what was asked and what was not answered.
+
 use std::os::unix::fs::symlink;
 
 use clap::Parser;
