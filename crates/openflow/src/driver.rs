@@ -3,7 +3,8 @@
 //! # Invariants
 //! - A reply, and an error, goes to the request with its transaction id and to no other.
 //! - A request is one contiguous run of bytes: what one caller sends is not interleaved with another's.
-//! - Every queue is bounded. A caller waits while the socket is full. Events nobody fetches are dropped and counted
+//! - Every queue is bounded. A caller waits while the socket is full; one that takes a long reply part by part holds the
+//!   switch back while it is behind. Events nobody fetches are dropped and counted
 //!   ([`Event::Lagged`]): whoever sees that reads the switch anew, as after a reconnect.
 //!
 //! # Failure
@@ -166,6 +167,9 @@ struct Command {
     /// The transaction ids of these bytes; what arrives for the last one ends the request.
     first: u32,
     last: u32,
+    /// Where what comes back goes as it comes; none: it is collected and comes with `reply`.
+    parts: Option<mpsc::Sender<Message>>,
+    /// The end of the request.
     reply: oneshot::Sender<Result<Vec<(u32, Message)>, CloseReason>>,
 }
 
@@ -181,6 +185,8 @@ pub struct Connection {
 
 /// Requests that wait for the task, at most.
 const COMMAND_QUEUE: usize = 64;
+/// Parts of a reply that wait to be fetched, at most; while there are more, nothing is read from the socket.
+const PARTS: usize = 4;
 /// Transaction ids 0 and above this belong to the connection itself.
 const MAX_XID: u32 = 0x7fff_ffff;
 
@@ -254,7 +260,7 @@ impl Connection {
         last: u32,
     ) -> Result<Vec<(u32, Message)>, RequestError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command { bytes, first, last, reply };
+        let command = Command { bytes, first, last, parts: None, reply };
         let exchange = async {
             // The task is gone only after it told everybody why, in the last event.
             self.commands.send(command).await.map_err(|_| CloseReason::Eof)?;
@@ -324,7 +330,8 @@ impl Connection {
         Ok(self.multipart(MultipartRequest::Flows(filter)).await?.flows(self.version)?)
     }
 
-    /// As [`Connection::dump_flows`], one flow at a time: of a large table never all are unpacked at once.
+    /// As [`Connection::dump_flows`], one flow at a time: of a large table never all are held at once. A caller that is
+    /// slow holds the switch back.
     pub async fn dump_flows_each(
         &self,
         filter: FlowFilter,
@@ -333,15 +340,24 @@ impl Connection {
         let xid = self.take_xids(1);
         let mut bytes = Vec::new();
         encode(self.version, xid, &Message::MultipartRequest(MultipartRequest::Flows(filter)), &mut bytes)?;
-        for (_, message) in self.transact(bytes, xid, xid).await? {
-            match message {
-                Message::Error(error) => return Err(RequestError::Refused(error)),
-                // Each message of a reply holds whole entries (OpenFlow 1.5.1 section 7.3.5).
-                Message::MultipartReply(part) => part.flows(self.version)?.into_iter().for_each(&mut each),
-                _ => return Err(RequestError::Unexpected),
+        let (parts, mut received) = mpsc::channel(PARTS);
+        let (reply, answer) = oneshot::channel();
+        let command = Command { bytes, first: xid, last: xid, parts: Some(parts), reply };
+        let exchange = async {
+            self.commands.send(command).await.map_err(|_| CloseReason::Eof)?;
+            while let Some(message) = received.recv().await {
+                match message {
+                    Message::Error(error) => return Err(RequestError::Refused(error)),
+                    // Each message of a reply holds whole entries (OpenFlow 1.5.1 section 7.3.5).
+                    Message::MultipartReply(part) => part.flows_each(self.version, &mut each)?,
+                    _ => return Err(RequestError::Unexpected),
+                }
             }
-        }
-        Ok(())
+            answer.await.unwrap_or(Err(CloseReason::Eof))?;
+            Ok(())
+        };
+        let exchanged = tokio::time::timeout(self.config.request_timeout, exchange).await;
+        exchanged.unwrap_or(Err(RequestError::Timeout))
     }
 
     /// The ports of the switch.

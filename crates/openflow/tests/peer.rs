@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use openflow::driver::{CloseReason, Config, Connection, Event, Events, OpenError, RequestError};
 use openflow::{
-    ErrorCode, ErrorMessage, FrameSplitter, Header, Hello, Message, MultipartReply, MultipartRequest, Port,
-    PortDesc, PortReason, PortStatus, Version, decode, encode,
+    ErrorCode, ErrorMessage, FlowFilter, FrameSplitter, Header, Hello, Message, MultipartReply,
+    MultipartRequest, Port, PortDesc, PortReason, PortStatus, Version, decode, encode,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -187,6 +187,55 @@ async fn parts_of_a_reply_are_joined_within_the_limit() {
     let (reply, _peer) = tokio::join!(connection.request(&request), answering);
     assert!(matches!(reply, Err(RequestError::Closed(CloseReason::Protocol(_)))), "{reply:?}");
     assert!(matches!(next(&mut events).await, Event::Closed(_)));
+}
+
+/// Collected, the parts would exceed the limit.
+#[tokio::test]
+async fn a_reply_taken_part_by_part_is_never_held_as_a_whole() {
+    let config = Config { max_reply: 1190, ..Config::default() };
+    let (mut peer, connection, mut events, _dir) = connected(config).await;
+    let part = |flags| Message::MultipartReply(MultipartReply { kind: 1, flags, body: Vec::new() });
+    let answering = async {
+        let (header, _) = peer.recv().await;
+        for n in 0..1000 {
+            peer.send(header.xid, &part(1)).await;
+            // What comes in between goes where it belongs.
+            if n == 500 {
+                peer.send(0, &port_status(7)).await;
+            }
+        }
+        peer.send(header.xid, &part(0)).await;
+        peer
+    };
+    let (dumped, mut peer) = tokio::join!(connection.dump_flows_each(FlowFilter::all(), drop), answering);
+    assert_eq!(dumped, Ok(()));
+    assert!(matches!(next(&mut events).await, Event::PortStatus(s) if s.desc.port == Port(7)));
+    let (done, ()) = tokio::join!(connection.barrier(), peer.barrier());
+    assert_eq!(done, Ok(()));
+}
+
+#[tokio::test]
+async fn a_reply_taken_part_by_part_that_breaks_off_is_an_error() {
+    let (mut peer, connection, _events, _dir) = connected(Config::default()).await;
+    let part = Message::MultipartReply(MultipartReply { kind: 1, flags: 1, body: Vec::new() });
+    let answering = async {
+        let (header, _) = peer.recv().await;
+        peer.send(header.xid, &part).await;
+        drop(peer);
+    };
+    let (dumped, ()) = tokio::join!(connection.dump_flows_each(FlowFilter::all(), drop), answering);
+    assert_eq!(dumped, Err(RequestError::Closed(CloseReason::Eof)));
+
+    let (mut peer, connection, _events, _dir) = connected(Config::default()).await;
+    let error = ErrorMessage { code: ErrorCode::Standard(18, 7), data: Vec::new() };
+    let answering = async {
+        let (header, _) = peer.recv().await;
+        peer.send(header.xid, &part).await;
+        peer.send(header.xid, &Message::Error(error.clone())).await;
+        peer
+    };
+    let (dumped, _peer) = tokio::join!(connection.dump_flows_each(FlowFilter::all(), drop), answering);
+    assert_eq!(dumped, Err(RequestError::Refused(error)));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -24,6 +25,8 @@ struct Pending {
     replies: Vec<(u32, Message)>,
     /// Bytes collected.
     size: usize,
+    /// Where they go instead of being collected.
+    parts: Option<mpsc::Sender<Message>>,
     reply: oneshot::Sender<Result<Vec<(u32, Message)>, CloseReason>>,
 }
 
@@ -37,6 +40,8 @@ pub(super) struct Task {
     sent: usize,
     /// By first transaction id.
     pending: BTreeMap<u32, Pending>,
+    /// A part for which there is no room yet. Until there is, nothing more is read: the switch has to wait.
+    parked: Option<(mpsc::Sender<Message>, Message)>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     /// Events dropped that nobody was told of yet.
@@ -66,6 +71,7 @@ impl Task {
             unsent: Vec::new(),
             sent: 0,
             pending: BTreeMap::new(),
+            parked: None,
             commands,
             events,
             lagged: 0,
@@ -105,8 +111,9 @@ impl Task {
         loop {
             let wait = if self.probed { self.dead_after } else { self.probe_after };
             let deadline = self.last_heard + wait;
+            let parked = self.parked.as_ref().map(|(parts, _)| parts.clone());
             let step = tokio::select! {
-                read = self.reader.read(&mut buffer) => match read {
+                read = self.reader.read(&mut buffer), if parked.is_none() => match read {
                     Ok(0) => Err(CloseReason::Eof),
                     Ok(n) => self.received(&buffer[..n]),
                     Err(e) => Err(CloseReason::Io(e.to_string())),
@@ -128,7 +135,9 @@ impl Task {
                     self.lagged = 0;
                     Ok(())
                 }
-                () = sleep_until(deadline) => self.silent(),
+                room = room_for(parked.as_ref()) => self.unpark(room),
+                // Silence while it has to wait is not its own.
+                () = sleep_until(deadline), if parked.is_none() => self.silent(),
             };
             if let Err(reason) = step {
                 return reason;
@@ -143,14 +152,25 @@ impl Task {
         self.take_frames()
     }
 
+    /// There is room for the part that waits, or nobody wants it any more.
+    fn unpark(&mut self, room: Option<mpsc::Permit<'_, Message>>) -> Result<(), CloseReason> {
+        let part = self.parked.take();
+        if let (Some(room), Some((_, part))) = (room, part) {
+            room.send(part);
+        }
+        self.last_heard = Instant::now();
+        self.take_frames()
+    }
+
     fn take_frames(&mut self) -> Result<(), CloseReason> {
-        loop {
+        while self.parked.is_none() {
             let frame = self.splitter.next_frame().map_err(CloseReason::Protocol)?;
             let Some(frame) = frame else { return Ok(()) };
             let decoded = decode(frame);
             let (header, message) = decoded.map_err(CloseReason::Protocol)?;
             self.dispatch(header, message)?;
         }
+        Ok(())
     }
 
     fn wrote(&mut self, n: usize) {
@@ -166,13 +186,13 @@ impl Task {
     fn begin(&mut self, command: Command) {
         // Requests given up by their callers (timeouts) whose replies never came.
         self.pending.retain(|_, pending| !pending.reply.is_closed());
+        let Command { bytes, first, last, parts, reply } = command;
         if self.unsent.is_empty() {
-            self.unsent = command.bytes;
+            self.unsent = bytes;
         } else {
-            self.unsent.extend_from_slice(&command.bytes);
+            self.unsent.extend_from_slice(&bytes);
         }
-        let pending = Pending { last: command.last, replies: Vec::new(), size: 0, reply: command.reply };
-        self.pending.insert(command.first, pending);
+        self.pending.insert(first, Pending { last, replies: Vec::new(), size: 0, parts, reply });
     }
 
     /// Nothing was heard for a while.
@@ -215,21 +235,22 @@ impl Task {
     fn collect(&mut self, first: u32, xid: u32, message: Message) -> Result<(), CloseReason> {
         let Some(pending) = self.pending.get_mut(&first) else { return Ok(()) };
         let mut done = xid == pending.last;
-        // What is held for a request is bounded, empty parts and refusals too.
-        pending.size += size_of::<(u32, Message)>();
-        match &message {
-            Message::MultipartReply(part) => {
-                done &= !part.has_more();
-                pending.size += part.body.len();
+        done &= !matches!(&message, Message::MultipartReply(part) if part.has_more());
+        match &pending.parts {
+            Some(parts) => match parts.try_send(message) {
+                Err(TrySendError::Full(message)) => self.parked = Some((parts.clone(), message)),
+                // The caller may have given up.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+            },
+            None => {
+                // What is held for a request is bounded, empty parts and refusals too.
+                pending.size += size_of::<(u32, Message)>() + held(&message);
+                if pending.size > self.max_reply {
+                    return Err(CloseReason::Protocol(DecodeError::TooLarge { limit: self.max_reply }));
+                }
+                pending.replies.push((xid, message));
             }
-            Message::Error(error) => pending.size += error.data.len(),
-            Message::EchoReply(bytes) | Message::Unknown { body: bytes, .. } => pending.size += bytes.len(),
-            _ => {}
         }
-        if pending.size > self.max_reply {
-            return Err(CloseReason::Protocol(DecodeError::TooLarge { limit: self.max_reply }));
-        }
-        pending.replies.push((xid, message));
         if done && let Some(pending) = self.pending.remove(&first) {
             // The caller may have given up.
             let _ = pending.reply.send(Ok(pending.replies));
@@ -240,9 +261,27 @@ impl Task {
     fn emit(&mut self, event: Event) {
         if self.lagged > 0 {
             self.lagged += 1;
-        } else if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
+        } else if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
             self.lagged = 1;
         }
+    }
+}
+
+/// Bytes a message holds beside itself.
+fn held(message: &Message) -> usize {
+    match message {
+        Message::MultipartReply(part) => part.body.len(),
+        Message::Error(error) => error.data.len(),
+        Message::EchoReply(bytes) | Message::Unknown { body: bytes, .. } => bytes.len(),
+        _ => 0,
+    }
+}
+
+/// Room for the part that waits; none if nobody wants it any more. Never, while no part waits.
+async fn room_for(parts: Option<&mpsc::Sender<Message>>) -> Option<mpsc::Permit<'_, Message>> {
+    match parts {
+        Some(parts) => parts.reserve().await.ok(),
+        None => std::future::pending().await,
     }
 }
 

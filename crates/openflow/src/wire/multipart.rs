@@ -267,12 +267,18 @@ impl MultipartReply {
 
     /// The flows of a reply to [`MultipartRequest::Flows`].
     pub fn flows(&self, version: Version) -> Result<Vec<FlowStats>, DecodeError> {
-        let mut r = self.entries(ofpmp::FLOW, "flow")?;
         let mut flows = Vec::new();
-        while !r.is_empty() {
-            flows.push(FlowStats::read(r.structure(0, 16, "flow")?, version)?);
-        }
+        self.flows_each(version, |flow| flows.push(flow))?;
         Ok(flows)
+    }
+
+    /// As [`MultipartReply::flows`], one at a time.
+    pub fn flows_each(&self, version: Version, mut each: impl FnMut(FlowStats)) -> Result<(), DecodeError> {
+        let mut r = self.entries(ofpmp::FLOW, "flow")?;
+        while !r.is_empty() {
+            each(FlowStats::read(r.structure(0, 16, "flow")?, version)?);
+        }
+        Ok(())
     }
 
     /// The ports of a reply to [`MultipartRequest::Ports`].
