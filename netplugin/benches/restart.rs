@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use netplugin::intent::holding::{self, Holding};
+use netplugin::intent::holding::Holding;
+use netplugin::intent::saved;
 use netplugin::netlink::host_name;
 use netplugin::ports::ovs::{OvsPorts, connect};
 use netplugin::ports::{PlugSpec, PortLabels, Ports};
@@ -130,7 +131,7 @@ fn prepare(dir: &Path, scene: &Scene) -> Result<()> {
     let known = Known { store_id: StoreId::new("0".repeat(32))?, revision: Revision::new(1) };
     let fragments = scene.state.fragments();
     let mut holding = Holding::default();
-    let refused = holding.apply(Update {
+    let taken = holding.apply(Update {
         store_id: known.store_id,
         revision: known.revision,
         upserts: fragments.map(|(key, fragment)| (key.clone(), fragment.encode().into())).collect(),
@@ -138,8 +139,8 @@ fn prepare(dir: &Path, scene: &Scene) -> Result<()> {
         unknown: BTreeMap::new(),
         removes_unknown: BTreeSet::new(),
     });
-    ensure!(refused.is_empty(), "fragments refused: {refused:?}");
-    dir.write(holding::FILE, &holding.encode())?;
+    ensure!(taken.refusals.is_empty(), "fragments refused: {:?}", taken.refusals);
+    saved::write(&dir, &holding)?;
     Ok(())
 }
 

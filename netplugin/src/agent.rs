@@ -33,7 +33,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::{EndpointName, EndpointUid, HostCidr, Name, OfPort};
 
-use crate::intent::holding::{self, Holding};
+use crate::intent::holding::{Holding, Taken};
+use crate::intent::saved::Log;
 use crate::ports::PortsView;
 use crate::ports::allocate::OfPorts;
 use crate::report::{Conditions, Enforcement, IntentStatus, Status};
@@ -96,8 +97,10 @@ pub struct Agent {
     local: Local,
     dir: StateDir,
     holding: Holding,
+    saved: Log,
     in_sync: bool,
-    unsaved: bool,
+    /// What updates are answered with once they are saved.
+    answers: Vec<(mpsc::Sender<AgentMessage>, AgentMessage)>,
     view: PortsView,
     leaving: BTreeSet<EndpointUid>,
     reclaiming: BTreeSet<EndpointUid>,
@@ -134,13 +137,7 @@ impl Agent {
         dir: StateDir,
         published: Published,
     ) -> Result<Self, crate::state_dir::StateError> {
-        let holding = match dir.read(holding::FILE)? {
-            None => Holding::default(),
-            Some(file) => Holding::decode(&file).unwrap_or_else(|e| {
-                tracing::error!(path = holding::FILE, error = %e, "saved intent is unusable; no flow is touched");
-                Holding::default()
-            }),
-        };
+        let (saved, holding) = Log::open(dir.clone())?;
         let next = dir.read(OFPORT_FILE)?.and_then(|b| String::from_utf8(b).ok()?.trim().parse().ok());
         let connections = connections::Connections::open(dir.clone())?;
         let mut this = Self {
@@ -148,10 +145,11 @@ impl Agent {
             local,
             dir,
             holding,
+            saved,
             changed: BTreeSet::new(),
             here: BTreeSet::new(),
             in_sync: false,
-            unsaved: false,
+            answers: Vec::new(),
             view: PortsView::default(),
             leaving: BTreeSet::new(),
             reclaiming: BTreeSet::new(),
@@ -182,13 +180,14 @@ impl Agent {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.handle(event).await,
+                    Some(event) => self.handle(event),
                     None => return,
                 },
                 Ok(()) = ports.changed() => self.see_ports(ports.borrow_and_update().clone()),
                 () = self.drift.due() => {}
                 _ = retry.tick() => {
                     self.save().await;
+                    self.tidy().await;
                     self.remind_reclaims();
                     if self.drift.audit_is_due() {
                         self.look_again();
@@ -197,7 +196,10 @@ impl Agent {
             }
             // What has piled up meanwhile goes into one pass.
             while let Ok(event) = events.try_recv() {
-                self.handle(event).await;
+                self.handle(event);
+            }
+            if !self.answers.is_empty() {
+                self.save().await;
             }
             let now = Instant::now();
             if (self.dirty || self.drift.is_due(now)) && now >= self.not_before {
@@ -208,12 +210,12 @@ impl Agent {
         }
     }
 
-    async fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Switch(event) => self.handle_switch(event),
             Event::Session(SessionEvent::Down) => self.in_sync = false,
             Event::Session(SessionEvent::InSync) => self.become_current(),
-            Event::Session(SessionEvent::Update(update, answer)) => self.take_update(*update, &answer).await,
+            Event::Session(SessionEvent::Update(update, answer)) => self.take_update(*update, answer),
             Event::Request(request) => self.handle_request(request),
             Event::ColdPeers(peers) => self.conditions.cold_peers = peers,
             Event::OffloadOn(endpoints) => self.conditions.offload_on = endpoints,
@@ -269,25 +271,21 @@ impl Agent {
         self.dirty = true;
     }
 
-    async fn take_update(&mut self, update: Update, answer: &mpsc::Sender<AgentMessage>) {
+    fn take_update(&mut self, update: Update, answer: mpsc::Sender<AgentMessage>) {
         let revision = update.revision;
-        let keys = update.upserts.keys().chain(&update.removes).cloned().collect();
-        let refusals = self.holding.apply(update);
-        self.note_changed(keys);
+        let Taken { changed, refusals } = self.holding.apply(update);
+        self.saved.note(&changed);
+        self.note_changed(changed);
         for (fragment, reason) in &refusals {
             tracing::error!(fragment, reason, "fragment refused, the last good one stays in force");
         }
-        self.unsaved = true;
         self.dirty = true;
-        self.save().await;
         let message = if refusals.is_empty() {
             AgentMessage::Ack(revision)
         } else {
             AgentMessage::Nack(Nack { revision, refusals })
         };
-        if answer.try_send(message).is_err() {
-            tracing::debug!(%revision, "session ended before its answer");
-        }
+        self.answers.push((answer, message));
         self.become_current();
     }
 
@@ -312,14 +310,26 @@ impl Agent {
         }
     }
 
-    /// Written before anything acts on it; again every second when that failed.
+    /// Written before anything acts on it, and before updates are answered; all that came at once in one go. Again
+    /// every second when that failed.
     async fn save(&mut self) {
-        if !self.unsaved {
-            return;
+        if self.saved.is_behind() {
+            let written = self.saved.save(&self.holding).await;
+            self.note("state_not_saved", written.err().map(|e| e.to_string()));
         }
-        let written = self.dir.write_later(holding::FILE, self.holding.encode()).await;
-        self.unsaved = written.is_err();
-        self.note("state_not_saved", written.err().map(|e| e.to_string()));
+        for (answer, message) in std::mem::take(&mut self.answers) {
+            if answer.try_send(message).is_err() {
+                tracing::debug!("session ended before its answer");
+            }
+        }
+    }
+
+    /// When nobody waits.
+    async fn tidy(&mut self) {
+        if let Err(e) = self.saved.tidy(&self.holding).await {
+            // What was written before still stands.
+            tracing::warn!(error = %e, "saved intent not shortened");
+        }
     }
 
     fn note(&mut self, code: &'static str, failure: Option<String>) {

@@ -36,7 +36,7 @@ const APPLY: Duration = Duration::from_secs(20);
 
 /// What the agent keeps to go on where it stopped.
 const STATE: [&str; 5] = [
-    intent::holding::FILE,
+    intent::saved::FILE,
     intent::detach_log::FILE,
     agent::OFPORT_FILE,
     agent::CONNECTIONS_FILE,

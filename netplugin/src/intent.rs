@@ -6,6 +6,7 @@ use node_api::{AttachReply, AttachRequest, CallError, DetachRequest};
 pub mod detach_log;
 pub mod holding;
 pub mod identity;
+pub mod saved;
 pub mod session;
 
 /// What the agent asks of netmaster. A trait so that the agent's scenarios run without one.

@@ -1,13 +1,14 @@
 //! The agent's directory: what must outlive the process.
 //!
-//! The directory is 0700 and its files 0600: the node's private key lies here. Every write is atomic (a temporary file,
-//! fsync, rename, fsync of the directory): a reader sees the old content or the new, never a part.
+//! The directory is 0700 and its files 0600: the node's private key lies here. Every write of a whole file is atomic (a
+//! temporary file, fsync, rename, fsync of the directory): a reader sees the old content or the new, never a part. What
+//! is appended may be cut by a crash; its reader tells ([`crate::intent::saved`]).
 //!
 //! # Failure
 //! Errors carry the path. What is damaged is reported and treated as absent by its reader, never half used.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -115,6 +116,18 @@ impl StateDir {
         written.map_err(|e| self.error(name, io::Error::other(e)))?
     }
 
+    /// Writes behind the first `at` bytes of a file, whatever stood there; returns when the disk has it (fdatasync: the
+    /// data and the file's size).
+    ///
+    /// # Errors
+    /// [`StateError`]: the file is gone or shorter, or the write failed, and then what stands behind `at` is unknown.
+    pub async fn append(&self, name: &'static str, at: u64, bytes: Vec<u8>) -> Result<(), StateError> {
+        let this = self.clone();
+        let append = move || this.append_now(name, at, &bytes).map_err(|cause| this.error(name, cause));
+        let written = tokio::task::spawn_blocking(append).await;
+        written.map_err(|e| self.error(name, io::Error::other(e)))?
+    }
+
     /// Removes a file; succeeds when it is not there.
     ///
     /// # Errors
@@ -124,6 +137,20 @@ impl StateDir {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(|cause| self.error(name, cause)),
         }
+    }
+
+    fn append_now(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).open(self.path(name))?;
+        let len = file.metadata()?.len();
+        if len < at {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+        }
+        if len > at {
+            file.set_len(at)?;
+        }
+        file.seek(io::SeekFrom::Start(at))?;
+        file.write_all(bytes)?;
+        file.sync_data()
     }
 
     fn write_atomically(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -1,21 +1,12 @@
-//! What the agent holds of intent: the last good fragments, on disk as well.
+//! What the agent holds of intent: the last good fragments. [`super::saved`] keeps them on disk.
 //!
 //! An update is taken fragment by fragment: one that is not understood is refused (the nack says why) and its last
-//! good version kept. The file begins with a checksum of the rest; a damaged file counts as no file, and knowing
-//! nothing the agent touches no flow.
+//! good version kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use node_api::{Known, Update};
 use node_state::{Fragment, FragmentHash, FragmentKey, NodeState};
-use sha2::{Digest, Sha256};
-use types::{Revision, StoreId};
-
-/// The file in the state directory.
-pub const FILE: &str = "node-state";
-
-/// First line of the file, before the checksum.
-const FORMAT: &str = "selvage-node-state 1";
 
 /// The fragments and where they come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,10 +16,14 @@ pub struct Holding {
     hashes: BTreeMap<FragmentKey, FragmentHash>,
 }
 
-/// The file is not what was written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("saved node state is damaged: {0}")]
-pub struct Damaged(String);
+/// What became of an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Fragments that came, changed or went.
+    pub changed: BTreeSet<FragmentKey>,
+    /// What was refused and why, by key.
+    pub refusals: BTreeMap<String, String>,
+}
 
 impl Holding {
     /// Where the fragments come from; `None` when nothing was ever received.
@@ -46,87 +41,55 @@ impl Holding {
         &self.hashes
     }
 
-    /// Takes an update in; returns what was refused and why, by key.
-    pub fn apply(&mut self, update: Update) -> BTreeMap<String, String> {
-        let mut refusals = update.unknown;
+    /// Takes an update in.
+    pub fn apply(&mut self, update: Update) -> Taken {
+        let mut taken = Taken { refusals: update.unknown, ..Taken::default() };
         for (key, bytes) in update.upserts {
             match Fragment::decode(&key, &bytes) {
                 Ok(fragment) => {
                     self.state.insert(fragment);
-                    self.hashes.insert(key, FragmentHash::of(&bytes));
+                    self.hashes.insert(key.clone(), FragmentHash::of(&bytes));
+                    taken.changed.insert(key);
                 }
-                Err(e) => drop(refusals.insert(key.to_string(), e.to_string())),
+                Err(e) => drop(taken.refusals.insert(key.to_string(), e.to_string())),
             }
         }
         for key in update.removes {
-            self.state.remove(&key);
-            self.hashes.remove(&key);
+            self.forget(&key);
+            taken.changed.insert(key);
         }
-        self.state.revision = update.revision;
-        self.known = Some(Known { store_id: update.store_id, revision: update.revision });
-        refusals
+        self.place(Known { store_id: update.store_id, revision: update.revision });
+        taken
     }
 
-    /// The file's content.
-    pub fn encode(&self) -> Vec<u8> {
-        let Some(known) = &self.known else { return Vec::new() };
-        let mut body = format!("{} {}\n", known.store_id, known.revision).into_bytes();
-        for (key, fragment) in self.state.fragments() {
-            // The hash is that of the bytes received, which need not be the bytes we would write.
-            let hash = self.hashes.get(key).map(ToString::to_string).unwrap_or_default();
-            body.extend(format!("{key} {hash} ").into_bytes());
-            body.extend(fragment.encode());
-            body.push(b'\n');
-        }
-        let mut file = format!("{FORMAT}\n{}\n", hex::encode(Sha256::digest(&body))).into_bytes();
-        file.extend(body);
-        file
+    /// Puts a fragment back that was held before.
+    pub(super) fn restore(&mut self, fragment: Fragment, hash: FragmentHash) {
+        self.hashes.insert(fragment.key(), hash);
+        self.state.insert(fragment);
     }
 
-    /// Reads the file's content.
-    ///
-    /// # Errors
-    /// [`Damaged`] for anything but what [`Holding::encode`] wrote.
-    pub fn decode(file: &[u8]) -> Result<Self, Damaged> {
-        let damaged = |reason: &str| Damaged(reason.to_owned());
-        let text = std::str::from_utf8(file).map_err(|_| damaged("is no text"))?;
-        let rest = text.strip_prefix(FORMAT).and_then(|r| r.strip_prefix('\n'));
-        let rest = rest.ok_or_else(|| damaged("is of another format"))?;
-        let (checksum, body) = rest.split_once('\n').ok_or_else(|| damaged("has no checksum"))?;
-        if checksum != hex::encode(Sha256::digest(body.as_bytes())) {
-            return Err(damaged("has another checksum"));
-        }
-        let mut lines = body.lines();
-        let mut holding = Self::default();
-        let head = lines.next().and_then(|l| l.split_once(' ')).ok_or_else(|| damaged("names no store"))?;
-        let store_id = StoreId::new(head.0).map_err(|e| Damaged(e.to_string()))?;
-        let revision: Revision = head.1.parse().map_err(|e: types::Invalid| Damaged(e.to_string()))?;
-        holding.state.revision = revision;
-        holding.known = Some(Known { store_id, revision });
-        for line in lines {
-            holding.read_fragment(line).map_err(Damaged)?;
-        }
-        Ok(holding)
+    /// Takes a fragment out that was removed before.
+    pub(super) fn forget(&mut self, key: &FragmentKey) {
+        self.state.remove(key);
+        self.hashes.remove(key);
     }
 
-    fn read_fragment(&mut self, line: &str) -> Result<(), String> {
-        let mut parts = line.splitn(3, ' ');
-        let mut part = || parts.next().ok_or("a line is cut");
-        let (key, hash, bytes) = (part()?, part()?, part()?);
-        let key: FragmentKey = key.parse().map_err(|e: types::Invalid| e.to_string())?;
-        let hash = hex::decode(hash).map_err(|e| e.to_string())?;
-        let hash = FragmentHash::from_slice(&hash).map_err(|e| e.to_string())?;
-        self.state.insert(Fragment::decode(&key, bytes.as_bytes()).map_err(|e| e.to_string())?);
-        self.hashes.insert(key, hash);
-        Ok(())
+    /// Says where what is held comes from.
+    pub(super) fn place(&mut self, known: Known) {
+        self.state.revision = known.revision;
+        self.known = Some(known);
+    }
+
+    /// A fragment with the hash of the bytes it was received in, which need not be those we would write.
+    pub(super) fn fragment(&self, key: &FragmentKey) -> Option<(&Fragment, &FragmentHash)> {
+        self.state.get(key).zip(self.hashes.get(key))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use node_state::Node;
+    use types::{Revision, StoreId};
 
     use super::*;
 
@@ -151,11 +114,12 @@ mod tests {
         let mut holding = Holding::default();
         assert!(holding.state().is_none());
         let (key, good) = node("n1", "192.0.2.1");
-        assert!(holding.apply(update(1, [(key.clone(), good.clone())])).is_empty());
+        assert_eq!(holding.apply(update(1, [(key.clone(), good.clone())])).changed, [key.clone()].into());
         let newer =
             String::from_utf8(good.clone()).unwrap().replace("\"vtep\"", "\"encap\":\"geneve\",\"vtep\"");
-        let refusals = holding.apply(update(2, [(key.clone(), newer.into_bytes()), node("n2", "192.0.2.2")]));
-        assert!(refusals["node/n1"].contains("encap"), "{refusals:?}");
+        let taken = holding.apply(update(2, [(key.clone(), newer.into_bytes()), node("n2", "192.0.2.2")]));
+        assert!(taken.refusals["node/n1"].contains("encap"), "{taken:?}");
+        assert_eq!(taken.changed, [node("n2", "192.0.2.2").0].into());
         assert_eq!(holding.state().unwrap().get(&key), Some(&Fragment::decode(&key, &good).unwrap()));
         assert_eq!(holding.hashes()[&key], FragmentHash::of(&good));
         assert_eq!(holding.state().unwrap().nodes().count(), 2);
@@ -165,26 +129,6 @@ mod tests {
     fn unknown_kinds_of_fragment_are_refused() {
         let mut u = update(1, []);
         u.unknown.insert("mirror/1".into(), "unknown kind".into());
-        assert_eq!(Holding::default().apply(u)["mirror/1"], "unknown kind");
-    }
-
-    #[test]
-    fn the_file_gives_back_what_was_held() {
-        let mut holding = Holding::default();
-        holding.apply(update(7, [node("n1", "192.0.2.1"), node("n2", "fd00::2")]));
-        assert_eq!(Holding::decode(&holding.encode()).unwrap(), holding);
-    }
-
-    #[test]
-    fn any_damage_to_the_file_is_noticed() {
-        let mut holding = Holding::default();
-        holding.apply(update(7, [node("n1", "192.0.2.1")]));
-        let file = holding.encode();
-        for at in 0..file.len() {
-            let mut damaged = file.clone();
-            damaged[at] ^= 1;
-            assert!(Holding::decode(&damaged).is_err(), "byte {at}");
-            assert!(Holding::decode(&file[..at]).is_err(), "cut at {at}");
-        }
+        assert_eq!(Holding::default().apply(u).refusals["mirror/1"], "unknown kind");
     }
 }
