@@ -126,30 +126,25 @@ impl Classes {
         }
     }
 
-    /// Says which sets policy names in a VRF that is here; `None`: the VRF is not.
-    pub(crate) fn name(&mut self, view: &View, vrf: VrfId, sets: Option<&BTreeSet<AddressSet>>) {
-        let (here, none) = (sets.is_some(), BTreeSet::new());
-        let sets = sets.unwrap_or(&none);
-        let before: Vec<AddressSet> = self.named_in(vrf).collect();
-        for set in before {
-            let made_of = prefixes_of(view, vrf, set);
-            if !sets.contains(&set) || self.named.get(&(vrf, set)) != Some(&made_of) {
-                for cidr in self.named.remove(&(vrf, set)).unwrap_or_default() {
-                    self.remove_range(vrf, cidr, Some(set));
-                }
-                self.touch_group(view, vrf, set);
-            }
+    /// Says whether policy names a set, which may consist of other prefixes than before.
+    pub(crate) fn name(&mut self, view: &View, vrf: VrfId, set: AddressSet, is_named: bool) {
+        let made_of = is_named.then(|| prefixes_of(view, vrf, set));
+        let key = (vrf, set);
+        if self.named.get(&key) == made_of.as_ref() {
+            return;
         }
-        for &set in sets {
-            if !self.named.contains_key(&(vrf, set)) {
-                let made_of = prefixes_of(view, vrf, set);
-                for &cidr in &made_of {
-                    self.add_range(vrf, cidr, Some(set));
-                }
-                self.named.insert((vrf, set), made_of);
-                self.touch_group(view, vrf, set);
-            }
+        for cidr in self.named.remove(&key).unwrap_or_default() {
+            self.remove_range(vrf, cidr, Some(set));
         }
+        for &cidr in made_of.iter().flatten() {
+            self.add_range(vrf, cidr, Some(set));
+        }
+        self.named.extend(made_of.map(|made_of| (key, made_of)));
+        self.touch_group(view, vrf, set);
+    }
+
+    /// Says whether a VRF is here.
+    pub(crate) fn enter(&mut self, vrf: VrfId, here: bool) {
         for root in [IpAddr::from([0u8; 4]), IpAddr::from([0u8; 16])] {
             match self.ranges.contains_key(&(vrf, (root, 0))) {
                 false if here => self.add_range(vrf, IpCidr::containing(root, 0), None),
@@ -157,11 +152,6 @@ impl Classes {
                 _ => {}
             }
         }
-    }
-
-    fn named_in(&self, vrf: VrfId) -> impl Iterator<Item = AddressSet> + '_ {
-        let from = (vrf, AddressSet::Group(GroupId::MIN));
-        self.named.range(from..).take_while(move |((v, _), _)| *v == vrf).map(|((_, set), _)| *set)
     }
 
     /// An address got or lost an owner, or its owner changed its group.

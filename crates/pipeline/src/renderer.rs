@@ -23,7 +23,7 @@ use crate::error::RenderError;
 use crate::flow_set::FlowSet;
 use crate::flow_table::{Before, FlowTable, Unit};
 use crate::render::{Local, Ports};
-use crate::rules::{Placed, Plan, peer_set, policy};
+use crate::rules::{Plans, Replanned, peer_set};
 use crate::table::Table;
 use crate::tables::{self, Flows};
 use crate::view::{Touched, View};
@@ -37,9 +37,7 @@ use clauses::Clauses;
 pub struct Renderer {
     view: View,
     classes: Classes,
-    plans: BTreeMap<VrfId, Plan>,
-    /// Policies whose rules do not fit into one flow, by VRF.
-    excluded: BTreeMap<VrfId, BTreeMap<PolicyId, RenderError>>,
+    plans: Plans,
     clauses: Clauses,
     table: FlowTable,
     started: bool,
@@ -50,13 +48,7 @@ pub struct Renderer {
 #[derive(Default)]
 struct Work {
     units: BTreeSet<Unit>,
-    rules: BTreeSet<(VrfId, RuleId)>,
-    /// VRFs to be planned again.
-    replan: BTreeSet<VrfId>,
-    /// VRFs whose exclusions were forgotten in this update, so that they are found anew.
-    forgiven: BTreeSet<VrfId>,
-    /// Policies whose rules may be others.
-    policies: BTreeSet<PolicyId>,
+    rules: BTreeSet<RuleId>,
     /// Decisions of rules: put in after the flows that rules share, as a key may have been one and become the other.
     decisions: BTreeMap<RuleId, Flows>,
     before: Before,
@@ -68,8 +60,7 @@ impl Renderer {
         Self {
             view: View::new(local),
             classes: Classes::default(),
-            plans: BTreeMap::new(),
-            excluded: BTreeMap::new(),
+            plans: Plans::default(),
             clauses: Clauses::default(),
             table: FlowTable::default(),
             started: false,
@@ -85,17 +76,18 @@ impl Renderer {
         if !std::mem::replace(&mut self.started, true) || touched.fixed {
             work.units.insert(Unit::Fixed);
         }
+        let replanned = self.plans.update(&self.view, state, &touched);
+        self.take_replanned(replanned, &mut work);
         self.take_touched(touched, &mut work);
         loop {
-            self.plan_policies(state, &mut work);
             self.classify(&mut work);
-            if !work.replan.is_empty() {
-                continue;
-            }
-            self.render_rules(state, &mut work);
-            if !self.exclude_overfull(&mut work) {
+            self.render_rules(&mut work);
+            let overfull = self.overfull();
+            if overfull.is_empty() {
                 break;
             }
+            let replanned = self.plans.exclude(&self.view, state, &overfull);
+            self.take_replanned(replanned, &mut work);
         }
         self.clauses.flush(&mut self.table, &mut work.before, &mut self.rendered);
         for (id, flows) in std::mem::take(&mut work.decisions) {
@@ -117,16 +109,19 @@ impl Renderer {
 
     /// Objects that are denied instead of enforced as written.
     pub fn refused(&self) -> BTreeMap<FragmentKey, RenderError> {
-        let mut refused = self.view.refused.clone();
-        for (key, error) in self.plans.values().flat_map(|plan| &plan.refused) {
-            refused.entry(key.clone()).or_insert_with(|| error.clone());
-        }
+        let mut refused = self.plans.refused(&self.view);
+        refused.extend(self.view.refused.clone());
         refused
     }
 
     /// How many flows were rendered in all: the work done.
     pub fn rendered(&self) -> u64 {
         self.rendered
+    }
+
+    /// How many objects of the state, and rules, were looked at in all to find that out.
+    pub fn visited(&self) -> u64 {
+        self.view.visits() + self.plans.visits()
     }
 
     fn take_touched(&mut self, touched: Touched, work: &mut Work) {
@@ -138,40 +133,18 @@ impl Renderer {
         for (vrf, address) in touched.addresses {
             self.classes.touch(vrf, address);
         }
-        work.replan = touched.policy;
-        if !touched.objects.is_empty() {
-            let asked = |(_, plan): &(&VrfId, &Plan)| touched.objects.iter().any(|k| plan.asked.contains(k));
-            work.replan.extend(self.plans.iter().filter(asked).map(|(vrf, _)| *vrf));
+        // A VRF goes after the sets named in it.
+        for vrf in touched.spaces {
+            self.classes.enter(vrf, self.view.vrfs.contains_key(&vrf));
         }
-        work.policies = touched.rules;
     }
 
-    /// Plans anew what has to be, and finds out which rules that concerns.
-    fn plan_policies(&mut self, state: &NodeState, work: &mut Work) {
-        for vrf in std::mem::take(&mut work.replan) {
-            if work.forgiven.insert(vrf) {
-                self.excluded.remove(&vrf);
-            }
-            let none = BTreeMap::new();
-            let here = self.view.vrfs.contains_key(&vrf);
-            let excluded = self.excluded.get(&vrf).unwrap_or(&none);
-            let plan = if here { Plan::new(&self.view, state, vrf, excluded) } else { Plan::default() };
-            self.classes.name(&self.view, vrf, here.then_some(&plan.named));
-            let before = self.plans.remove(&vrf).unwrap_or_default();
-            let denied = before.denied.symmetric_difference(&plan.denied);
-            work.units.extend(denied.map(|group| Unit::Denied(vrf, *group)));
-            let moved = |(id, priority): &(&RuleId, &u16)| {
-                before.priorities.get(id) != Some(priority)
-                    || work.policies.contains(&id.policy())
-                    || before.policies.get(&id.policy()) != plan.policies.get(&id.policy())
-            };
-            let gone = before.priorities.keys().filter(|id| !plan.priorities.contains_key(id));
-            let moved = plan.priorities.iter().filter(moved).map(|(id, _)| id);
-            work.rules.extend(moved.chain(gone).map(|id| (vrf, *id)));
-            if here {
-                self.plans.insert(vrf, plan);
-            }
+    fn take_replanned(&mut self, replanned: Replanned, work: &mut Work) {
+        for (vrf, set) in replanned.sets {
+            self.classes.name(&self.view, vrf, set, self.plans.names(vrf, set));
         }
+        work.units.extend(replanned.denied.into_iter().map(|(vrf, group)| Unit::Denied(vrf, group)));
+        work.rules.extend(replanned.rules);
     }
 
     /// Brings the classes up to date, and finds out which prefixes, denials and rules that concerns.
@@ -179,48 +152,32 @@ impl Renderer {
         let reclassified = self.classes.settle(&self.view);
         work.units.extend(reclassified.prefixes.into_iter().map(|(vrf, prefix)| Unit::Prefix(vrf, prefix)));
         for (vrf, set) in reclassified.sets {
-            let rules: Vec<RuleId> = self.clauses.naming(vrf, set).collect();
-            // What did not fit may fit now.
-            if !rules.is_empty() && self.excluded.contains_key(&vrf) && !work.forgiven.contains(&vrf) {
-                work.replan.insert(vrf);
-            }
-            work.rules.extend(rules.into_iter().map(|id| (vrf, id)));
+            work.rules.extend(self.clauses.naming(vrf, set));
             if let AddressSet::Group(group) = set {
                 work.units.insert(Unit::Denied(vrf, group));
             }
         }
     }
 
-    fn render_rules(&mut self, state: &NodeState, work: &mut Work) {
-        let none = BTreeSet::new();
-        for (vrf, id) in std::mem::take(&mut work.rules) {
+    fn render_rules(&mut self, work: &mut Work) {
+        for id in std::mem::take(&mut work.rules) {
             self.table.clear(Unit::Rule(id), &mut work.before);
             self.clauses.remove(id);
             work.decisions.remove(&id);
-            let plan = self.plans.get(&vrf);
-            let Some(&priority) = plan.and_then(|p| p.priorities.get(&id)) else { continue };
-            let mut rules = policy(state, id.policy()).into_iter().flat_map(|p| &p.rules);
-            let Some(rule) = rules.find(|r| r.slot == id.slot()) else { continue };
-            let groups = plan.and_then(|p| p.policies.get(&id.policy())).unwrap_or(&none);
+            let Some((spec, priority)) = self.plans.rule(id) else { continue };
             let mut flows = Flows::default();
-            let placed = Placed { id, rule, groups, priority };
-            let shares = tables::policy::rule(&self.classes, vrf, &placed, &mut flows);
-            let sets = groups.iter().copied().map(AddressSet::Group).chain(peer_set(&rule.peer));
-            self.clauses.add(vrf, id, sets, shares);
+            let shares = tables::policy::rule(&self.classes, id, spec, priority, &mut flows);
+            let sets = spec.groups.iter().copied().map(AddressSet::Group).chain(peer_set(&spec.peer));
+            self.clauses.add(spec.vrf, id, sets, shares);
             work.decisions.insert(id, flows);
         }
     }
 
-    /// Takes a policy out of force with which a flow would hold too many conjunctions; whether there was one.
-    fn exclude_overfull(&mut self, work: &mut Work) -> bool {
-        for (vrf, id) in self.clauses.overfull() {
-            let limit = tables::policy::MAX_SHARERS;
-            let excluded = self.excluded.entry(vrf).or_default();
-            excluded.insert(id.policy(), RenderError::TooManySharers { limit });
-            work.forgiven.insert(vrf);
-            work.replan.insert(vrf);
-        }
-        !work.replan.is_empty()
+    /// Policies with which a flow would hold too many conjunctions, one of each VRF.
+    fn overfull(&self) -> BTreeMap<PolicyId, (VrfId, RenderError)> {
+        let limit = tables::policy::MAX_SHARERS;
+        let error = || RenderError::TooManySharers { limit };
+        self.clauses.overfull().into_iter().map(|(vrf, id)| (id.policy(), (vrf, error()))).collect()
     }
 
     fn render_units(&mut self, work: &mut Work) {
@@ -271,7 +228,7 @@ impl Renderer {
     }
 
     fn denied(&self, vrf: VrfId, group: GroupId, flows: &mut Flows) {
-        if self.plans.get(&vrf).is_some_and(|plan| plan.denied.contains(&group)) {
+        if self.plans.is_denied(vrf, group) {
             tables::policy::denied(&self.classes, vrf, group, flows);
         }
     }

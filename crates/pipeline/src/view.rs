@@ -113,7 +113,10 @@ pub(crate) struct View {
     /// Members with a local port, by network.
     plugged: BTreeSet<(Vni, EndpointUid)>,
     /// Members of each group they name, whether it is there or not.
-    grouped: BTreeSet<(VrfId, GroupId, EndpointUid)>,
+    grouped: BTreeSet<(GroupId, VrfId, EndpointUid)>,
+    /// Networks that are rendered, by VRF.
+    networks_in: BTreeSet<(VrfId, Vni)>,
+    visits: u64,
 }
 
 impl View {
@@ -133,6 +136,8 @@ impl View {
             claims: Claims::default(),
             plugged: BTreeSet::new(),
             grouped: BTreeSet::new(),
+            networks_in: BTreeSet::new(),
+            visits: 0,
         }
     }
 
@@ -155,20 +160,24 @@ impl View {
 
     /// Members that name a group.
     pub(crate) fn members_of(&self, vrf: VrfId, group: GroupId) -> impl Iterator<Item = &Member> {
-        let range = (vrf, group, EndpointUid::MIN)..=(vrf, group, EndpointUid::MAX);
+        let range = (group, vrf, EndpointUid::MIN)..=(group, vrf, EndpointUid::MAX);
         self.grouped.range(range).filter_map(|(_, _, uid)| self.member(*uid))
     }
 
-    /// Groups that members of a VRF name.
-    pub(crate) fn groups_named_in(&self, vrf: VrfId) -> BTreeSet<GroupId> {
-        let mut found = BTreeSet::new();
-        let mut from = (vrf, GroupId::MIN, EndpointUid::MIN);
-        while let Some((_, group, _)) = self.grouped.range(from..).next().filter(|(v, _, _)| *v == vrf) {
-            found.insert(*group);
-            let Ok(next) = GroupId::new(u64::from(group.get()) + 1) else { break };
-            from = (vrf, next, EndpointUid::MIN);
-        }
-        found
+    /// VRFs whose members name a group.
+    pub(crate) fn vrfs_naming(&self, group: GroupId) -> impl Iterator<Item = VrfId> + '_ {
+        let mut from = Some(VrfId::MIN);
+        std::iter::from_fn(move || {
+            let range = (group, from?, EndpointUid::MIN)..=(group, VrfId::MAX, EndpointUid::MAX);
+            let (_, vrf, _) = self.grouped.range(range).next()?;
+            from = VrfId::new(u64::from(vrf.get()) + 1).ok();
+            Some(*vrf)
+        })
+    }
+
+    /// How many endpoints, networks and other objects were looked at in all: the work done.
+    pub(crate) fn visits(&self) -> u64 {
+        self.visits
     }
 
     fn check_vrf(&self, vrf: VrfId) -> Result<(), RenderError> {

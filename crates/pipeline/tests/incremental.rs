@@ -272,3 +272,127 @@ fn a_rule_that_loses_a_clause_keeps_its_decision() {
         assert!(*crowd.renderer.flows() == scratch, "{:?}", diff(crowd.renderer.flows(), &scratch));
     }
 }
+
+/// The whole address space as a set, in a VRF that goes.
+#[test]
+fn a_vrf_that_goes_takes_the_widest_set_with_it() {
+    let _defects = support::sabotage();
+    let mut crowd = crowd(10);
+    let wide = json!({"cidr": "0.0.0.0/0"});
+    crowd.cost(policy(7, vec![rule(0, "egress", 10, wide, json!("any"), "deny")]));
+    let vrf = FragmentKey::Vrf(types::VrfId::new(1).unwrap());
+    crowd.state.remove(&vrf);
+    crowd.renderer.update(&crowd.state, &BTreeSet::from([vrf]), &crowd.ports);
+    let local = Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() };
+    let scratch = render(&crowd.state, &local, &crowd.ports).flows;
+    assert!(*crowd.renderer.flows() == scratch, "{:?}", diff(crowd.renderer.flows(), &scratch));
+}
+
+/// Which policies are refused while they come, grow and shrink is as if they had come together.
+#[test]
+fn room_in_a_level_is_given_as_if_all_rules_had_come_together() {
+    let _defects = support::sabotage();
+    let wide = |id: u32, rules: usize, deny: &str| {
+        let one = |slot| rule(slot, "egress", 10, json!("any"), json!("any"), deny);
+        policy(id, (0..rules).map(one).collect())
+    };
+    let mut crowd = crowd(10);
+    let group = |policies: &[u32]| {
+        fragment(json!({"group": {"id": 1, "vrf": 1, "name": "web", "policies": policies}}))
+    };
+    let local = Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() };
+    let mut refused = Vec::new();
+    for change in [
+        wide(8, 200, "allow"),
+        wide(9, 90, "allow"),
+        wide(10, 90, "allow"),
+        group(&[8, 9, 10]),
+        group(&[8, 9]),
+        group(&[8, 9, 10]),
+        wide(8, 120, "allow"),
+        wide(9, 200, "allow"),
+        wide(9, 200, "deny"),
+        wide(7, 200, "allow"),
+        group(&[7, 8, 9, 10]),
+        member(3, true, 2),
+        group(&[]),
+    ] {
+        crowd.cost(change);
+        let scratch = render(&crowd.state, &local, &crowd.ports);
+        assert!(
+            *crowd.renderer.flows() == scratch.flows,
+            "{:?}",
+            diff(crowd.renderer.flows(), &scratch.flows)
+        );
+        assert_eq!(crowd.renderer.refused(), scratch.refused);
+        refused.push(scratch.refused.len());
+    }
+    assert!(refused.contains(&0) && refused.iter().any(|n| *n > 0), "{refused:?}");
+}
+
+/// A VRF with so many groups, each with a policy of its own of four rules about its neighbours, and two endpoints.
+fn village(groups: u32) -> Crowd {
+    let mut state: NodeState = base(&[]).into_iter().collect();
+    for n in 1..=groups {
+        let neighbour = |k: u32| json!({"group": 100 + (n + k) % groups});
+        let rules =
+            (0..4).map(|k| rule(k, "ingress", 10, neighbour(k as u32), json!({"protocol": "tcp"}), "deny"));
+        state.insert(policy(100 + n, rules.collect()));
+        state.insert(fragment(
+            json!({"group": {"id": 100 + n, "vrf": 1, "name": format!("g{n}"), "policies": [100 + n]}}),
+        ));
+    }
+    for host in 1..=groups * 2 {
+        state.insert(member(host, host <= 10, 101 + host % groups));
+    }
+    state.insert(fragment(
+        json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": ["a", "b"], "subnets": [
+        {"cidr": "10.0.0.0/8", "gateway": null}, {"cidr": "fd00:1::/64", "gateway": null}]}}),
+    ));
+    let ports = Ports { tunnel: Some(OfPort::new(TUNNEL.into()).unwrap()), ..Ports::default() };
+    let all = state.fragments().map(|(key, _)| key.clone()).collect();
+    let local = Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() };
+    let mut renderer = Renderer::new(local);
+    renderer.update(&state, &all, &ports);
+    Crowd { state, ports, renderer }
+}
+
+/// Objects and rules looked at, flows rendered, for each of these changes.
+fn costs(village: &mut Crowd, changes: &[Fragment]) -> Vec<(u64, u64)> {
+    let one = |change: &Fragment| {
+        let before = village.renderer.visited();
+        let (rendered, _) = village.cost(change.clone());
+        (village.renderer.visited() - before, rendered)
+    };
+    changes.iter().map(one).collect()
+}
+
+#[test]
+fn a_change_of_policy_or_endpoint_looks_at_what_it_concerns_and_no_more() {
+    let _defects = support::sabotage();
+    let udp = json!({"protocol": "udp"});
+    let changes = [
+        // Another service in one rule of a policy, one rule less, a policy detached and attached again.
+        policy(105, vec![rule(0, "ingress", 10, json!({"group": 107}), udp.clone(), "deny")]),
+        policy(105, vec![]),
+        fragment(json!({"group": {"id": 106, "vrf": 1, "name": "g6", "policies": []}})),
+        fragment(json!({"group": {"id": 106, "vrf": 1, "name": "g6", "policies": [106]}})),
+        // The first policy of a group, with its first rule.
+        fragment(json!({"group": {"id": 900, "vrf": 1, "name": "new", "policies": [900]}})),
+        policy(900, vec![rule(0, "egress", 10, json!("any"), udp, "deny")]),
+        // A remote endpoint: its group, its node, itself; the first one of a group.
+        member(17, false, 103),
+        member(17, true, 103),
+        member(17, false, 103),
+        member(9001, false, 104),
+        member(9002, false, 900),
+        // A node of the network more, and a group nobody knows.
+        fragment(
+            json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a", "b", "c"]}}),
+        ),
+        member(9003, false, 7777),
+    ];
+    let (small, large) = (costs(&mut village(20), &changes), costs(&mut village(200), &changes));
+    assert_eq!(small, large, "the same work, however many there are");
+    assert!(small.iter().all(|(visits, rendered)| *visits < 60 && *rendered < 60), "{small:?}");
+}

@@ -37,9 +37,16 @@ fn view(state: &NodeState) -> View {
     view
 }
 
+/// The VRF is here, and policy names these sets and no other.
+fn name(classes: &mut Classes, view: &View, named: &BTreeSet<AddressSet>) {
+    classes.enter(vrf(), true);
+    let before: BTreeSet<AddressSet> = classes.named.keys().map(|(_, set)| *set).collect();
+    before.union(named).for_each(|set| classes.name(view, vrf(), *set, named.contains(set)));
+}
+
 fn classes(state: &NodeState, named: &BTreeSet<AddressSet>) -> Classes {
     let (view, mut classes) = (view(state), Classes::default());
-    classes.name(&view, vrf(), Some(named));
+    name(&mut classes, &view, named);
     let hosts = state.endpoints().flat_map(|e| &e.addresses);
     hosts.for_each(|a| classes.touch(vrf(), *a));
     classes.settle(&view);
@@ -168,10 +175,10 @@ proptest! {
             let keys = before.fragments().chain(state.fragments()).map(|(key, _)| key.clone()).collect();
             let touched = seen.update(&state, &keys, &Ports::default());
             touched.addresses.iter().for_each(|(v, a)| kept.touch(*v, *a));
-            kept.name(&seen, vrf(), Some(&named));
+            name(&mut kept, &seen, &named);
             let out = kept.settle(&seen);
             let mut fresh = Classes::with_hash(tiny);
-            fresh.name(&seen, vrf(), Some(&named));
+            name(&mut fresh, &seen, &named);
             state.endpoints().flat_map(|e| &e.addresses).for_each(|a| fresh.touch(vrf(), *a));
             fresh.settle(&seen);
             prop_assert_eq!(&kept.parts, &fresh.parts);

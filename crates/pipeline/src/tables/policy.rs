@@ -18,7 +18,7 @@ use crate::classes::{AddressSet, ClassId, Classes};
 use crate::cookie::{Cookie, Object};
 use crate::fields;
 use crate::flow_set::{FlowEntry, PackedEntry};
-use crate::rules::{Placed, peer_set};
+use crate::rules::{Spec, peer_set};
 use crate::sabotage::sabotaged;
 use crate::table::Table;
 use crate::view::View;
@@ -123,20 +123,20 @@ pub(crate) type Shares = BTreeMap<PackedKey, (u8, u8)>;
 
 /// One rule: its decision into `flows`; what is returned are its clauses. A rule whose group or peer has no address now
 /// can match nothing and has no flow.
-pub(crate) fn rule(classes: &Classes, vrf: VrfId, active: &Placed<'_>, flows: &mut Flows) -> Shares {
-    let side = Side::of(active.rule.direction);
+pub(crate) fn rule(classes: &Classes, id: RuleId, spec: &Spec, priority: u16, flows: &mut Flows) -> Shares {
+    let (side, vrf) = (Side::of(spec.direction), spec.vrf);
     let by_class = |bits: SubField, classes: &BTreeSet<ClassId>| -> Vec<Match> {
         classes.iter().map(|class| Match::any().bits(bits, class.get())).collect()
     };
-    let applied = active.groups.iter().flat_map(|g| classes.of(vrf, AddressSet::Group(*g))).collect();
+    let applied = spec.groups.iter().flat_map(|g| classes.of(vrf, AddressSet::Group(*g))).collect();
     let mut clauses = vec![by_class(side.applied_class, &applied)];
-    if active.rule.peer != RulePeer::Any {
-        let peers = peer_set(&active.rule.peer).into_iter().flat_map(|set| classes.of(vrf, set)).collect();
+    if spec.peer != RulePeer::Any {
+        let peers = peer_set(&spec.peer).into_iter().flat_map(|set| classes.of(vrf, set)).collect();
         clauses.push(by_class(side.peer_class, &peers));
     }
-    if active.rule.service != RuleService::Any {
+    if spec.service != RuleService::Any {
         // With the VRF, or one tenant's rules would fill a flow that another tenant's rules need (MAX_SHARERS).
-        let services = service_matches(&active.rule.service).into_iter();
+        let services = service_matches(&spec.service).into_iter();
         clauses.push(services.map(|m| in_vrf(m, vrf)).collect());
     }
     let mut shares = Shares::new();
@@ -144,21 +144,21 @@ pub(crate) fn rule(classes: &Classes, vrf: VrfId, active: &Placed<'_>, flows: &m
         return shares;
     }
 
-    let object = Object::Rule(active.id);
-    let mut decision = vec![load(side.rule, active.id.get())];
-    decision.extend(side.verdict(active.rule.verdict));
+    let object = Object::Rule(id);
+    let mut decision = vec![load(side.rule, id.get())];
+    decision.extend(side.verdict(spec.verdict));
     let n_clauses = clauses.len() as u8;
     if n_clauses == 1 {
         for matches in clauses.into_iter().flatten() {
-            flows.add(side.table, active.priority, object, matches, decision.clone());
+            flows.add(side.table, priority, object, matches, decision.clone());
         }
         return shares;
     }
-    let decided = Match::any().with(Field::ConjId, active.id.get());
-    flows.add(side.table, active.priority, object, decided, decision);
+    let decided = Match::any().with(Field::ConjId, id.get());
+    flows.add(side.table, priority, object, decided, decision);
     for (clause, alternatives) in (1..).zip(clauses) {
         for matches in alternatives {
-            let key = FlowKey { table: side.table.number(), priority: active.priority, matches };
+            let key = FlowKey { table: side.table.number(), priority, matches };
             shares.extend(PackedKey::new(&key).ok().map(|key| (key, (clause, n_clauses))));
         }
     }

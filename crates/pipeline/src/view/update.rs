@@ -27,8 +27,10 @@ pub(crate) struct Touched {
     pub(crate) members: BTreeSet<EndpointUid>,
     /// Addresses whose owner came, went, moved, or changed its group.
     pub(crate) addresses: BTreeSet<(VrfId, IpAddr)>,
-    /// VRFs whose policy has to be looked at again.
-    pub(crate) policy: BTreeSet<VrfId>,
+    /// VRFs that came or went.
+    pub(crate) spaces: BTreeSet<VrfId>,
+    /// Groups that are not there, or another VRF's, and whose members in a VRF are others.
+    pub(crate) strangers: BTreeSet<(VrfId, GroupId)>,
     /// Networks, groups and policies that changed in what a policy may say of them.
     pub(crate) objects: BTreeSet<FragmentKey>,
     /// Policies whose rules may be others.
@@ -69,8 +71,11 @@ impl View {
                 | FragmentKey::Vrf(_) => {}
             }
         }
-        let of_shaken_vrf = state.networks().filter(|n| shaken.vrfs.contains(&n.vrf)).map(|n| n.vni);
-        networks.extend(of_shaken_vrf);
+        if !shaken.vrfs.is_empty() {
+            let of_shaken_vrf = state.networks().filter(|n| shaken.vrfs.contains(&n.vrf)).map(|n| n.vni);
+            networks.extend(of_shaken_vrf);
+            self.visits += state.networks().count() as u64;
+        }
         if !shaken.nodes.is_empty() || shaken.all {
             networks.extend(self.networks.keys());
         }
@@ -136,6 +141,7 @@ impl View {
             ids.extend(self.vrfs.keys());
         }
         for id in ids {
+            self.visits += 1;
             let space = match state.get(&FragmentKey::Vrf(id)) {
                 Some(Fragment::Vrf(vrf)) => {
                     Some(Space { default_action: vrf.default_action, peers: self.peers(&vrf.nodes) })
@@ -148,7 +154,7 @@ impl View {
             };
             if before.is_some() != space.is_some() {
                 shaken.vrfs.insert(id);
-                touched.policy.insert(id);
+                touched.spaces.insert(id);
             }
             if before.as_ref().map(|s| s.default_action) != space.as_ref().map(|s| s.default_action) {
                 touched.vrfs.insert(id);
@@ -157,13 +163,20 @@ impl View {
                 (before.map(|s| s.peers).unwrap_or_default(), space.map(|s| s.peers).unwrap_or_default());
             let moved: Vec<IpAddr> = before.symmetric_difference(&now).copied().collect();
             if !moved.is_empty() {
-                let here = self.networks.iter().filter(|(_, n)| n.network.vrf == id).map(|(vni, _)| *vni);
+                let here: Vec<Vni> = self.networks_of(id).collect();
+                self.visits += here.len() as u64;
+                let here = here.into_iter();
                 touched.tunnels.extend(here.flat_map(|vni| moved.iter().map(move |vtep| (vni, *vtep))));
             }
         }
     }
 
+    fn networks_of(&self, vrf: VrfId) -> impl Iterator<Item = Vni> + '_ {
+        self.networks_in.range((vrf, Vni::MIN)..=(vrf, Vni::MAX)).map(|(_, vni)| *vni)
+    }
+
     fn update_network(&mut self, state: &NodeState, vni: Vni, touched: &mut Touched, shaken: &mut Shaken) {
+        self.visits += 1;
         let key = FragmentKey::Network(vni);
         self.refused.remove(&key);
         let net = match state.get(&key) {
@@ -183,6 +196,10 @@ impl View {
         if before == net {
             return;
         }
+        if let Some(before) = &before {
+            self.networks_in.remove(&(before.network.vrf, vni));
+        }
+        self.networks_in.extend(net.iter().map(|net| (net.network.vrf, vni)));
         let shape = |n: &Net| (n.network.vrf, n.network.subnets.clone());
         if before.as_ref().map(|n| &n.peers) != net.as_ref().map(|n| &n.peers) {
             touched.floods.insert(vni);
@@ -195,7 +212,6 @@ impl View {
         shaken.networks.insert(vni);
         touched.objects.insert(key);
         for net in before.iter().chain(&net) {
-            touched.policy.insert(net.network.vrf);
             let peers = self.vrfs.get(&net.network.vrf).into_iter().flat_map(|v| &v.peers);
             touched.tunnels.extend(peers.map(|vtep| (vni, *vtep)));
         }
@@ -208,12 +224,14 @@ impl View {
         touched: &mut Touched,
         shaken: &Shaken,
     ) {
-        let of_shaken = state.groups().filter(|g| shaken.vrfs.contains(&g.vrf)).map(|g| g.id);
+        let all = (!shaken.vrfs.is_empty()).then(|| state.groups()).into_iter().flatten();
+        let of_shaken = all.filter(|g| shaken.vrfs.contains(&g.vrf)).map(|g| g.id);
         let named = changed.iter().filter_map(|key| match key {
             FragmentKey::Group(id) => Some(*id),
             _ => None,
         });
         for id in of_shaken.chain(named).collect::<BTreeSet<GroupId>>() {
+            self.visits += 1;
             let key = FragmentKey::Group(id);
             self.refused.remove(&key);
             let group = match state.get(&key) {
@@ -231,7 +249,6 @@ impl View {
                 None => self.groups.remove(&id),
             };
             if before != group {
-                touched.policy.extend(before.iter().chain(&group).map(|g| g.vrf));
                 touched.objects.insert(key);
             }
         }
@@ -244,12 +261,14 @@ impl View {
         touched: &mut Touched,
         shaken: &Shaken,
     ) {
-        let of_shaken = state.policies().filter(|p| shaken.vrfs.contains(&p.vrf)).map(|p| p.id);
+        let all = (!shaken.vrfs.is_empty()).then(|| state.policies()).into_iter().flatten();
+        let of_shaken = all.filter(|p| shaken.vrfs.contains(&p.vrf)).map(|p| p.id);
         let named = changed.iter().filter_map(|key| match key {
             FragmentKey::Policy(id) => Some(*id),
             _ => None,
         });
         for id in of_shaken.chain(named).collect::<BTreeSet<PolicyId>>() {
+            self.visits += 1;
             let key = FragmentKey::Policy(id);
             self.refused.remove(&key);
             let vrf = match state.get(&key) {
@@ -266,7 +285,6 @@ impl View {
                 Some(vrf) => self.policies.insert(id, vrf),
                 None => self.policies.remove(&id),
             };
-            touched.policy.extend(before.iter().chain(&vrf));
             touched.rules.insert(id);
             if before != vrf {
                 touched.objects.insert(key);
@@ -283,7 +301,9 @@ impl View {
                     || shaken.networks.contains(&e.vni)
             });
             shaken.endpoints.extend(concerned.map(|e| e.uid));
+            self.visits += state.endpoints().count() as u64;
         }
+        self.visits += shaken.endpoints.len() as u64;
         // What each was before, for all that are judged again.
         let mut was: BTreeMap<EndpointUid, Option<Member>> = BTreeMap::new();
         for uid in &shaken.endpoints {
@@ -363,12 +383,12 @@ impl View {
                 touched.floods.insert(vni);
             }
         }
-        let grouped = |m: Option<&Member>| m.and_then(|m| m.group.map(|group| (m.vrf, group, m.uid)));
+        let grouped = |m: Option<&Member>| m.and_then(|m| m.group.map(|group| (group, m.vrf, m.uid)));
         if grouped(was) != grouped(now) {
             let both = grouped(was).into_iter().chain(grouped(now));
             let unknown =
-                |(vrf, group, _): &(VrfId, GroupId, _)| self.groups.get(group).is_none_or(|g| g.vrf != *vrf);
-            touched.policy.extend(both.filter(unknown).map(|(vrf, _, _)| vrf));
+                |(group, vrf, _): &(GroupId, VrfId, _)| self.groups.get(group).is_none_or(|g| g.vrf != *vrf);
+            touched.strangers.extend(both.filter(unknown).map(|(group, vrf, _)| (vrf, group)));
             if let Some(entry) = grouped(was) {
                 self.grouped.remove(&entry);
             }
