@@ -38,7 +38,7 @@ use node_api::{Known, Update};
 use openflow::driver::{Config, Connection, Event, Events};
 use openflow::{FlowFilter, FlowUpdate, MonitorFlags, MonitorRequest};
 use ovsdb::vswitch::DatapathType;
-use pipeline::{FlowSet, Installed};
+use pipeline::{Comparison, FlowSet};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 use test_support::{Daemon, Ovs, wait_for_blocking};
@@ -85,7 +85,7 @@ async fn measure(args: &Args, size: usize) -> Result<()> {
 
     // Onto an empty switch; this one is not a restart.
     let (agent, first) = node.start()?;
-    let (first_rss, _) = memory(&agent)?;
+    let first_rss = memory(&agent)?.rss;
     drop(agent);
     holds(&ovs, &desired).await?;
 
@@ -93,7 +93,7 @@ async fn measure(args: &Args, size: usize) -> Result<()> {
     std::fs::write(&file, desired.to_flows().map(|flow| format!("{flow}\n")).collect::<String>())?;
     let file = file.to_str().context("the run directory's name is no text")?;
     let (mut synced, mut replace) = (Vec::new(), Vec::new());
-    let (mut rss, mut peak, mut messages) = (0.0, 0.0, 0);
+    let (mut used, mut messages) = (Memory::default(), 0);
     for _ in 0..args.runs {
         let mut monitor = Monitor::start(&ovs).await?;
         let before = received(&ovs)?;
@@ -102,7 +102,7 @@ async fn measure(args: &Args, size: usize) -> Result<()> {
         synced.push(ms(after));
         let seen = monitor.changes(&ovs).await?;
         ensure!(seen == 0, "{seen} flows were changed by a restart");
-        (rss, peak) = memory(&agent)?;
+        used = memory(&agent)?;
         drop(agent);
         let start = Instant::now();
         ovs.ofctl(&["-O", "OpenFlow15", "--bundle", "replace-flows", BRIDGE, file])?;
@@ -112,7 +112,7 @@ async fn measure(args: &Args, size: usize) -> Result<()> {
     let line = json!({
         "bench": "restart", "flows": desired.len(), "runs": args.runs, "load": load()?, "synced_ms": median(&synced),
         "slowest_ms": synced.iter().copied().fold(0.0, f64::max), "flow_changes": 0, "openflow_messages": messages,
-        "rss_mib": rss, "peak_mib": peak, "first_start_ms": ms(first), "first_start_rss_mib": first_rss,
+        "rss_mib": used.rss, "anonymous_mib": used.anonymous, "peak_mib": used.peak, "first_start_ms": ms(first), "first_start_rss_mib": first_rss,
         "baseline": "ovs-ofctl --bundle replace-flows", "baseline_ms": median(&replace),
     });
     say(args.json, &line);
@@ -202,15 +202,25 @@ impl Node<'_> {
     }
 }
 
-/// Mebibytes that are resident, and that were at most.
-fn memory(agent: &Daemon) -> Result<(f64, f64)> {
+/// Mebibytes.
+#[derive(Default)]
+struct Memory {
+    /// Resident.
+    rss: f64,
+    /// Resident and of no file: what the process itself holds, without its program.
+    anonymous: f64,
+    /// Resident at most.
+    peak: f64,
+}
+
+fn memory(agent: &Daemon) -> Result<Memory> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
     let field = |name: &str| -> Result<f64> {
         let line = status.lines().find_map(|l| l.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok((kib / 102.4).round() / 10.0)
     };
-    Ok((field("VmRSS:")?, field("VmHWM:")?))
+    Ok(Memory { rss: field("VmRSS:")?, anonymous: field("RssAnon:")?, peak: field("VmHWM:")? })
 }
 
 /// How many OpenFlow messages the switch has received.
@@ -266,8 +276,8 @@ async fn open(ovs: &Ovs) -> Result<(Connection, Events)> {
 
 async fn holds(ovs: &Ovs, desired: &FlowSet) -> Result<()> {
     let (connection, _events) = open(ovs).await?;
-    let mut installed = Installed::default();
-    connection.dump_flows_each(FlowFilter::all(), |stats| installed.add(stats.flow)).await?;
-    ensure!(installed.flows == *desired, "the switch does not hold what the agent holds");
+    let mut comparison = Comparison::new(desired);
+    connection.dump_flows_each(FlowFilter::all(), |stats| comparison.see(stats.flow)).await?;
+    ensure!(comparison.finish().plan.is_empty(), "the switch does not hold what the agent holds");
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openflow::PackedKey;
-use pipeline::{FlowPlan, Installed, StaleConnections};
+use openflow::{Flow, PackedKey};
+use pipeline::{FlowPlan, StaleConnections};
 
 pub mod ovs;
 pub mod probe;
@@ -16,8 +16,8 @@ pub mod probe;
 /// One connection to the switch.
 #[async_trait]
 pub trait Switch: Send + Sync {
-    /// What it holds.
-    async fn dump(&self) -> Result<Installed, SwitchError>;
+    /// Tells what it holds, one flow at a time.
+    async fn dump(&self, each: &mut (dyn FnMut(Flow) + Send)) -> Result<(), SwitchError>;
     /// Carries a plan out, all or nothing; returns when the switch has confirmed it with a barrier.
     async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError>;
     /// Has it forget tracked connections; returns when it has.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use openflow::{FlowMod, PackedKey};
+use openflow::{Flow, FlowMod, PackedKey};
 
-use crate::flow_set::{FlowSet, PackedEntry, unpack};
+use crate::cookie::Cookie;
+use crate::flow_set::{FlowEntry, FlowSet, PackedEntry, unpack};
+use crate::owners::Owners;
 use crate::sabotage::sabotaged;
 use crate::table::Table;
 
@@ -94,6 +96,93 @@ pub fn diff(installed: &FlowSet, desired: &FlowSet) -> FlowPlan {
             (Some(_), None) => return plan,
         }
     }
+}
+
+/// What a switch holds, compared with what it should hold: flow by flow, as it tells them, so that they never all exist
+/// twice.
+#[derive(Debug)]
+pub struct Comparison<'d> {
+    desired: &'d FlowSet,
+    /// Where the keys stand in memory that the switch has: their identity, at a word each.
+    seen: Vec<usize>,
+    found: Found,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The way to what there should be.
+    pub plan: FlowPlan,
+    /// How many flows are ours.
+    pub ours: usize,
+    /// How many are not. They are left alone.
+    pub foreign: usize,
+    /// The owners of addresses that our flows speak of.
+    pub owners: Owners,
+}
+
+impl<'d> Comparison<'d> {
+    /// A comparison with what there should be.
+    pub fn new(desired: &'d FlowSet) -> Self {
+        Self { desired, seen: Vec::with_capacity(desired.len()), found: Found::default() }
+    }
+
+    /// Compares flows that are all there are.
+    pub fn of(flows: impl IntoIterator<Item = Flow>, desired: &'d FlowSet) -> Found {
+        let mut comparison = Self::new(desired);
+        flows.into_iter().for_each(|flow| comparison.see(flow));
+        comparison.finish()
+    }
+
+    /// Takes in a flow the switch has.
+    ///
+    /// One of ours that somebody gave a timeout or flags counts as having a cookie that nothing renders: it is written
+    /// anew.
+    pub fn see(&mut self, flow: Flow) {
+        let cookie = Cookie::from_bits(flow.cookie);
+        if !cookie.is_ours() {
+            self.found.foreign += 1;
+            return;
+        }
+        self.found.ours += 1;
+        let plain = (flow.idle_timeout, flow.hard_timeout, flow.flags.0, flow.importance) == (0, 0, 0, 0);
+        let cookie = if plain { cookie } else { Cookie::from_bits(0) };
+        let key = flow.key();
+        self.found.owners.see(&key, cookie);
+        // A key without wire form came over no wire.
+        let Ok(key) = PackedKey::new(&key) else { return };
+        let entry = PackedEntry::new(&FlowEntry { cookie, actions: flow.actions });
+        match self.desired.find(&key) {
+            Some((key, wanted)) => {
+                self.seen.push(address(key));
+                self.found.plan.step(key, Some(&entry), Some(wanted));
+            }
+            None => self.found.plan.step(&key, Some(&entry), None),
+        }
+    }
+
+    /// Nothing more comes: what was not seen is missing.
+    pub fn finish(mut self) -> Found {
+        // A table that changes while it is read may tell a flow twice.
+        self.seen.sort_unstable();
+        self.seen.dedup();
+        if self.seen.len() < self.desired.len() {
+            let missing = |(key, _): &(&PackedKey, _)| self.seen.binary_search(&address(key)).is_err();
+            for (key, wanted) in self.desired.packed().filter(missing) {
+                self.found.plan.step(key, None, Some(wanted));
+            }
+        }
+        let plan = &mut self.found.plan;
+        plan.delete.sort_unstable();
+        plan.modify.sort_unstable();
+        plan.add.sort_unstable();
+        self.found
+    }
+}
+
+/// The identity of a key of a set that does not change meanwhile.
+fn address(key: &PackedKey) -> usize {
+    std::ptr::from_ref(key).addr()
 }
 
 /// Plans to put back what somebody else changed: `suspects` are the keys of flows that were added, altered or removed

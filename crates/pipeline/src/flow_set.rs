@@ -41,40 +41,6 @@ impl PackedEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowSet(BTreeMap<PackedKey, PackedEntry>);
 
-/// What a switch holds, told apart by cookie.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Installed {
-    /// Our flows.
-    pub flows: FlowSet,
-    /// How many flows are not ours. They are left alone.
-    pub foreign: usize,
-}
-
-impl Installed {
-    /// Sorts dumped flows into ours and foreign ones.
-    pub fn from_dump(flows: impl IntoIterator<Item = Flow>) -> Self {
-        let mut installed = Self::default();
-        flows.into_iter().for_each(|flow| installed.add(flow));
-        installed
-    }
-
-    /// Sorts one more in.
-    ///
-    /// A flow of ours that somebody gave a timeout or flags is entered with a cookie nothing renders, so that
-    /// [`crate::diff`] writes it anew.
-    pub fn add(&mut self, flow: Flow) {
-        let cookie = Cookie::from_bits(flow.cookie);
-        if !cookie.is_ours() {
-            self.foreign += 1;
-            return;
-        }
-        let plain = (flow.idle_timeout, flow.hard_timeout, flow.flags.0, flow.importance) == (0, 0, 0, 0);
-        let cookie = if plain { cookie } else { Cookie::from_bits(0) };
-        let (key, entry) = (flow.key(), FlowEntry { cookie, actions: flow.actions });
-        self.flows.insert(&key, &entry);
-    }
-}
-
 impl FlowSet {
     /// No flow.
     pub fn new() -> Self {
@@ -106,6 +72,11 @@ impl FlowSet {
     /// The packed entry under a key.
     pub fn get_packed(&self, key: &PackedKey) -> Option<&PackedEntry> {
         self.0.get(key)
+    }
+
+    /// A flow with the key as it stands in the set.
+    pub(crate) fn find(&self, key: &PackedKey) -> Option<(&PackedKey, &PackedEntry)> {
+        self.0.get_key_value(key)
     }
 
     /// All flows in order.

@@ -1,8 +1,8 @@
-//! From what a node must enforce to the flows that enforce it: [`Renderer`] and [`diff`], both pure.
+//! From what a node must enforce to the flows that enforce it: [`Renderer`] and [`Comparison`], both pure.
 //!
 //! ```text
 //!   changed fragments + Ports --Renderer--> FlowPlan --> one OpenFlow bundle
-//!   what a switch has --diff--> FlowPlan: on meeting it;  what others changed in it --repair--> FlowPlan
+//!   what a switch has --Comparison--> FlowPlan: on meeting it;  what others changed in it --repair--> FlowPlan
 //! ```
 //!
 //! This crate alone knows table numbers ([`Table`]), register bits ([`fields`]), priorities and cookies ([`Cookie`]).
@@ -37,9 +37,9 @@ mod view;
 
 pub use classes::{AddressSet, ClassId};
 pub use cookie::{Cookie, Object};
-pub use diff::{FlowPlan, diff, repair};
+pub use diff::{Comparison, FlowPlan, Found, diff, repair};
 pub use error::RenderError;
-pub use flow_set::{FlowEntry, FlowSet, Installed, PackedEntry};
+pub use flow_set::{FlowEntry, FlowSet, PackedEntry};
 pub use openflow::FlowKey;
 pub use owners::{Owners, StaleConnections};
 pub use render::{Local, Ports, Rendered, prefix_tables, render};

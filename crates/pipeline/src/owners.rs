@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use openflow::{Field, FlowKey, PackedKey};
 use types::{EndpointUid, Vni, VrfId};
 
-use crate::cookie::Object;
+use crate::cookie::{Cookie, Object};
 use crate::diff::FlowPlan;
 use crate::fields;
 use crate::flow_set::{FlowSet, PackedEntry};
@@ -40,6 +40,15 @@ impl Owners {
     /// The owners these flows speak of: the endpoints whose neighbours are answered.
     pub fn of(flows: &FlowSet) -> Self {
         Self(flows.packed().filter_map(|(key, entry)| owner(key, entry)).collect())
+    }
+
+    /// One more flow that may speak of an owner.
+    pub(crate) fn see(&mut self, key: &FlowKey, cookie: Cookie) {
+        if key.table == Table::ArpNd.number()
+            && let Some(Object::Endpoint(uid)) = cookie.object()
+        {
+            self.0.extend(place_of(key).map(|place| (place, uid)));
+        }
     }
 
     /// What must be forgotten now that these are the owners, and those of `before` were: connections of every address
@@ -111,8 +120,11 @@ fn place(key: &PackedKey) -> Option<Place> {
     if key.table() != Table::ArpNd.number() {
         return None;
     }
-    let key = key.unpack().ok()?;
-    Some((vni(&key)?, address(&key)?))
+    place_of(&key.unpack().ok()?)
+}
+
+fn place_of(key: &FlowKey) -> Option<Place> {
+    Some((vni(key)?, address(key)?))
 }
 
 fn vni(key: &FlowKey) -> Option<Vni> {

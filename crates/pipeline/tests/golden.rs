@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use openflow::{Flow, Message, Version};
-use pipeline::{FlowSet, Installed};
+use pipeline::{Comparison, FlowSet};
 use support::case::Case;
 use support::lab::{Lab, Outcome, port_name};
 use support::packets::{self, Line, Probe, Verdict};
@@ -41,9 +41,9 @@ fn golden_flows_parse_back_to_themselves() {
         let flows = case.render().flows;
         let text = flows.to_string();
         let lines = text.lines().filter(|l| !l.starts_with('#'));
-        let parsed = Installed::from_dump(lines.map(|l| l.parse::<Flow>().unwrap()));
-        assert_eq!(parsed.foreign, 0);
-        assert_eq!(parsed.flows, flows, "{}", case.name);
+        let parsed = Comparison::of(lines.map(|l| l.parse::<Flow>().unwrap()), &flows);
+        assert_eq!((parsed.foreign, parsed.ours), (0, flows.len()));
+        assert!(parsed.plan.is_empty(), "{}: {:?}", case.name, parsed.plan);
     }
 }
 
@@ -74,8 +74,7 @@ fn golden_packets_fare_as_stated() {
     for (index, case) in cases.iter().enumerate() {
         let rendered = case.render();
         let dumped: Vec<Flow> = lab.dump(index).lines().filter_map(|l| l.trim().parse().ok()).collect();
-        let installed = Installed::from_dump(dumped);
-        let plan = pipeline::diff(&installed.flows, &rendered.flows);
+        let plan = Comparison::of(dumped, &rendered.flows).plan;
         assert!(plan.is_empty(), "{}: the switch gives back other flows: {plan:#?}", case.name);
         let mut stated = BTreeSet::new();
         for (line, parsed) in packets::parse(case) {

@@ -4,7 +4,7 @@
 mod support;
 
 use node_state::{Fragment, NodeState};
-use pipeline::{Cookie, FlowSet, Installed, Object, Owners, StaleConnections, Table, diff, render};
+use pipeline::{Comparison, Cookie, FlowSet, Object, Owners, StaleConnections, Table, diff, render};
 use proptest::prelude::*;
 use support::fragments::{base, endpoint, policy, rendered, rule};
 use support::world::{World, world};
@@ -69,9 +69,9 @@ fn foreign_flows_are_counted_and_left_alone() {
     let _defects = support::sabotage();
     let ours = rendered(&base(&[])).flows;
     let foreign = openflow::Flow::new(0, 1, openflow::Match::any()).cookie(0xbad);
-    let installed = Installed::from_dump(ours.to_flows().chain([foreign]));
-    assert_eq!(installed.foreign, 1);
-    assert!(diff(&installed.flows, &ours).is_empty());
+    let found = Comparison::of(ours.to_flows().chain([foreign]), &ours);
+    assert_eq!((found.foreign, found.ours), (1, ours.len()));
+    assert!(found.plan.is_empty());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_flow_somebody_gave_a_timeout_is_written_anew() {
     let _defects = support::sabotage();
     let ours = rendered(&base(&[])).flows;
     let tampered = ours.to_flows().map(|f| openflow::Flow { idle_timeout: 10, ..f });
-    let plan = diff(&Installed::from_dump(tampered).flows, &ours);
+    let plan = Comparison::of(tampered, &ours).plan;
     assert_eq!((plan.add.len(), plan.delete.len(), plan.modify.len()), (ours.len(), 0, 0));
 }
 
@@ -149,7 +149,6 @@ fn nothing_tracked_survives_in_a_vrf_that_had_no_owner() {
 fn owners_are_read_back_from_a_switch() {
     let _defects = support::sabotage();
     let flows = rendered(&[base(&[]), vec![endpoint(2, None), endpoint(3, None)]].concat()).flows;
-    let dumped = Installed::from_dump(flows.to_flows()).flows;
-    assert_eq!(Owners::of(&dumped), Owners::of(&flows));
+    assert_eq!(Comparison::of(flows.to_flows(), &FlowSet::new()).owners, Owners::of(&flows));
     assert_ne!(Owners::of(&flows), Owners::default());
 }

@@ -55,20 +55,20 @@ impl Connections {
         Ok(this)
     }
 
-    /// Before a bundle that leads from what was read back to `desired`: finds and writes down what must be forgotten
+    /// Before a bundle that leads from what was read back, with these owners, to `desired`: finds and writes down what must be forgotten
     /// after it.
     ///
     /// A list that cannot be written is still kept by this process.
     pub(super) async fn expect(
         &mut self,
-        installed: &FlowSet,
+        installed: Owners,
         desired: &FlowSet,
         vrfs: &BTreeMap<Vni, VrfId>,
     ) -> Result<(), StateError> {
         let before = match self.owners.take() {
             _ if std::mem::take(&mut self.damaged) => Owners::default(),
             Some(owners) => owners,
-            None => Owners::of(installed),
+            None => installed,
         };
         let now = Owners::of(desired);
         let known = self.whose(vrfs);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node_state::NodeState;
-use pipeline::{FlowPlan, FlowSet, Ports, diff};
+use pipeline::{Comparison, FlowPlan, FlowSet, Found, Ports};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort, Vni, VrfId};
 
@@ -77,11 +77,13 @@ impl Agent {
             let expected = self.connections.expect_plan(&plan, vrfs).await;
             (plan, expected)
         } else {
-            let installed = self.read_back(switch).await?;
-            let plan = diff(&installed, self.renderer.flows());
-            self.drift.compared(&plan, self.untouched && step.is_empty());
-            let expected = self.connections.expect(&installed, self.renderer.flows(), vrfs).await;
-            (plan, expected)
+            let quiet = self.untouched && step.is_empty();
+            // What it holds is found out from the switch.
+            drop(step);
+            let found = self.compare(switch).await?;
+            self.drift.compared(&found.plan, quiet);
+            let expected = self.connections.expect(found.owners, self.renderer.flows(), vrfs).await;
+            (found.plan, expected)
         };
         self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
         if !plan.is_empty() {
@@ -93,18 +95,24 @@ impl Agent {
         Ok(plan.len())
     }
 
-    async fn read_back(&mut self, switch: &Arc<dyn Switch>) -> Result<FlowSet, SwitchError> {
-        let installed = switch.dump().await?;
-        if installed.foreign > 0 {
-            tracing::debug!(count = installed.foreign, "flows of others left alone");
-        }
-        tracing::info!(flows = installed.flows.len(), "flows read back");
+    /// Reads all flows back.
+    async fn compare(&mut self, switch: &Arc<dyn Switch>) -> Result<Found, SwitchError> {
         // Defect: throw away what the switch holds and install everything anew.
         if crate::sabotaged!("no-read-back") {
-            self.send(switch, &diff(&installed.flows, &FlowSet::new())).await?;
-            return Ok(FlowSet::new());
+            let nothing = FlowSet::new();
+            let mut comparison = Comparison::new(&nothing);
+            switch.dump(&mut |flow| comparison.see(flow)).await?;
+            self.send(switch, &comparison.finish().plan).await?;
+            return Ok(Comparison::new(self.renderer.flows()).finish());
         }
-        Ok(installed.flows)
+        let mut comparison = Comparison::new(self.renderer.flows());
+        switch.dump(&mut |flow| comparison.see(flow)).await?;
+        let found = comparison.finish();
+        if found.foreign > 0 {
+            tracing::debug!(count = found.foreign, "flows of others left alone");
+        }
+        tracing::info!(flows = found.ours, "flows read back");
+        Ok(found)
     }
 
     async fn send(&mut self, switch: &Arc<dyn Switch>, plan: &FlowPlan) -> Result<(), SwitchError> {

@@ -11,9 +11,9 @@ use openflow::driver::{
     Backoff, BundleError, Config, Connection, Event as OfEvent, Events, RequestError, reconnect,
 };
 use openflow::{
-    CtFlush, FlowChange, FlowFilter, FlowUpdate, Message, MonitorFlags, MonitorRequest, PackedKey,
+    CtFlush, Flow, FlowChange, FlowFilter, FlowUpdate, Message, MonitorFlags, MonitorRequest, PackedKey,
 };
-use pipeline::{Cookie, FlowPlan, Installed, StaleConnections};
+use pipeline::{Cookie, FlowPlan, StaleConnections};
 
 use super::{FlowEdit, Switch, SwitchError, SwitchEvent};
 use crate::agent::{AgentHandle, Event, WaitError};
@@ -25,11 +25,9 @@ struct OvsSwitch(Connection);
 
 #[async_trait]
 impl Switch for OvsSwitch {
-    async fn dump(&self) -> Result<Installed, SwitchError> {
-        let mut installed = Installed::default();
-        let each = |stats: openflow::FlowStats| installed.add(stats.flow);
-        self.0.dump_flows_each(FlowFilter::all(), each).await.map_err(request_error)?;
-        Ok(installed)
+    async fn dump(&self, each: &mut (dyn FnMut(Flow) + Send)) -> Result<(), SwitchError> {
+        let dumped = self.0.dump_flows_each(FlowFilter::all(), |stats| each(stats.flow));
+        dumped.await.map_err(request_error)
     }
 
     async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {

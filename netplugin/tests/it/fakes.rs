@@ -16,7 +16,8 @@ use netplugin::report::Status;
 use netplugin::state_dir::StateDir;
 use netplugin::switch::{Switch, SwitchError, SwitchEvent};
 use node_api::{AgentMessage, Realized};
-use pipeline::{FlowPlan, FlowSet, Installed, Local, StaleConnections};
+use openflow::Flow;
+use pipeline::{FlowPlan, FlowSet, Local, StaleConnections};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use types::{EndpointUid, OfPort};
@@ -62,9 +63,10 @@ impl FakeSwitch {
 
 #[async_trait]
 impl Switch for FakeSwitch {
-    async fn dump(&self) -> Result<Installed, SwitchError> {
+    async fn dump(&self, each: &mut (dyn FnMut(Flow) + Send)) -> Result<(), SwitchError> {
         *self.dumps.lock().unwrap() += 1;
-        Ok(Installed { flows: self.flows.lock().unwrap().clone(), foreign: 0 })
+        self.flows.lock().unwrap().to_flows().for_each(each);
+        Ok(())
     }
 
     async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {
