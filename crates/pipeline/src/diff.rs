@@ -149,9 +149,9 @@ impl<'d> Comparison<'d> {
         let cookie = if plain { cookie } else { Cookie::from_bits(0) };
         let key = flow.key();
         self.found.owners.see(&key, cookie);
-        // A key without wire form came over no wire.
-        let Ok(key) = PackedKey::new(&key) else { return };
+        // What has no wire form came over no wire.
         let entry = PackedEntry::new(&FlowEntry { cookie, actions: flow.actions });
+        let (Ok(key), Ok(entry)) = (PackedKey::new(&key), entry) else { return };
         match self.desired.find(&key) {
             Some((key, wanted)) => {
                 self.seen.push(address(key));
@@ -174,8 +174,11 @@ impl<'d> Comparison<'d> {
         }
         let plan = &mut self.found.plan;
         plan.delete.sort_unstable();
-        plan.modify.sort_unstable();
-        plan.add.sort_unstable();
+        plan.delete.dedup();
+        for written in [&mut plan.modify, &mut plan.add] {
+            written.sort_unstable();
+            written.dedup();
+        }
         self.found
     }
 }

@@ -48,4 +48,6 @@ pub enum RenderError {
     TooManyOverlaps { priority: RulePriority, verdict: Verdict, limit: u16 },
     #[error("more than {limit} rules of one priority share a clause")]
     TooManySharers { limit: usize },
+    #[error("a flow of table {table} has more actions than a message can carry (64 KiB), and drops instead")]
+    FlowTooLarge { table: &'static str },
 }

@@ -37,6 +37,8 @@ pub const TUNNEL_DESTINATION_V6: SubField = SubField::whole(Field::XxReg(3));
 pub const ND_REQUESTER_LOW: SubField = SubField::whole(Field::Reg(12));
 /// Upper 16 bits of the MAC that solicited a neighbour (ArpNd to NdReply only).
 pub const ND_REQUESTER_HIGH: SubField = SubField::new(Field::Reg(13), 0, 16);
+/// Which part of a long list of destinations a flooded packet is at; 0 = none (Flood only).
+pub const FLOOD_PART: SubField = SubField::new(Field::Reg(14), 0, 16);
 /// The VRF: tenant address space and conntrack zone.
 pub const VRF: SubField = SubField::new(Field::Metadata, 0, 16);
 /// The network the packet is in; routing changes it.
@@ -158,6 +160,13 @@ pub const LAYOUT: &[LayoutRow] = &[
         "MAC of the soliciting endpoint, upper 16 bits",
         "ArpNd",
         "NdReply",
+    ),
+    row(
+        FLOOD_PART,
+        "FLOOD_PART",
+        "part of a long list of destinations a flooded packet is at",
+        "Flood",
+        "Flood",
     ),
     row(VRF, "VRF", "VRF and conntrack zone", "Classifier", "every table that matches addresses"),
     row(

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use openflow::{Action, Flow, FlowKey, PackedActions, PackedKey};
+use openflow::{Action, EncodeError, Flow, FlowKey, PackedActions, PackedKey};
 
 use crate::cookie::Cookie;
 use crate::table::Table;
@@ -30,10 +30,17 @@ pub struct PackedEntry {
 }
 
 impl PackedEntry {
-    /// Packs. Actions that have no wire form (more than one flow can hold) become none: the flow drops.
-    pub(crate) fn new(entry: &FlowEntry) -> Self {
-        let actions = PackedActions::new(&entry.actions).unwrap_or_else(|_| PackedActions::drop_all());
-        Self { cookie: entry.cookie, actions }
+    /// Packs.
+    ///
+    /// # Errors
+    /// When the actions have no wire form: more than one flow can hold.
+    pub(crate) fn new(entry: &FlowEntry) -> Result<Self, EncodeError> {
+        Ok(Self { cookie: entry.cookie, actions: PackedActions::new(&entry.actions)? })
+    }
+
+    /// A flow that drops.
+    pub(crate) fn drops(cookie: Cookie) -> Self {
+        Self { cookie, actions: PackedActions::drop_all() }
     }
 }
 
@@ -47,10 +54,10 @@ impl FlowSet {
         Self::default()
     }
 
-    /// Adds or replaces a flow. A key without wire form matches nothing a switch has and is left out.
+    /// Adds or replaces a flow. One without wire form is one no switch can have, and is left out.
     pub fn insert(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        if let Ok(key) = PackedKey::new(key) {
-            self.put(key, PackedEntry::new(entry));
+        if let (Ok(key), Ok(entry)) = (PackedKey::new(key), PackedEntry::new(entry)) {
+            self.put(key, entry);
         }
     }
 

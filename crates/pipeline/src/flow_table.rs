@@ -1,12 +1,14 @@
 //! The flows with their owners: which unit of rendering each is of, so that one unit can be rendered again alone.
 //!
 //! # Invariants
+//! Equal actions exist once: an endpoint's ten flows do what those of every other one do but for a few.
 //! A key has one entry. Two units that put different entries under one key cannot both hold, and nobody can tell which
 //! is meant: the key drops. No valid state leads there (the view leaves conflicts out); tests run with the assertion on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use node_state::FragmentKey;
 use openflow::{PackedActions, PackedKey};
 use types::{EndpointUid, GroupId, RuleId, Vni, VrfId};
 
@@ -14,6 +16,8 @@ use crate::classes::Prefix;
 use crate::diff::FlowPlan;
 use crate::flow_set::{FlowSet, PackedEntry};
 use crate::sabotage::sabotaged;
+use crate::table::Table;
+use crate::tables::Flows;
 
 /// What is rendered as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +42,20 @@ pub(crate) enum Unit {
     Rule(RuleId),
 }
 
+impl Unit {
+    /// The object of a node's state whose flows these are; the pipeline's own are nobody's.
+    pub(crate) fn object(self) -> Option<FragmentKey> {
+        match self {
+            Self::Fixed => None,
+            Self::Vrf(vrf) | Self::Prefix(vrf, _) => Some(FragmentKey::Vrf(vrf)),
+            Self::Network(vni) | Self::Flood(vni) | Self::Tunnel(vni, _) => Some(FragmentKey::Network(vni)),
+            Self::Member(uid) => Some(FragmentKey::Endpoint(uid)),
+            Self::Denied(_, group) => Some(FragmentKey::Group(group)),
+            Self::Rule(id) => Some(FragmentKey::Policy(id.policy())),
+        }
+    }
+}
+
 /// The flows, by owner and by key.
 #[derive(Debug, Default)]
 pub(crate) struct FlowTable {
@@ -45,10 +63,55 @@ pub(crate) struct FlowTable {
     units: BTreeMap<Unit, Box<[PackedKey]>>,
     /// Keys that more than one unit has put something under.
     contested: BTreeMap<PackedKey, BTreeMap<Unit, PackedEntry>>,
+    /// Units with a flow that drops because it is too large, and its table.
+    too_large: BTreeMap<Unit, Table>,
+    actions: Pool,
 }
 
 /// Entries as they were before a change.
-pub(crate) type Before = BTreeMap<PackedKey, Option<PackedEntry>>;
+#[derive(Debug)]
+pub(crate) enum Before {
+    /// There was nothing.
+    Nothing,
+    /// Those that were changed since.
+    Entries(BTreeMap<PackedKey, Option<PackedEntry>>),
+}
+
+impl Before {
+    fn note(&mut self, key: PackedKey, old: Option<PackedEntry>) {
+        if let Self::Entries(entries) = self {
+            entries.entry(key).or_insert(old);
+        }
+    }
+}
+
+/// Actions, each once.
+#[derive(Debug, Default)]
+struct Pool {
+    known: BTreeSet<PackedActions>,
+    /// How often one may have lost its last user since they were looked through.
+    dropped: usize,
+}
+
+impl Pool {
+    /// The same actions, shared.
+    fn share(&mut self, actions: PackedActions) -> PackedActions {
+        if let Some(known) = self.known.get(&actions) {
+            return known.clone();
+        }
+        self.known.insert(actions.clone());
+        actions
+    }
+
+    /// Somebody uses some no longer. Looking through all of them is paid for by as many of these.
+    fn dropped(&mut self) {
+        self.dropped += 1;
+        if self.dropped > self.known.len() {
+            self.known.retain(PackedActions::is_shared);
+            self.dropped = 0;
+        }
+    }
+}
 
 impl FlowTable {
     /// The flows.
@@ -64,14 +127,26 @@ impl FlowTable {
     /// Puts one flow that is no unit's.
     pub(crate) fn put(&mut self, key: PackedKey, entry: Option<PackedEntry>, before: &mut Before) {
         let old = match entry {
-            Some(entry) => self.flows.put(key.clone(), entry),
+            Some(entry) => {
+                let actions = self.actions.share(entry.actions);
+                self.flows.put(key.clone(), PackedEntry { actions, ..entry })
+            }
             None => self.flows.take(&key),
         };
-        before.entry(key).or_insert(old);
+        if old.is_some() {
+            self.actions.dropped();
+        }
+        before.note(key, old);
+    }
+
+    /// Units with a flow that drops because it is too large, and its table.
+    pub(crate) fn too_large(&self) -> impl Iterator<Item = (Unit, Table)> + '_ {
+        self.too_large.iter().map(|(unit, table)| (*unit, *table))
     }
 
     /// Takes what a unit has out.
     pub(crate) fn clear(&mut self, unit: Unit, before: &mut Before) {
+        self.too_large.remove(&unit);
         for key in self.units.remove(&unit).unwrap_or_default() {
             let entry = match self.contested.get_mut(&key) {
                 None => None,
@@ -89,7 +164,9 @@ impl FlowTable {
     }
 
     /// Puts what a unit, which has nothing now, has from now on.
-    pub(crate) fn set(&mut self, unit: Unit, flows: Vec<(PackedKey, PackedEntry)>, before: &mut Before) {
+    pub(crate) fn set(&mut self, unit: Unit, flows: Flows, before: &mut Before) {
+        let (flows, too_large) = flows.into_parts();
+        self.too_large.extend(too_large.map(|table| (unit, table)));
         let mut own: BTreeMap<PackedKey, PackedEntry> = BTreeMap::new();
         for (key, entry) in flows {
             match own.get_mut(&key) {
@@ -125,8 +202,15 @@ impl FlowTable {
     /// What leads from what was `before` to what is now.
     pub(crate) fn plan(&self, before: &Before) -> FlowPlan {
         let mut plan = FlowPlan::default();
-        for (key, old) in before {
-            plan.step(key, old.as_ref(), self.flows.get_packed(key));
+        match before {
+            Before::Nothing => {
+                self.flows.packed().for_each(|(key, entry)| plan.step(key, None, Some(entry)));
+            }
+            Before::Entries(entries) => {
+                entries
+                    .iter()
+                    .for_each(|(key, old)| plan.step(key, old.as_ref(), self.flows.get_packed(key)));
+            }
         }
         plan
     }
@@ -142,4 +226,48 @@ fn resolve(claims: &BTreeMap<Unit, PackedEntry>) -> Option<PackedEntry> {
     }
     debug_assert!(false, "two flows under one key: {claims:?}");
     Some(PackedEntry { cookie: first.cookie, actions: PackedActions::drop_all() })
+}
+
+#[cfg(test)]
+mod tests {
+    use openflow::{Action, Match, Port};
+
+    use super::*;
+    use crate::cookie::Object;
+
+    fn flows(priorities: std::ops::Range<u16>, actions: &[Action]) -> Flows {
+        let mut flows = Flows::default();
+        for priority in priorities {
+            flows.add(Table::Flood, priority, Object::Pipeline, Match::any(), actions.to_vec());
+        }
+        flows
+    }
+
+    #[test]
+    fn equal_actions_exist_once_and_go_with_their_last_user() {
+        let mut table = FlowTable::default();
+        let mut before = Before::Nothing;
+        let unit = |n| Unit::Vrf(VrfId::new(n).unwrap());
+        table.set(unit(1), flows(0..500, &[Action::output(Port(1))]), &mut before);
+        table.set(unit(2), flows(500..1000, &[Action::output(Port(1))]), &mut before);
+        assert_eq!(table.actions.known.len(), 1);
+        for n in 1..100 {
+            table.clear(unit(1), &mut before);
+            table.set(unit(1), flows(0..500, &[Action::output(Port(n))]), &mut before);
+            assert!(table.actions.known.len() <= 4, "{n}");
+        }
+        assert_eq!(table.plan(&before).len(), 1000);
+    }
+
+    #[test]
+    fn a_flow_too_large_drops_and_is_told_for_as_long_as_it_is() {
+        let mut table = FlowTable::default();
+        let (mut before, unit) = (Before::Nothing, Unit::Flood(Vni::new(7).unwrap()));
+        table.set(unit, flows(0..2, &vec![Action::output(Port(1)); 5000]), &mut before);
+        assert_eq!(table.too_large().collect::<Vec<_>>(), [(unit, Table::Flood)]);
+        assert!(table.flows().iter().all(|(_, entry)| entry.actions.is_empty()));
+        table.clear(unit, &mut before);
+        table.set(unit, flows(0..2, &vec![Action::output(Port(1)); 50]), &mut before);
+        assert_eq!(table.too_large().count(), 0);
+    }
 }

@@ -45,7 +45,6 @@ pub struct Renderer {
 }
 
 /// What has to be rendered again, while it is being found out.
-#[derive(Default)]
 struct Work {
     units: BTreeSet<Unit>,
     rules: BTreeSet<RuleId>,
@@ -72,8 +71,14 @@ impl Renderer {
     /// plan that leads from the flows before to those now.
     pub fn update(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> FlowPlan {
         let touched = self.view.update(state, changed, ports);
-        let mut work = Work::default();
-        if !std::mem::replace(&mut self.started, true) || touched.fixed {
+        let first = !std::mem::replace(&mut self.started, true);
+        let mut work = Work {
+            units: BTreeSet::new(),
+            rules: BTreeSet::new(),
+            decisions: BTreeMap::new(),
+            before: if first { Before::Nothing } else { Before::Entries(BTreeMap::new()) },
+        };
+        if first || touched.fixed {
             work.units.insert(Unit::Fixed);
         }
         let replanned = self.plans.update(&self.view, state, &touched);
@@ -109,7 +114,11 @@ impl Renderer {
 
     /// Objects that are denied instead of enforced as written.
     pub fn refused(&self) -> BTreeMap<FragmentKey, RenderError> {
-        let mut refused = self.plans.refused(&self.view);
+        let too_large = self.table.too_large().filter_map(|(unit, table)| {
+            Some((unit.object()?, RenderError::FlowTooLarge { table: table.name() }))
+        });
+        let mut refused: BTreeMap<_, _> = too_large.collect();
+        refused.extend(self.plans.refused(&self.view));
         refused.extend(self.view.refused.clone());
         refused
     }
@@ -192,7 +201,6 @@ impl Renderer {
     }
 
     fn set(&mut self, unit: Unit, flows: Flows, before: &mut Before) {
-        let flows = flows.into_vec();
         self.rendered += flows.len() as u64;
         self.table.set(unit, flows, before);
     }

@@ -48,7 +48,11 @@ pub(crate) mod icmp4 {
 
 /// Flows being collected: those of one unit of rendering.
 #[derive(Debug, Default)]
-pub(crate) struct Flows(Vec<(PackedKey, PackedEntry)>);
+pub(crate) struct Flows {
+    flows: Vec<(PackedKey, PackedEntry)>,
+    /// The table of a flow whose actions are more than a flow can hold: it drops instead.
+    too_large: Option<Table>,
+}
 
 impl Flows {
     /// Adds a flow. A match without wire form is one no packet can have.
@@ -62,13 +66,22 @@ impl Flows {
     ) {
         let key = PackedKey::new(&FlowKey { table: table.number(), priority, matches });
         debug_assert!(key.is_ok(), "a flow of {} has no wire form: {key:?}", table.name());
-        let entry = PackedEntry::new(&FlowEntry { cookie: Cookie::new(object), actions });
-        self.0.extend(key.ok().map(|key| (key, entry)));
+        let cookie = Cookie::new(object);
+        let entry = PackedEntry::new(&FlowEntry { cookie, actions }).unwrap_or_else(|_| {
+            self.too_large = Some(table);
+            PackedEntry::drops(cookie)
+        });
+        self.flows.extend(key.ok().map(|key| (key, entry)));
     }
 
-    /// The flows.
-    pub(crate) fn into_vec(self) -> Vec<(PackedKey, PackedEntry)> {
-        self.0
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// The flows, and the table of one that drops because it cannot be what it should be.
+    pub(crate) fn into_parts(self) -> (Vec<(PackedKey, PackedEntry)>, Option<Table>) {
+        (self.flows, self.too_large)
     }
 }
 

@@ -26,6 +26,11 @@ proptest! {
         prop_assert_eq!(&switch, &b);
         prop_assert!(diff(&switch, &b).is_empty());
         prop_assert!(plan.len() <= a.len() + b.len());
+        // Told one by one, in any order, some twice.
+        let told: Vec<_> = a.to_flows().collect();
+        let found = Comparison::of(told.iter().rev().chain(told.iter().take(9)).cloned(), &b);
+        prop_assert_eq!(&found.plan, &plan);
+        prop_assert_eq!(found.owners, Owners::of(&a));
         for key in &plan.delete {
             prop_assert!(b.get_packed(key).is_none(), "deleted a flow that is wanted");
         }

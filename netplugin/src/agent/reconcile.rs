@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use node_state::NodeState;
-use pipeline::{Comparison, FlowPlan, FlowSet, Found, Ports};
+use node_state::{FragmentKey, NodeState};
+use pipeline::{Comparison, FlowPlan, FlowSet, Found, Ports, RenderError};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort, Vni, VrfId};
 
@@ -33,8 +33,9 @@ impl Agent {
                 if changed > 0 {
                     tracing::info!(%revision, changed, flows, "flows changed");
                 }
-                let refused = self.renderer.refused().into_iter().map(|(key, e)| (key, e.to_string()));
-                let refused = refused.collect();
+                let refused = self.renderer.refused();
+                self.note("flow_too_large", too_large(&refused));
+                let refused = refused.into_iter().map(|(key, e)| (key, e.to_string())).collect();
                 self.enforcement = Enforcement { revision, flows, endpoints: ports.endpoints, refused };
                 self.installed = true;
                 self.dirty = false;
@@ -139,5 +140,30 @@ impl Agent {
         if self.installed {
             self.find_reclaims();
         }
+    }
+}
+
+/// What is dropped because no message can carry its flow, in words.
+fn too_large(refused: &BTreeMap<FragmentKey, RenderError>) -> Option<String> {
+    let of_size = refused.iter().filter(|(_, e)| matches!(e, RenderError::FlowTooLarge { .. }));
+    let lines: Vec<String> = of_size.map(|(key, e)| format!("{key}: {e}")).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_too_large_is_told_by_its_object() {
+        let network = FragmentKey::Network(Vni::new(101).unwrap());
+        let other = (
+            FragmentKey::Vrf(VrfId::new(1).unwrap()),
+            RenderError::DuplicateSlot { slot: types::RuleSlot::MIN },
+        );
+        assert_eq!(too_large(&BTreeMap::from([other.clone()])), None);
+        let refused = BTreeMap::from([other, (network, RenderError::FlowTooLarge { table: "Flood" })]);
+        let text = "network/101: a flow of table Flood has more actions than a message can carry (64 KiB), and drops instead";
+        assert_eq!(too_large(&refused).unwrap(), text);
     }
 }

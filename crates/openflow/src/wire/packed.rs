@@ -66,6 +66,11 @@ impl PackedActions {
         Ok(Self(bytes.into()))
     }
 
+    /// Whether there is another one that shares these bytes.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// No actions: drop.
     pub fn drop_all() -> Self {
         Self(Arc::from([]))

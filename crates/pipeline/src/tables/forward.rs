@@ -15,6 +15,7 @@ use types::{Family, OfPort, Vni};
 use super::{FAMILIES, Flows, GATEWAY_MAC, any_of, from_kind, go, in_network, in_vrf, ip_dst, load};
 use crate::cookie::Object;
 use crate::fields::{self, SourceKind};
+use crate::sabotage::sabotaged;
 use crate::table::Table;
 use crate::view::{Member, Place, View};
 
@@ -92,25 +93,44 @@ fn l2_remote(member: &Member, vtep: IpAddr, tunnel: OfPort, flows: &mut Flows) {
     flows.add(Table::L2Forward, 100, Object::Endpoint(e.uid), matches, actions);
 }
 
+/// So many destinations stand in one flow: 40 bytes each at most, where a flow has 64 KiB. With more than that, parts of
+/// the list are flows of their own, which the first one goes through.
+const FLOOD_AT_ONCE: usize = 1000;
+
 /// To the network's local ports (the switch leaves out the input port), and from an endpoint also to member nodes.
 pub(crate) fn flood(view: &View, vni: Vni, flows: &mut Flows) {
     let Some(net) = view.networks.get(&vni) else { return };
     let locals = view.plugged_in(vni);
-    let to_locals: Vec<_> = locals.map(|(_, port)| Action::output(Port::from(port.get()))).collect();
+    let to_locals: Vec<_> = locals.map(|(_, port)| vec![Action::output(Port::from(port.get()))]).collect();
     let mut to_all = to_locals.clone();
     if let Some(tunnel) = view.tunnel {
-        if !net.peers.is_empty() {
-            to_all.push(Action::set_field(Field::TunId, vni.get()));
-        }
+        // What the first one sets, the others keep.
+        let mut header = Some(Action::set_field(Field::TunId, vni.get()));
         for &vtep in &net.peers {
             let field = tunnel_destination(vtep.is_ipv4()).1.field();
-            to_all.extend([Action::set_field(field, vtep), Action::output(Port::from(tunnel.get()))]);
+            let send = [Action::set_field(field, vtep), Action::output(Port::from(tunnel.get()))];
+            to_all.push(header.take().into_iter().chain(send).collect());
         }
     }
-    for (kind, actions) in [(SourceKind::Endpoint, to_all), (SourceKind::Tunnel, to_locals)] {
-        let matches = from_kind(in_network(Match::any(), vni), kind);
-        flows.add(Table::Flood, 100, Object::Network(vni), matches, actions);
+    flood_from(SourceKind::Endpoint, vni, to_all, flows);
+    flood_from(SourceKind::Tunnel, vni, to_locals, flows);
+}
+
+/// What a kind of source floods in a network.
+fn flood_from(kind: SourceKind, vni: Vni, destinations: Vec<Vec<Action>>, flows: &mut Flows) {
+    let object = Object::Network(vni);
+    let from = || from_kind(in_network(Match::any(), vni), kind);
+    // Defect: the list stands in one flow, however long it is.
+    if destinations.len() <= FLOOD_AT_ONCE || sabotaged!("one-flood-flow") {
+        return flows.add(Table::Flood, 100, object, from(), destinations.concat());
     }
+    let mut actions = Vec::new();
+    for (part, chunk) in (1u16..).zip(destinations.chunks(FLOOD_AT_ONCE)) {
+        actions.extend([load(fields::FLOOD_PART, part), go(Table::Flood)]);
+        let matches = from().bits(fields::FLOOD_PART, part);
+        flows.add(Table::Flood, 200, object, matches, chunk.concat());
+    }
+    flows.add(Table::Flood, 100, object, from(), actions);
 }
 
 /// The register that holds a tunnel destination and the field it goes to.

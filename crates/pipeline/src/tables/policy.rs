@@ -173,7 +173,9 @@ pub(crate) fn shared(key: &PackedKey, members: &BTreeMap<RuleId, (u8, u8)>) -> P
         _ => Object::Clause(hash(key)),
     };
     let actions = members.iter().map(|(id, (k, n))| Action::conjunction(id.get(), *k, *n)).collect();
-    PackedEntry::new(&FlowEntry { cookie: Cookie::new(object), actions })
+    let cookie = Cookie::new(object);
+    // There are never more than MAX_SHARERS.
+    PackedEntry::new(&FlowEntry { cookie, actions }).unwrap_or_else(|_| PackedEntry::drops(cookie))
 }
 
 /// What a service matches, both families.
