@@ -19,6 +19,7 @@
 mod bridge;
 mod config;
 mod flow_table;
+mod marks;
 mod names;
 mod ports;
 mod rows;
@@ -30,9 +31,10 @@ use std::collections::BTreeMap;
 use crate::monitor::MonitorSpec;
 
 pub use crate::typed::RowError;
-pub use bridge::{BridgeSpec, delete_bridge, ensure_bridge};
+pub use bridge::{BridgeSpec, delete_bridge, ensure_bridge, restore_datapath_type};
 pub use config::{bump_next_cfg, has_reached, next_cfg_of, set_external_ids};
 pub use flow_table::set_prefixes;
+pub use marks::{OwnRows, restore_marks};
 pub use names::{DatapathType, DeviceName, NameError, Ofport, OfportError, Owner};
 pub use ports::{
     PortFailure, PortKind, PortSpec, TunnelKey, TunnelRemote, Unrealized, Vxlan, delete_ports, ensure_ports,

@@ -68,6 +68,12 @@ pub(super) fn require_owned<T: Table>(tx: &mut Transaction, row: Ref<T>, name: &
     tx.require(T::TABLE, conditions, &["name"], vec![crate::operation::row([("name", name.into())])]);
 }
 
+/// Fails the transaction unless the row is still there; a name never changes.
+pub(super) fn require_row_named<T: Table>(tx: &mut Transaction, row: Ref<T>, name: &str) {
+    let named = vec![crate::operation::row([("name", name.into())])];
+    tx.require(T::TABLE, vec![Condition::uuid(row)], &["name"], named);
+}
+
 /// The given `external_ids` and our mark.
 pub(super) fn marked(external_ids: &StringMap, owner: &Owner) -> Result<StringMap, BuildError> {
     let mut ids = external_ids.clone();
@@ -144,6 +150,13 @@ fn repair(owner: &Owner, spec: &BridgeSpec, bridge: &Bridge) -> Result<Transacti
     if bridge.protocols != spec.protocols {
         columns.extend(cells([tables::Bridge::PROTOCOLS.is(spec.protocols.clone())]));
     }
+    // Spanning tree would block ports for half a minute, and again whenever one comes or goes.
+    if bridge.stp_enable {
+        columns.extend(cells([tables::Bridge::STP_ENABLE.is(false)]));
+    }
+    if bridge.rstp_enable {
+        columns.extend(cells([tables::Bridge::RSTP_ENABLE.is(false)]));
+    }
     let ids = missing_pairs(&marked(&spec.external_ids, owner)?, &bridge.external_ids);
     let config = missing_pairs(&spec.other_config(), &bridge.other_config);
     let mut mutations = Mutation::set_keys("external_ids", &ids);
@@ -161,6 +174,25 @@ fn repair(owner: &Owner, spec: &BridgeSpec, bridge: &Bridge) -> Result<Transacti
         tx.mutate_row(bridge.uuid, mutations);
     }
     tx.comment(format!("{owner}: repair bridge {}", spec.name));
+    Ok(tx)
+}
+
+/// Gives our bridge its datapath back, which makes `ovs-vswitchd` tear down every port and make it anew: for one that
+/// somebody changed, whose ports are torn down already. Empty when it has the right one.
+pub fn restore_datapath_type(
+    database: &Database,
+    owner: &Owner,
+    spec: &BridgeSpec,
+) -> Result<Transaction, BuildError> {
+    let bridge = own_bridge(Vswitch::new(database), owner, &spec.name)?;
+    let mut tx = Transaction::new();
+    if spec.datapath_type.matches(&bridge.datapath_type) {
+        return Ok(tx);
+    }
+    require_owned(&mut tx, bridge.uuid, &bridge.name, owner);
+    let column = tables::Bridge::DATAPATH_TYPE.is(spec.datapath_type.as_str());
+    tx.update(tables::Bridge::TABLE, vec![Condition::uuid(bridge.uuid)], cells([column]));
+    tx.comment(format!("{owner}: give bridge {} its datapath back", spec.name));
     Ok(tx)
 }
 

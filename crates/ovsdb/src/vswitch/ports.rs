@@ -283,10 +283,20 @@ fn correct(
         "external_ids",
         &missing_pairs(&marked(&spec.external_ids, owner)?, &interface.external_ids),
     );
-    if columns.is_empty() && ids.is_empty() {
+    // Endpoints have no VLANs; what a tag does to a frame would come on top of what the flows do.
+    let has_vlan = port.tag.is_some() || !port.trunks.is_empty() || port.vlan_mode.is_some();
+    if columns.is_empty() && ids.is_empty() && !has_vlan {
         return Ok(());
     }
     require_owned(tx, port.uuid, &port.name, owner);
+    if has_vlan {
+        let none = cells([
+            tables::Port::TAG.is(None),
+            tables::Port::TRUNKS.is(BTreeSet::new()),
+            tables::Port::VLAN_MODE.is(None),
+        ]);
+        tx.update(tables::Port::TABLE, vec![Condition::uuid(port.uuid)], none);
+    }
     if !columns.is_empty() {
         tx.update(tables::Interface::TABLE, vec![Condition::uuid(interface.uuid)], columns);
     }

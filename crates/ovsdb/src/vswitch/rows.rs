@@ -54,6 +54,8 @@ projection! {
         protocols: BTreeSet<tables::BridgeProtocols> = PROTOCOLS,
         ports: BTreeSet<Ref<tables::Port>> = PORTS,
         controllers: BTreeSet<Ref<tables::Controller>> = CONTROLLER,
+        stp_enable: bool = STP_ENABLE,
+        rstp_enable: bool = RSTP_ENABLE,
         flow_tables: BTreeMap<i64, Ref<tables::FlowTable>> = FLOW_TABLES,
         external_ids: StringMap = EXTERNAL_IDS,
         other_config: StringMap = OTHER_CONFIG,
@@ -66,6 +68,8 @@ projection! {
         name: String = NAME,
         interfaces: BTreeSet<Ref<tables::Interface>> = INTERFACES,
         tag: Option<i64> = TAG,
+        trunks: BTreeSet<i64> = TRUNKS,
+        vlan_mode: Option<tables::PortVlanMode> = VLAN_MODE,
         external_ids: StringMap = EXTERNAL_IDS,
     }
 }

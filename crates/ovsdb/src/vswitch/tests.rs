@@ -26,6 +26,11 @@ fn mark(ours: bool) -> Datum {
 
 /// A switch with bridge `br` and one port `p1` on OpenFlow port 1.
 fn database(own_bridge: bool, own_port: bool) -> Database {
+    tagged(own_bridge, own_port, Datum::empty_set())
+}
+
+/// The same, whose port is in this VLAN.
+fn tagged(own_bridge: bool, own_port: bool, tag: Datum) -> Database {
     let id = Uuid::from_u128;
     let none = Datum::empty_set;
     let root = row([
@@ -46,6 +51,8 @@ fn database(own_bridge: bool, own_port: bool) -> Database {
         ("protocols", "OpenFlow13".into()),
         ("ports", id(3).into()),
         ("controller", none()),
+        ("stp_enable", false.into()),
+        ("rstp_enable", false.into()),
         ("flow_tables", Datum::empty_map()),
         ("external_ids", mark(own_bridge)),
         ("other_config", Datum::map([("disable-in-band", "true")])),
@@ -53,7 +60,9 @@ fn database(own_bridge: bool, own_port: bool) -> Database {
     let port = row([
         ("name", "p1".into()),
         ("interfaces", id(4).into()),
-        ("tag", none()),
+        ("tag", tag),
+        ("trunks", none()),
+        ("vlan_mode", none()),
         ("external_ids", mark(own_port)),
     ]);
     let tables = [
@@ -165,6 +174,45 @@ fn another_datapath_is_refused() {
     let spec = BridgeSpec::new(name("br"), DatapathType::System, [OpenFlowVersion::OpenFlow13]);
     let error = ensure_bridge(&database(true, true), &owner(), &spec).unwrap_err();
     assert_eq!(error, BuildError::Differs { name: name("br"), column: "datapath_type" });
+}
+
+#[test]
+fn a_changed_datapath_is_given_back_to_our_bridge_only() {
+    let spec = BridgeSpec::new(name("br"), DatapathType::System, [OpenFlowVersion::OpenFlow13]);
+    let tx = restore_datapath_type(&database(true, true), &owner(), &spec).unwrap();
+    assert_eq!(kinds(&tx), ["wait", "update", "comment"]);
+    let error = restore_datapath_type(&database(false, true), &owner(), &spec).unwrap_err();
+    assert!(matches!(error, BuildError::ForeignBridge { .. }), "{error}");
+    let as_it_is = BridgeSpec { datapath_type: DatapathType::Netdev, ..spec };
+    assert!(restore_datapath_type(&database(true, true), &owner(), &as_it_is).unwrap().is_empty());
+}
+
+#[test]
+fn only_rows_that_had_our_mark_get_it_back() {
+    let mut own = OwnRows::default();
+    own.observe(&database(true, true), &owner(), &name("br")).unwrap();
+    let (tx, names) = restore_marks(&database(true, true), &owner(), &own).unwrap();
+    assert!(tx.is_empty() && names.is_empty());
+    // Looking at rows that have lost it does not forget whose they were.
+    own.observe(&database(false, false), &owner(), &name("br")).unwrap();
+    let (tx, names) = restore_marks(&database(false, false), &owner(), &own).unwrap();
+    assert_eq!(names, BTreeSet::from(["bridge br".to_owned(), "port p1".to_owned()]));
+    assert_eq!(kinds(&tx), ["wait", "mutate", "wait", "mutate", "comment"]);
+
+    let mut strangers = OwnRows::default();
+    strangers.observe(&database(false, false), &owner(), &name("br")).unwrap();
+    let (tx, names) = restore_marks(&database(false, false), &owner(), &strangers).unwrap();
+    assert!(tx.is_empty() && names.is_empty(), "a row that never had the mark is somebody else's");
+    let bridge = Vswitch::new(&database(false, true)).bridge("br").unwrap().unwrap();
+    assert!(own.is_bridge(&owner(), &bridge) && !strangers.is_bridge(&owner(), &bridge));
+    own.observe(&Database::new(), &owner(), &name("br")).unwrap();
+    assert_eq!(own, OwnRows::default(), "rows that are gone are forgotten");
+}
+
+#[test]
+fn a_vlan_of_an_endpoint_port_is_taken_off() {
+    let tx = ensure(&tagged(true, true, 7.into()), &[port("p1", 1)]).unwrap();
+    assert_eq!(kinds(&tx), ["wait", "wait", "update", "comment"]);
 }
 
 #[test]
