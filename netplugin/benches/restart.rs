@@ -29,7 +29,7 @@ use clap::Parser;
 use netplugin::intent::holding::Holding;
 use netplugin::intent::saved;
 use netplugin::netlink::host_name;
-use netplugin::ports::ovs::{OvsPorts, connect};
+use netplugin::ports::ovs::{OvsPorts, PortRecords, connect};
 use netplugin::ports::{PlugSpec, PortLabels, Ports};
 use netplugin::report::Status;
 use netplugin::run::STATUS_SOCKET;
@@ -80,7 +80,7 @@ async fn measure(args: &Args, size: usize) -> Result<()> {
     let desired = scene.render();
     let (ovs, state) = (Ovs::start()?, tempfile::tempdir()?);
     prepare(state.path(), &scene)?;
-    plug(&ovs, &scene).await?;
+    plug(&ovs, state.path(), &scene).await?;
     let node = Node { ovs: &ovs, state: state.path(), flows: desired.len() };
 
     // Onto an empty switch; this one is not a restart.
@@ -145,8 +145,10 @@ fn prepare(dir: &Path, scene: &Scene) -> Result<()> {
 }
 
 /// Plugs the local endpoints in, as ADD does.
-async fn plug(ovs: &Ovs, scene: &Scene) -> Result<()> {
-    let ports = OvsPorts::start(connect(&ovs.db_sock()), BRIDGE, DatapathType::Netdev).await?;
+async fn plug(ovs: &Ovs, state: &Path, scene: &Scene) -> Result<()> {
+    let (client, records) = (connect(&ovs.db_sock()), PortRecords::open(&StateDir::open(state)?)?);
+    let present = BTreeSet::new();
+    let ports = OvsPorts::start(client, BRIDGE, DatapathType::Netdev, records, &present).await?;
     for n in 0..LOCAL {
         let uid = uid(n)?;
         let (host, peer) = (host_name(uid), format!("peer{n}"));

@@ -228,6 +228,8 @@ impl Agent {
             SwitchEvent::Up(switch) => {
                 tracing::info!("switch connected");
                 self.switch = Some(switch);
+                // A pass that failed on the last connection says nothing of this one.
+                self.not_before = Instant::now();
                 self.note("switch_disconnected", None);
                 // Defect: believe that the switch holds what it held before it went away.
                 if crate::sabotaged!("trust-after-reconnect") && self.enforcement.flows > 0 {
@@ -347,6 +349,9 @@ impl Agent {
     fn see_ports(&mut self, view: PortsView) {
         let away = || "what is plugged may have changed unseen".to_owned();
         self.note("ports_unknown", (!view.synced).then(away));
+        let left =
+            || view.left.iter().map(|(what, why)| format!("{what}: {why}")).collect::<Vec<_>>().join("; ");
+        self.note("not_put_back", (!view.left.is_empty()).then(left));
         if !view.synced || self.view == view {
             return;
         }

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use types::{EndpointName, EndpointUid, Name, OfPort};
 
 pub mod allocate;
 pub mod ovs;
 
 /// Who a port belongs to, in the runtime's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PortLabels {
     /// The endpoint's tenant.
     pub tenant: Name,
@@ -34,7 +36,8 @@ pub struct PortLabels {
 }
 
 /// A port to plug.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlugSpec {
     /// The endpoint.
     pub uid: EndpointUid,
@@ -64,6 +67,10 @@ pub struct PortsView {
     pub tunnel: Option<OfPort>,
     /// The endpoints' ports.
     pub endpoints: BTreeMap<EndpointUid, EndpointPort>,
+    /// The bridge of our name is somebody else's: nothing is to be touched in it.
+    pub taken: bool,
+    /// What somebody else changed and cannot be put back: what, and why.
+    pub left: BTreeMap<String, String>,
     /// What somebody else changed in rows of ours and was put back since the process started: what, how often.
     pub repaired: BTreeMap<String, u64>,
 }

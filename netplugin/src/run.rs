@@ -30,7 +30,7 @@ use crate::intent::session::Session;
 use crate::metrics::Metrics;
 use crate::netlink::{Interfaces, Veths};
 use crate::ports::Ports;
-use crate::ports::ovs::{OvsPorts, connect, datapath_type};
+use crate::ports::ovs::{OvsPorts, PortRecords, connect, datapath_type};
 use crate::probes::{Endpoints, TunnelNeighbors};
 use crate::state_dir::StateDir;
 use crate::switch;
@@ -80,7 +80,10 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
         Verdict::Untested(warning) => agent.tell(Event::UntestedSwitch(warning)).await?,
         Verdict::Refused(refusal) => return Err(refusal.into()),
     }
-    let ports = OvsPorts::start(client, &config.switch.bridge, datapath).await?;
+    let veths = Arc::new(Veths::new(userspace)?);
+    let records = PortRecords::open(&dir).context("records of ports")?;
+    let ports =
+        OvsPorts::start(client, &config.switch.bridge, datapath, records, &veths.list().await?).await?;
     let view = ports.watch();
     tasks.spawn(done(owner.run(queue, view.clone())));
     let management = config.switch.ovs_run_dir.join(format!("{}.mgmt", config.switch.bridge));
@@ -97,7 +100,6 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     {
         tasks.spawn(done(serve_metrics(listener, metrics.clone(), agent.clone())));
     }
-    let veths = Arc::new(Veths::new(userspace)?);
     if userspace {
         let interfaces: Arc<dyn Interfaces> = veths.clone();
         let run_dir = config.switch.ovs_run_dir.clone();

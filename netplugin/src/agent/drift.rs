@@ -56,6 +56,10 @@ impl Default for Drift {
 impl Drift {
     /// Notes foreign changes; `false`: they are too many, compare all.
     pub(super) fn suspect(&mut self, edits: Vec<FlowEdit>) -> bool {
+        // Defect: what somebody else does to flows is not looked at.
+        if crate::sabotaged!("ignore-flow-drift") {
+            return true;
+        }
         for edit in edits {
             let present = edit.ours && !edit.removed;
             self.suspects.insert(edit.key, present);

@@ -21,8 +21,10 @@ impl Agent {
     /// Brings the switch to what intent says.
     pub(super) async fn reconcile(&mut self) {
         let Some(switch) = self.switch.clone() else { return };
-        // Knowing nothing, or not yet knowing the ports, touches no flow.
-        let (Some(state), true) = (self.holding.state(), self.view.synced) else { return };
+        // Knowing nothing, or not yet knowing the ports, touches no flow; nor does anybody touch another's bridge.
+        let (Some(state), true) = (self.holding.state(), self.view.synced && !self.view.taken) else {
+            return;
+        };
         let ports = self.ports_to_render(state);
         let step = self.renderer.update(state, &std::mem::take(&mut self.changed), &ports);
         let revision = state.revision;
@@ -72,7 +74,7 @@ impl Agent {
         ports: &Ports,
         vrfs: &BTreeMap<Vni, VrfId>,
     ) -> Result<usize, SwitchError> {
-        let (plan, expected) = if self.installed {
+        let (mut plan, expected) = if self.installed {
             let mut plan = step;
             self.drift.put_back(&mut plan, self.renderer.flows());
             let expected = self.connections.expect_plan(&plan, vrfs).await;
@@ -86,6 +88,10 @@ impl Agent {
             let expected = self.connections.expect(found.owners, self.renderer.flows(), vrfs).await;
             (found.plan, expected)
         };
+        // Defect: what should no longer be there stays.
+        if crate::sabotaged!("keep-old-flows") {
+            plan.delete.clear();
+        }
         self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
         if !plan.is_empty() {
             self.ofports.flows_may_be(ports.endpoints.values().copied());

@@ -74,6 +74,10 @@ impl OfPorts {
             *n == TUNNEL || in_use.contains(n) || named.contains(n) || self.reserved.values().any(|r| r == n)
         };
         let last = TUNNEL.get() - 1;
+        // Defect: the lowest free number, so that one is used again at once.
+        if crate::sabotaged!("lowest-port-number") {
+            self.next = 1;
+        }
         let rotation = (self.next..=last).chain(1..self.next.min(last));
         let free = rotation.filter_map(|n| OfPort::new(n.into()).ok()).find(|n| !taken(n));
         let free = free.ok_or(AllocateError::Exhausted)?;

@@ -12,22 +12,24 @@ use async_trait::async_trait;
 use ovsdb::driver::{ApplyError, Client, Config, Endpoint};
 use ovsdb::operation::Transaction;
 use ovsdb::vswitch::{
-    BridgeSpec, DATABASE, DatapathType, DeviceName, Ofport, OpenFlowVersion, Owner, PortKind, PortSpec,
-    RowError, Vswitch, Vxlan, delete_ports, ensure_bridge, ensure_ports, monitor_spec, realized_ports,
-    set_prefixes,
+    BridgeSpec, BuildError, DATABASE, DatapathType, DeviceName, Ofport, OpenFlowVersion, OwnRows, Owner,
+    PortKind, PortSpec, RowError, Vswitch, Vxlan, delete_ports, ensure_bridge, ensure_ports, monitor_spec,
+    realized_ports, set_prefixes,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort};
 
-use super::{PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
+use super::{EndpointPort, PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
 use crate::config::Datapath;
 use crate::netlink::{family_exists, host_name, uid_of};
 
 mod drift;
 mod labels;
+mod records;
 
-use drift::{Kept, Prefixes};
+use drift::{Kept, Prefixes, Told};
+pub use records::{DIR as RECORDS_DIR, PortRecords, files as record_files};
 
 /// The tunnel port's name.
 pub const TUNNEL_NAME: &str = "selvage-vx0";
@@ -52,12 +54,21 @@ pub struct OvsPorts {
     client: Client,
     bridge: DeviceName,
     prefixes: Prefixes,
-    repaired: watch::Sender<BTreeMap<String, u64>>,
+    told: watch::Sender<Told>,
 }
 
 enum What {
     Plug(PlugSpec),
     Unplug(EndpointUid),
+}
+
+impl What {
+    fn plugged(&self) -> Option<&PlugSpec> {
+        match self {
+            Self::Plug(plug) => Some(plug),
+            Self::Unplug(_) => None,
+        }
+    }
 }
 
 struct Change {
@@ -85,11 +96,18 @@ pub fn datapath_type(client: &Client, wanted: Datapath) -> Result<DatapathType, 
 }
 
 impl OvsPorts {
-    /// Makes the bridge and the tunnel port unless they are there, and starts the batch task.
+    /// Makes the bridge and the tunnel port unless they are there, puts back the ports that `records` has and that were
+    /// deleted meanwhile, of endpoints whose interface is `present`, and starts the batch task.
     ///
     /// # Errors
     /// [`PortsError`]: the database does not answer, or the bridge belongs to somebody else.
-    pub async fn start(client: Client, bridge: &str, datapath: DatapathType) -> Result<Self, PortsError> {
+    pub async fn start(
+        client: Client,
+        bridge: &str,
+        datapath: DatapathType,
+        records: PortRecords,
+        present: &BTreeSet<EndpointUid>,
+    ) -> Result<Self, PortsError> {
         let name = |e: ovsdb::vswitch::NameError| PortsError { object: bridge.into(), reason: e.to_string() };
         let bridge_name = DeviceName::new(bridge).map_err(name)?;
         let deadline = Instant::now() + APPLY;
@@ -103,36 +121,37 @@ impl OvsPorts {
         };
         apply(&client, ensure).await.map_err(failed(TUNNEL_NAME))?;
         let (changes, queue) = mpsc::channel(BATCH);
-        let (prefixes, repaired) = (Prefixes::default(), watch::Sender::default());
+        let (prefixes, told) = (Prefixes::default(), watch::Sender::default());
         let mut kept = Kept { bridge: spec, ports: BTreeMap::new(), prefixes: prefixes.clone() };
         kept.ports.insert(tunnel.name.clone(), tunnel);
-        let ports = Self { changes, client, bridge: bridge_name, prefixes, repaired };
-        let found = read_view(&ports.client, &ports.bridge, &ports.repaired).endpoints;
-        let plugged = found.into_iter().filter_map(|(uid, port)| {
-            let plug = PlugSpec { uid, ofport: port.requested?, labels: port.labels.ok()? };
-            port_spec(&What::Plug(plug))
-        });
+        let ports = Self { changes, client, bridge: bridge_name, prefixes, told };
+        let found = read_view(&ports.client, &ports.bridge, &ports.told).endpoints;
+        let plugged =
+            recall(&records, found, present).into_iter().filter_map(|plug| port_spec(&What::Plug(plug)));
         kept.ports.extend(plugged.map(|spec| (spec.name.clone(), spec)));
         let (client, bridge) = (ports.client.clone(), ports.bridge.clone());
-        tokio::spawn(Batch { client, bridge, kept, repaired: ports.repaired.clone() }.run(queue));
+        let batch = Batch { client, bridge, kept, records, told: ports.told.clone() };
+        // Whoever looks at the ports from here on finds those that were missing.
+        batch.repair().await;
+        tokio::spawn(batch.run(queue));
         Ok(ports)
     }
 
     /// The view, now and at every change.
     pub fn watch(&self) -> watch::Receiver<PortsView> {
-        let (publish, view) = watch::channel(read_view(&self.client, &self.bridge, &self.repaired));
-        let (client, bridge, repaired) = (self.client.clone(), self.bridge.clone(), self.repaired.clone());
+        let (publish, view) = watch::channel(read_view(&self.client, &self.bridge, &self.told));
+        let (client, bridge, told) = (self.client.clone(), self.bridge.clone(), self.told.clone());
         tokio::spawn(async move {
             let (mut cache, mut status) = (client.watch(), client.watch_status());
-            let mut repairs = repaired.subscribe();
+            let mut tells = told.subscribe();
             loop {
                 tokio::select! {
                     changed = cache.changed() => if changed.is_err() { return },
                     changed = status.changed() => if changed.is_err() { return },
-                    changed = repairs.changed() => if changed.is_err() { return },
+                    changed = tells.changed() => if changed.is_err() { return },
                     () = publish.closed() => return,
                 }
-                let now = read_view(&client, &bridge, &repaired);
+                let now = read_view(&client, &bridge, &told);
                 publish.send_if_modified(|view| {
                     *view != now && {
                         *view = now;
@@ -208,7 +227,8 @@ struct Batch {
     client: Client,
     bridge: DeviceName,
     kept: Kept,
-    repaired: watch::Sender<BTreeMap<String, u64>>,
+    records: PortRecords,
+    told: watch::Sender<Told>,
 }
 
 impl Batch {
@@ -233,30 +253,66 @@ impl Batch {
     }
 
     /// Puts back what somebody else changed.
-    async fn repair(&mut self) {
+    async fn repair(&self) {
+        // Defect: rows are nobody's business once they are written.
+        if crate::sabotaged!("ignore-row-drift") {
+            return;
+        }
         for _ in 0..ATTEMPTS {
             if !self.client.status().is_synced() {
                 return;
             }
-            let (transaction, what) = match self.kept.next(&self.client.cache()) {
+            let (transaction, what) = match self.look() {
                 Ok(None) => return,
                 Ok(Some(repair)) => repair,
                 Err(e) => {
-                    return tracing::error!(error = %e, "a row of ours was changed and cannot be put back");
+                    return self
+                        .tell_left(BTreeMap::from([(format!("bridge {}", self.bridge), e.to_string())]));
                 }
             };
             if let Err(e) = self.client.apply(&transaction, Instant::now() + APPLY).await {
                 return tracing::warn!(error = %e, details = ?what, "changed by somebody else, not put back yet");
             }
-            self.repaired.send_modify(|repaired| {
-                what.into_iter().for_each(|(what, count)| *repaired.entry(what).or_default() += count);
+            self.told.send_modify(|told| {
+                what.into_iter().for_each(|(what, count)| *told.repaired.entry(what).or_default() += count);
             });
         }
+    }
+
+    /// What to put back next, if anything.
+    fn look(&self) -> Result<Option<drift::Repair>, BuildError> {
+        let database = self.client.cache();
+        let mut own = self.told.borrow().own.clone();
+        own.observe(&database, &owner(), &self.bridge)?;
+        let next = self.kept.next(&database, &own);
+        self.told.send_if_modified(|told| {
+            let changed = told.own != own;
+            told.own = own;
+            changed
+        });
+        let (repair, left) = next?;
+        if repair.is_none() {
+            self.tell_left(left);
+        }
+        Ok(repair)
+    }
+
+    /// What stays as somebody else made it.
+    fn tell_left(&self, left: BTreeMap<String, String>) {
+        self.told.send_if_modified(|told| {
+            let changed = told.left != left;
+            for (what, why) in left.iter().filter(|_| changed) {
+                tracing::error!(details = what, error = why, "changed by somebody else, cannot be put back");
+            }
+            told.left = left;
+            changed
+        });
     }
 
     async fn unplug(&mut self, changes: Vec<Change>) {
         let names: BTreeSet<DeviceName> = changes.iter().filter_map(|c| device(uid(&c.what))).collect();
         self.kept.ports.retain(|name, _| !names.contains(name));
+        changes.iter().for_each(|change| self.records.forget(uid(&change.what)));
         if names.is_empty() {
             return;
         }
@@ -273,6 +329,7 @@ impl Batch {
         if specs.is_empty() {
             return;
         }
+        changes.iter().filter_map(|change| change.what.plugged()).for_each(|plug| self.records.keep(plug));
         let ensure = |db: &ovsdb::Database| Ok(ensure_ports(db, &owner(), &self.bridge, &specs)?);
         let applied = apply(&self.client, ensure).await;
         let alone = changes.len() == 1;
@@ -286,6 +343,8 @@ impl Batch {
             };
             if result.is_ok() {
                 self.kept.ports.extend(port_spec(&change.what).map(|spec| (spec.name.clone(), spec)));
+            } else {
+                self.records.forget(uid(&change.what));
             }
             answer(change, result.map(Some).map_err(|reason| PortsError { object, reason }));
         }
@@ -326,23 +385,47 @@ fn device(uid: EndpointUid) -> Option<DeviceName> {
 }
 
 fn port_spec(what: &What) -> Option<PortSpec> {
-    let What::Plug(plug) = what else { return None };
+    let plug = what.plugged()?;
     let ofport = Ofport::new(plug.ofport.get().into()).ok()?;
     let mut spec = PortSpec::new(device(plug.uid)?, PortKind::System, Some(ofport));
     spec.external_ids = labels::write(plug);
     Some(spec)
 }
 
-fn read_view(
-    client: &Client,
-    bridge: &DeviceName,
-    repaired: &watch::Sender<BTreeMap<String, u64>>,
-) -> PortsView {
+/// The ports there should be: those that are recorded, unless both row and interface are gone, and those that are plugged
+/// and were never recorded.
+fn recall(
+    records: &PortRecords,
+    found: BTreeMap<EndpointUid, EndpointPort>,
+    present: &BTreeSet<EndpointUid>,
+) -> Vec<PlugSpec> {
+    let mut recorded = records.all();
+    recorded.retain(|uid, _| {
+        let is_left = found.contains_key(uid) || present.contains(uid);
+        if !is_left {
+            records.forget(*uid);
+        }
+        is_left
+    });
+    for (uid, port) in found {
+        if let (Some(ofport), Ok(labels)) = (port.requested, port.labels) {
+            recorded.entry(uid).or_insert_with(|| {
+                let plug = PlugSpec { uid, ofport, labels };
+                records.keep(&plug);
+                plug
+            });
+        }
+    }
+    recorded.into_values().collect()
+}
+
+fn read_view(client: &Client, bridge: &DeviceName, told: &watch::Sender<Told>) -> PortsView {
     // In this order: what is read after the replica followed the server is no older than that. The other way round a
     // replica from before the first dump, empty, could pass for a living one.
     let synced = client.status().is_synced();
-    match view_of(&client.cache(), bridge) {
-        Ok(view) => PortsView { synced, repaired: repaired.borrow().clone(), ..view },
+    let told = told.borrow().clone();
+    match view_of(&client.cache(), bridge, &told.own) {
+        Ok(view) => PortsView { synced, repaired: told.repaired, left: told.left, ..view },
         Err(e) => {
             tracing::error!(error = %e, "cannot read the switch's configuration");
             PortsView::default()
@@ -350,15 +433,22 @@ fn read_view(
     }
 }
 
-fn view_of(database: &Arc<ovsdb::Database>, bridge: &DeviceName) -> Result<PortsView, RowError> {
+/// A row that has just lost our mark counts as ours, so that no flow is touched while it gets it back.
+fn view_of(
+    database: &Arc<ovsdb::Database>,
+    bridge: &DeviceName,
+    own: &OwnRows,
+) -> Result<PortsView, RowError> {
     let view = Vswitch::new(database);
-    let Some(bridge) = view.bridge(bridge.as_str())?.filter(|b| owner().owns(&b.external_ids)) else {
-        return Ok(PortsView::default());
-    };
-    let ports = view.ports()?;
-    let ours = ports.values().filter(|p| bridge.ports.contains(&p.uuid) && owner().owns(&p.external_ids));
-    let interfaces = view.interfaces()?;
     let mut found = PortsView::default();
+    let Some(bridge) = view.bridge(bridge.as_str())? else { return Ok(found) };
+    if !own.is_bridge(&owner(), &bridge) {
+        found.taken = true;
+        return Ok(found);
+    }
+    let ports = view.ports()?;
+    let ours = ports.values().filter(|p| bridge.ports.contains(&p.uuid) && own.is_port(&owner(), p));
+    let interfaces = view.interfaces()?;
     for interface in ours.filter_map(|port| interfaces.get(&port.name)) {
         if interface.name == TUNNEL_NAME {
             found.tunnel = labels::actual_ofport(interface).ok();

@@ -131,7 +131,9 @@ fn foreign(updates: Vec<FlowUpdate>) -> Option<SwitchEvent> {
             FlowUpdate::Flow(change, flow) => {
                 // A key that cannot be packed is one we cannot have.
                 let Ok(key) = PackedKey::new(&flow.key()) else { continue };
-                let ours = Cookie::from_bits(flow.cookie).is_ours();
+                // Defect: every flow in the bridge counts as ours.
+                let ours =
+                    Cookie::from_bits(flow.cookie).is_ours() || crate::sabotaged!("clobber-foreign-flows");
                 edits.push(FlowEdit { key, ours, removed: matches!(change, FlowChange::Removed(_)) });
             }
             FlowUpdate::Resumed => return Some(SwitchEvent::Unseen("reports were paused")),

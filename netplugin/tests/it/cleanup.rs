@@ -60,7 +60,7 @@ impl Host {
 
     fn args(&self) -> Args {
         let switch = SwitchArgs { ovs_run_dir: self.ovs.run_dir().to_owned(), bridge: BRIDGE.into() };
-        let cni_socket = self.dir.path().join("cni.sock");
+        let cni_socket = self.dir.path().join("run/cni.sock");
         let cni_journal_dir = Some(self.state().join("journal"));
         Args { switch, state_dir: self.state(), cni_socket, cni_journal_dir, all: false, dry_run: false }
     }
@@ -91,6 +91,7 @@ impl Host {
             .unwrap();
         self.write(&IDENTITY);
         self.write(&["stale-connections", "node-state.new", "notes"]);
+        std::fs::create_dir(self.dir.path().join("run")).unwrap();
         for socket in [self.state().join("status.sock"), self.args().cni_socket] {
             drop(UnixListener::bind(socket).unwrap());
         }
@@ -164,7 +165,7 @@ fn a_cleaned_host_is_as_it_was_and_what_others_have_is_untouched() {
     host.comes_to(&before);
     assert!(endpoints.iter().all(|e| !e.try_run("ip link show eth0")));
     assert_eq!(host.files(), ["ca.crt", "netmaster.json", "node.crt", "node.key", "notes"]);
-    assert!(!host.args().cni_socket.exists());
+    assert!(!host.dir.path().join("run").exists(), "the socket's directory, with nothing else in it");
     assert!(host.cleanup(host.args()).unwrap().starts_with("nothing to do"));
 
     let all = || Args { all: true, ..host.args() };

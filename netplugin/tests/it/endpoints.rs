@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cni::Reply;
+use netplugin::ports::ovs;
+use netplugin::state_dir::StateDir;
 use test_support::Ovs;
 
 use crate::namespace::Namespace;
@@ -186,17 +188,20 @@ fn a_restarted_switch_and_a_foreign_edit_are_repaired() {
     assert!(agent.join().unwrap().foreign_edits > 0);
 }
 
+/// The ports of a node, without an agent.
+async fn ports_of(place: &Place) -> Result<(ovsdb::Client, ovs::OvsPorts), netplugin::ports::PortsError> {
+    let client = ovs::connect(&place.run_dir.join("db.sock"));
+    let records = ovs::PortRecords::open(&StateDir::open(&place.state_dir).unwrap()).unwrap();
+    let (datapath, none) = (ovsdb::vswitch::DatapathType::Netdev, BTreeSet::new());
+    Ok((client.clone(), ovs::OvsPorts::start(client, BRIDGE, datapath, records, &none).await?))
+}
+
 #[test]
 fn a_bridge_without_our_mark_is_refused() {
     let node = Node::new();
     node.ovs.vsctl(&["add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"]).unwrap();
-    let db = node.ovs.db_sock();
-    let refused = node.namespace.block_on(async move || {
-        let client = netplugin::ports::ovs::connect(&db);
-        netplugin::ports::ovs::OvsPorts::start(client, BRIDGE, ovsdb::vswitch::DatapathType::Netdev)
-            .await
-            .err()
-    });
+    let place = node.place();
+    let refused = node.namespace.block_on(async move || ports_of(&place).await.err());
     let refused = refused.expect("refused").to_string();
     assert!(refused.contains("belongs to someone else"), "{refused}");
 }
@@ -246,7 +251,7 @@ fn an_endpoint_in_a_namespace_that_is_not_there_is_refused_and_leaves_nothing() 
 
 #[test]
 fn ports_asked_for_together_go_into_few_transactions() {
-    use netplugin::ports::{PlugSpec, PortLabels, Ports, ovs};
+    use netplugin::ports::{PlugSpec, PortLabels, Ports};
     let node = Node::new();
     let specs: Vec<PlugSpec> = (1..=8)
         .map(|n| PlugSpec {
@@ -266,11 +271,9 @@ fn ports_asked_for_together_go_into_few_transactions() {
         let host = netplugin::netlink::host_name(spec.uid);
         node.namespace.run(&format!("ip link add {host} type veth peer name p{}", spec.uid.get()));
     }
-    let db = node.ovs.db_sock();
+    let place = node.place();
     let (transactions, plugged, view) = node.namespace.block_on(async move || {
-        let client = ovs::connect(&db);
-        let ports =
-            ovs::OvsPorts::start(client.clone(), BRIDGE, ovsdb::vswitch::DatapathType::Netdev).await.unwrap();
+        let (client, ports) = ports_of(&place).await.unwrap();
         let cfg = || ovsdb::vswitch::Vswitch::new(&client.cache()).root().unwrap().next_cfg;
         let before = cfg();
         let plugs = specs.iter().map(|spec| ports.plug(spec.clone()));
@@ -375,6 +378,9 @@ fn what_is_changed_by_hand_is_put_back_and_reported_and_what_is_foreign_stays() 
             ("settings of bridge br-selvage", vec!["set-fail-mode", BRIDGE, "standalone"]),
             ("settings of bridge br-selvage", vec!["set-controller", BRIDGE, "punix:/nowhere"]),
             ("settings of bridge br-selvage", vec!["clear", "bridge", BRIDGE, "other_config"]),
+            ("settings of bridge br-selvage", vec!["set", "bridge", BRIDGE, "rstp_enable=true"]),
+            ("datapath of bridge br-selvage", vec!["set", "bridge", BRIDGE, "datapath_type=dummy"]),
+            ("settings of ports", vec!["set", "port", "selvage-vx0", "tag=7"]),
         ] {
             let count = |s: &netplugin::report::Status| s.drift.get(what).copied().unwrap_or(0);
             let seen = count(&agent.handle.status().await.unwrap());
@@ -397,4 +403,116 @@ fn what_is_changed_by_hand_is_put_back_and_reported_and_what_is_foreign_stays() 
         back(&n, &before, "a deleted bridge").await;
     });
     reaches(&one, &address(&two, "-4"));
+}
+
+/// Clearing `external_ids` is no way to take a bridge: whose row it was is known, and no flow is touched meanwhile.
+#[test]
+fn a_bridge_and_a_port_that_lose_our_mark_get_it_back_and_keep_their_flows() {
+    let (node, one, two) = populated();
+    let node = Arc::new(node);
+    let (place, n) = (node.place(), node.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        settled(&agent).await;
+        let mods = agent.handle.status().await.unwrap().flow_mods;
+        let text = n.ovs.vsctl(&["list-ports", BRIDGE]).unwrap();
+        let port = text.lines().find(|p| *p != ovs::TUNNEL_NAME).unwrap();
+        for (table, name, what) in [
+            ("bridge", BRIDGE, "mark of bridge br-selvage".to_owned()),
+            ("port", port, format!("mark of port {port}")),
+        ] {
+            n.ovs.vsctl(&["clear", table, name, "external_ids"]).unwrap();
+            drifted(&agent, &what).await;
+            let mark = n.ovs.vsctl(&["get", table, name, "external_ids:owner"]).unwrap();
+            assert_eq!(mark.trim(), "selvage");
+        }
+        settled(&agent).await;
+        assert_eq!(agent.handle.status().await.unwrap().flow_mods, mods, "no flow was touched");
+    });
+    reaches(&one, &address(&two, "-4"));
+}
+
+/// Waits until the agent has put this back.
+async fn drifted(agent: &crate::node::RunningAgent, what: &str) {
+    let look = || async {
+        let status = agent.handle.status().await.map_err(|e| e.to_string())?;
+        if status.drift.contains_key(what) { Ok(()) } else { Err(format!("{:?}", status.drift)) }
+    };
+    test_support::wait_for(what, Duration::from_secs(30), look).await.unwrap();
+}
+
+#[test]
+fn a_bridge_that_somebody_else_made_under_our_name_is_theirs_until_they_give_it_back() {
+    let (node, one, two) = populated();
+    let node = Arc::new(node);
+    let (place, n) = (node.place(), node.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        settled(&agent).await;
+        let before = normalised(&n.flows());
+        let theirs = ["del-br", BRIDGE, "--", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE];
+        n.ovs.vsctl(&[&theirs[..], &["datapath_type=netdev"]].concat()).unwrap();
+        agent
+            .reported("the bridge is taken", |r| {
+                r.warnings
+                    .iter()
+                    .any(|w| w.code.as_str() == "not_put_back" && w.text.contains("belongs to someone else"))
+            })
+            .await;
+        n.ovs
+            .ofctl(&["-O", "OpenFlow15", "add-flow", BRIDGE, "cookie=0x7e57,priority=7,actions=drop"])
+            .unwrap();
+        let flows = n.flows();
+        assert!(flows.contains("0x7e57") && normalised(&flows).is_empty(), "{flows}");
+        n.ovs.vsctl(&["del-br", BRIDGE]).unwrap();
+        back(&n, &before, "a bridge given back").await;
+        agent
+            .reported("nothing is left", |r| r.warnings.iter().all(|w| w.code.as_str() != "not_put_back"))
+            .await;
+    });
+    reaches(&one, &address(&two, "-4"));
+}
+
+/// What is plugged is recorded: no row is needed to know it.
+#[test]
+fn what_was_deleted_while_the_agent_was_away_is_put_back_when_it_starts() {
+    let (node, one, two) = populated();
+    let node = Arc::new(node);
+    let before = normalised(&node.flows());
+    let text = node.ovs.vsctl(&["list-ports", BRIDGE]).unwrap();
+    let ports: Vec<&str> = text.lines().filter(|p| *p != ovs::TUNNEL_NAME).collect();
+    node.ovs
+        .vsctl(&["del-port", BRIDGE, ports[0], "--", "clear", "interface", ports[1], "external_ids"])
+        .unwrap();
+    let (place, n, gone, o) = (node.place(), node.clone(), format!("port {}", ports[0]), one.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        drifted(&agent, &gone).await;
+        settled(&agent).await;
+        back(&n, &before, "a port deleted while the agent was away").await;
+    });
+    reaches(&one, &address(&two, "-4"));
+
+    // One that was detached does not come back, nor does one whose interface is gone, too.
+    let (place, n) = (node.place(), node.clone());
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        settled(&agent).await;
+        agent.del("blue", "web", &o).await;
+    });
+    let left = node.ovs.vsctl(&["list-ports", BRIDGE]).unwrap();
+    let left = left.lines().find(|p| *p != ovs::TUNNEL_NAME).unwrap();
+    node.ovs.vsctl(&["del-port", BRIDGE, left]).unwrap();
+    node.namespace.run(&format!("ip link del {left}"));
+    let place = node.place();
+    node.namespace.block_on(async move || {
+        let agent = start(&place).await;
+        agent.netmaster.sync().await;
+        assert_eq!(n.ovs.vsctl(&["list-ports", BRIDGE]).unwrap().trim(), ovs::TUNNEL_NAME);
+        assert_eq!(std::fs::read_dir(place.state_dir.join(ovs::RECORDS_DIR)).unwrap().count(), 0);
+    });
 }

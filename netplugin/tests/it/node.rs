@@ -9,7 +9,7 @@ use netplugin::agent::{Agent, AgentHandle, Published};
 use netplugin::cni_server::{CniServer, Context, Housekeeping, Mtu};
 use netplugin::intent::detach_log::DetachLog;
 use netplugin::netlink::Veths;
-use netplugin::ports::ovs::{OvsPorts, connect};
+use netplugin::ports::ovs::{OvsPorts, PortRecords, connect};
 use netplugin::state_dir::StateDir;
 use netplugin::switch;
 use node_api::Realized;
@@ -51,7 +51,10 @@ pub async fn start(place: &Place) -> RunningAgent {
     let local = Local { node: NODE.parse().unwrap(), vtep: VTEP.parse().unwrap() };
     let agent = Agent::new(local, dir.clone(), Published { realized, peers, reclaims }).unwrap();
     let client = connect(&place.run_dir.join("db.sock"));
-    let ports = OvsPorts::start(client, BRIDGE, DatapathType::Netdev).await.unwrap();
+    let veths = Arc::new(Veths::new(true).unwrap());
+    let records = PortRecords::open(&dir).unwrap();
+    let present = veths.list().await.unwrap();
+    let ports = OvsPorts::start(client, BRIDGE, DatapathType::Netdev, records, &present).await.unwrap();
     let view = ports.watch();
     let mut tasks = JoinSet::new();
     tasks.spawn(agent.run(queue, view.clone()));
@@ -63,7 +66,7 @@ pub async fn start(place: &Place) -> RunningAgent {
         intent: netmaster.clone(),
         ports: Arc::new(ports),
         view: view.clone(),
-        interfaces: Arc::new(Veths::new(true).unwrap()),
+        interfaces: veths,
         detach_log: DetachLog::open(dir).unwrap(),
         journal_dir: place.state_dir.join("journal"),
         mtu: Mtu::Fixed(1450),

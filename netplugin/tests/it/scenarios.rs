@@ -84,6 +84,20 @@ async fn a_switch_that_lost_its_flows_gets_them_back_when_it_connects() {
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
 }
 
+#[tokio::test]
+async fn a_new_connection_does_not_wait_for_what_failed_on_the_last() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    *world.switch.refuse.lock().unwrap() = true;
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.status().await;
+    assert!(world.switch.flows.lock().unwrap().is_empty(), "the control");
+    *world.switch.refuse.lock().unwrap() = false;
+    agent.connect(&world.switch).await;
+    agent.status().await;
+    assert!(!world.switch.flows.lock().unwrap().is_empty());
+}
+
 /// Tells the agent that these flows were changed by somebody else.
 async fn edited(agent: &FakeAgent, edits: Vec<FlowEdit>) {
     agent.handle.tell(Event::Switch(SwitchEvent::Edited(edits))).await.unwrap();

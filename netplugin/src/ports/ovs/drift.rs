@@ -1,11 +1,13 @@
 //! Rows of ours that somebody else deleted or altered: found at each change of the replica, put back.
 //!
 //! What there should be is kept here: the bridge, the tunnel port, the endpoint ports plugged by this process or found
-//! plugged by it. Rows without our mark are not looked at.
+//! plugged or recorded by an earlier one. Rows without our mark are not looked at, unless they had it a moment ago: these
+//! get it back.
 //!
 //! # Failure
-//! What cannot be put back without taking something from somebody else (a foreign port has our name or number) is
-//! logged and left; it is tried again at the next change, and every second.
+//! What cannot be put back without taking something from somebody else (a foreign port has our name or number, a foreign
+//! bridge our bridge's name) is reported and left; it is tried again at the next change, and every second. One port that
+//! is left keeps no other from being put back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -13,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 use ovsdb::Database;
 use ovsdb::operation::Transaction;
 use ovsdb::vswitch::{
-    BridgeSpec, BuildError, DeviceName, PortSpec, Vswitch, delete_ports, ensure_bridge, ensure_ports,
-    set_prefixes,
+    BridgeSpec, BuildError, DeviceName, OwnRows, PortSpec, Vswitch, delete_ports, ensure_bridge,
+    ensure_ports, restore_datapath_type, restore_marks, set_prefixes,
 };
 
 use super::owner;
@@ -32,46 +34,113 @@ pub(super) struct Kept {
     pub(super) prefixes: Prefixes,
 }
 
-/// What is wrong, in words, how often; and what puts it right.
+/// What the task that repairs tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// What was put back, how often.
+    pub(super) repaired: BTreeMap<String, u64>,
+    /// What cannot be put back, and why.
+    pub(super) left: BTreeMap<String, String>,
+    /// Rows that have, or had, our mark.
+    pub(super) own: OwnRows,
+}
+
+/// What puts something right; and what was wrong, in words, how often.
 pub(super) type Repair = (Transaction, BTreeMap<String, u64>);
+/// What cannot be put right, and why.
+type Left = BTreeMap<String, String>;
 
 impl Kept {
-    /// The next thing to put right; `None`: all is as it should be.
-    pub(super) fn next(&self, database: &Database) -> Result<Option<Repair>, BuildError> {
+    /// The next thing to put right, if there is any; without one, what stays wrong.
+    pub(super) fn next(
+        &self,
+        database: &Database,
+        own: &OwnRows,
+    ) -> Result<(Option<Repair>, Left), BuildError> {
+        let (transaction, unmarked) = restore_marks(database, &owner(), own)?;
+        if !unmarked.is_empty() {
+            let count = unmarked.len();
+            let one = |name: String| (format!("mark of {name}"), 1);
+            let what =
+                if count <= NAMED { unmarked.into_iter().map(one).collect() } else { many("marks", count) };
+            return Ok((Some((transaction, what)), Left::new()));
+        }
+        if let Some(repair) = self.bridge(database)? {
+            return Ok((Some(repair), Left::new()));
+        }
+        let (repair, left) = self.ports(database)?;
+        if repair.is_some() {
+            return Ok((repair, left));
+        }
+        Ok((self.prefixes(database)?, left))
+    }
+
+    fn bridge(&self, database: &Database) -> Result<Option<Repair>, BuildError> {
         let name = &self.bridge.name;
-        let transaction = ensure_bridge(database, &owner(), &self.bridge)?;
-        if !transaction.is_empty() {
-            let there = Vswitch::new(database).bridge(name.as_str())?.is_some();
-            let what = if there { format!("settings of bridge {name}") } else { format!("bridge {name}") };
-            return Ok(Some((transaction, BTreeMap::from([(what, 1)]))));
-        }
-        let specs: Vec<PortSpec> = self.ports.values().cloned().collect();
-        match ensure_ports(database, &owner(), name, &specs) {
-            Ok(transaction) if !transaction.is_empty() => {
-                return Ok(Some((transaction, self.wrong_ports(database)?)));
+        let (transaction, what) = match ensure_bridge(database, &owner(), &self.bridge) {
+            Err(BuildError::Differs { column: "datapath_type", .. }) => (
+                restore_datapath_type(database, &owner(), &self.bridge)?,
+                format!("datapath of bridge {name}"),
+            ),
+            other => {
+                let there = Vswitch::new(database).bridge(name.as_str())?.is_some();
+                (other?, if there { format!("settings of bridge {name}") } else { format!("bridge {name}") })
             }
-            Ok(_) => {}
-            // It cannot be altered as it stands: out, and in again at the next look.
-            Err(BuildError::Differs { name: port, .. }) if self.ports.contains_key(&port) => {
-                let what = BTreeMap::from([(format!("port {port}"), 1)]);
-                return Ok(Some((delete_ports(database, &owner(), name, &BTreeSet::from([port]))?, what)));
+        };
+        Ok((!transaction.is_empty()).then_some((transaction, BTreeMap::from([(what, 1)]))))
+    }
+
+    fn ports(&self, database: &Database) -> Result<(Option<Repair>, Left), BuildError> {
+        let (mut wanted, mut left) = (self.ports.clone(), Left::new());
+        loop {
+            let specs: Vec<PortSpec> = wanted.values().cloned().collect();
+            let refused = match ensure_ports(database, &owner(), &self.bridge.name, &specs) {
+                Ok(transaction) if transaction.is_empty() => return Ok((None, left)),
+                Ok(transaction) => return Ok((Some((transaction, wrong_ports(&wanted, database)?)), left)),
+                Err(e) => e,
+            };
+            let name = match &refused {
+                // It cannot be altered as it stands: out, and in again at the next look.
+                BuildError::Differs { name, .. } if wanted.contains_key(name) => {
+                    let out = BTreeSet::from([name.clone()]);
+                    let delete = delete_ports(database, &owner(), &self.bridge.name, &out)?;
+                    return Ok((Some((delete, BTreeMap::from([(format!("port {name}"), 1)]))), left));
+                }
+                BuildError::ForeignPort { name, .. } => name.clone(),
+                BuildError::OtherBridge { port: name, .. } | BuildError::OfportInUse { name, .. } => {
+                    name.to_string()
+                }
+                _ => return Err(refused),
+            };
+            wanted.retain(|port, _| port.as_str() != name);
+            if left.insert(format!("port {name}"), refused.to_string()).is_some() {
+                return Err(refused);
             }
-            Err(e) => return Err(e),
         }
+    }
+
+    fn prefixes(&self, database: &Database) -> Result<Option<Repair>, BuildError> {
         let Some(prefixes) = self.prefixes.get() else { return Ok(None) };
+        let name = &self.bridge.name;
         let transaction = set_prefixes(database, &owner(), name, prefixes)?;
         let what = BTreeMap::from([(format!("flow table settings of bridge {name}"), 1)]);
         Ok((!transaction.is_empty()).then_some((transaction, what)))
     }
+}
 
-    fn wrong_ports(&self, database: &Database) -> Result<BTreeMap<String, u64>, BuildError> {
-        let there = Vswitch::new(database).ports()?;
-        let missing: Vec<&DeviceName> =
-            self.ports.keys().filter(|n| !there.contains_key(n.as_str())).collect();
-        Ok(match missing.len() {
-            0 => BTreeMap::from([("settings of ports".to_owned(), 1)]),
-            1..=NAMED => missing.iter().map(|name| (format!("port {name}"), 1)).collect(),
-            many => BTreeMap::from([("ports".to_owned(), many as u64)]),
-        })
-    }
+fn many(what: &str, count: usize) -> BTreeMap<String, u64> {
+    BTreeMap::from([(what.to_owned(), count as u64)])
+}
+
+fn wrong_ports(
+    wanted: &BTreeMap<DeviceName, PortSpec>,
+    database: &Database,
+) -> Result<BTreeMap<String, u64>, BuildError> {
+    let there = Vswitch::new(database).ports()?;
+    let missing: Vec<&DeviceName> = wanted.keys().filter(|n| !there.contains_key(n.as_str())).collect();
+    Ok(match missing.len() {
+        0 => many("settings of ports", 1),
+        1..=NAMED => missing.iter().map(|name| (format!("port {name}"), 1)).collect(),
+        count => many("ports", count),
+    })
 }
