@@ -100,7 +100,8 @@ impl Failpoints {
         self.0.is_some()
     }
 
-    fn set(&self, command: &mut Command) {
+    /// Switches them on in a program.
+    pub fn set(&self, command: &mut Command) {
         if let Some(spec) = &self.0 {
             command.env("FAILPOINTS", spec);
         }

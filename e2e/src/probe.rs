@@ -3,6 +3,7 @@
 //! Every payload carries the mark of the sender's tenant, so that a capture anywhere tells whose a packet is.
 
 pub mod ask;
+pub mod blast;
 pub mod flow;
 pub mod frames;
 pub mod serve;

@@ -1,7 +1,7 @@
 //! `selvage-probe`: runs inside endpoints. See `e2e::probe`.
 
 use clap::Parser;
-use e2e::probe::{ask, flow, frames, serve};
+use e2e::probe::{ask, blast, flow, frames, serve};
 
 #[derive(Parser)]
 #[command(name = "selvage-probe", about = "Servers, probes and frames for lab endpoints")]
@@ -10,6 +10,8 @@ enum Command {
     Serve(serve::Args),
     /// Ask the questions on standard input (JSON).
     Ask(ask::Args),
+    /// Send datagrams until killed, whether anybody gets them or not.
+    Blast(blast::Args),
     /// Send a numbered flow and report its losses.
     Flow(flow::Args),
     /// Send raw frames (hexadecimal lines on standard input).
@@ -20,6 +22,7 @@ fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Serve(args) => serve::run(&args),
         Command::Ask(args) => ask::run(&args),
+        Command::Blast(args) => blast::run(&args),
         Command::Flow(args) => flow::run(&args),
         Command::Frames(args) => frames::run(&args),
     }

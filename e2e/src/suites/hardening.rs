@@ -1,9 +1,12 @@
 //! Hardening: what a system that is left alone must bear (docs/testing.md).
 
 mod chaos;
+mod cleanup;
+mod drift;
 mod host;
 mod kill_points;
 mod outage;
+mod port_reuse;
 mod snapshot;
 
 use crate::suite::{BOTH, SQLITE, Sabotage, Scenario, Suite};
@@ -30,13 +33,33 @@ pub const SUITE: Suite = Suite {
             stores: BOTH,
             run: outage::partition,
         },
+        Scenario {
+            name: "drift",
+            about: "flows, ports, bridge and rows altered by hand: put right and told, what others have survives",
+            stores: SQLITE,
+            run: drift::run,
+        },
+        Scenario {
+            name: "cleanup",
+            about: "netplugin cleanup leaves a machine as it was; its dry run says what it will do and does nothing",
+            stores: SQLITE,
+            run: cleanup::run,
+        },
     ],
-    with_failpoints: &[Scenario {
-        name: "kill-points-all",
-        about: "agent, database or netmaster die at every named step of ADD and DEL: nothing leaks, all works again",
-        stores: SQLITE,
-        run: kill_points::run,
-    }],
+    with_failpoints: &[
+        Scenario {
+            name: "kill-points-all",
+            about: "agent, database or netmaster die at every named step of ADD and DEL: nothing leaks, all works again",
+            stores: SQLITE,
+            run: kill_points::run,
+        },
+        Scenario {
+            name: "port-reuse",
+            about: "a port number goes from tenant to tenant at once: not one packet of its last owner",
+            stores: SQLITE,
+            run: port_reuse::run,
+        },
+    ],
     sabotages: &[
         Sabotage { defect: "keep-connections", scenario: "chaos", claim: "connections-as-before" },
         Sabotage {
@@ -44,5 +67,29 @@ pub const SUITE: Suite = Suite {
             scenario: "kill-points-all",
             claim: "nothing-leaks-whoever-dies",
         },
+        Sabotage {
+            defect: "ignore-flow-drift",
+            scenario: "drift",
+            claim: "flows-altered-by-hand-are-put-right",
+        },
+        Sabotage {
+            defect: "ignore-row-drift",
+            scenario: "drift",
+            claim: "rows-altered-by-hand-are-put-right",
+        },
+        Sabotage { defect: "clobber-foreign-flows", scenario: "drift", claim: "foreign-things-survive" },
+        Sabotage { defect: "silent-warnings", scenario: "drift", claim: "drift-is-reported" },
+        Sabotage {
+            defect: "forget-plugged-ports",
+            scenario: "drift",
+            claim: "what-was-altered-while-the-agent-was-away-is-put-right",
+        },
+        Sabotage {
+            defect: "keep-old-flows",
+            scenario: "port-reuse",
+            claim: "reused-port-carries-nothing-of-its-last-owner",
+        },
+        Sabotage { defect: "leave-nftables", scenario: "cleanup", claim: "cleaned-machine-is-as-it-was" },
+        Sabotage { defect: "removes-in-dry-run", scenario: "cleanup", claim: "dry-run-changes-nothing" },
     ],
 };

@@ -267,5 +267,8 @@ fn blind(during: &Snapshot, before: &Snapshot) -> Result<()> {
         .map(|(layer, _)| format!("{layer:?}"))
         .collect();
     claim_none("attached-endpoints-leave-every-kind-of-trace", &blind)?;
-    claim_none("nothing-is-pending-while-all-are-up", &during.more_than(before, Layer::Files))
+    let mut pending = during.more_than(before, Layer::Files);
+    // What is plugged is recorded.
+    pending.retain(|line| !line.contains("state/ports/"));
+    claim_none("nothing-is-pending-while-all-are-up", &pending)
 }

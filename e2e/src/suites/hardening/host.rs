@@ -160,6 +160,13 @@ pub(super) fn files(node: &Node) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// Everything in a directory and below.
+pub(super) fn everything_in(dir: &Path) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    list(dir, "", &mut lines)?;
+    Ok(lines.into_iter().map(|line| line.trim_start_matches('/').to_owned()).collect())
+}
+
 fn list(dir: &Path, shown: &str, lines: &mut Vec<String>) -> Result<()> {
     let entries = match std::fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -171,6 +178,7 @@ fn list(dir: &Path, shown: &str, lines: &mut Vec<String>) -> Result<()> {
         // It may be gone since it was listed.
         if entry.file_type().is_ok_and(|t| t.is_dir()) {
             list(&entry.path(), &shown, lines)?;
+            lines.push(shown + "/");
         } else {
             lines.push(shown);
         }
