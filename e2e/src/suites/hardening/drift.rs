@@ -23,13 +23,15 @@ use crate::suites::traffic::{Flow, STREAMS, address_of};
 
 const REPAIRED: Duration = Duration::from_secs(6);
 /// Reports reach netmaster on their own way.
-const TOLD: Duration = Duration::from_secs(10);
+const TOLD: Duration = Duration::from_secs(7);
 const FORWARDS: Duration = Duration::from_secs(10);
 /// Packets flow for at least so long while rows are put right.
 const FLOW_SECONDS: f64 = 6.0;
 const FOREIGN_PORT: &str = "foreign0";
 const FOREIGN_BRIDGE: &str = "br-foreign";
 const FLOW: &str = "flow";
+/// Selvage has no groups.
+const FOREIGN_GROUP: &str = "group_id=77,type=all";
 
 pub(super) fn run(context: &mut Context) -> Result<()> {
     let bench = Bench::set_up(&context.lab)?;
@@ -150,10 +152,10 @@ impl Bench {
     fn claim_others(&self, lab: &Lab, after: After) -> Result<()> {
         let there = foreign(node_of(lab)?)?;
         let lost = self.others.difference(&there);
-        // With flows went those of others, with the bridge what was in it.
+        // With flows went those of others and maybe groups, with the bridge what was in it.
         let lost = lost.filter(|l| match after {
             After::AllAsBefore | After::FlowsUntouched => true,
-            After::SwitchEmptied => !l.starts_with(FLOW),
+            After::SwitchEmptied => !l.starts_with(FLOW) && *l != FOREIGN_GROUP,
             After::OthersGone => l.contains(FOREIGN_BRIDGE),
         });
         let lost: Vec<_> = lost.map(|l| format!("gone: {l}")).collect();
@@ -183,7 +185,7 @@ fn away(context: &mut Context, bench: &Bench) -> Result<()> {
     claim("foreign-things-survive", Ok(()))
 }
 
-/// What others have: a port, flows above and below ours and a setting in our bridge; a bridge.
+/// What others have: a port, flows above and below ours, a group and a setting in our bridge; a bridge.
 fn plant(node: &Node) -> Result<BTreeSet<String>> {
     node.vsctl(&["add-port", BRIDGE, FOREIGN_PORT, "--", "set", "Interface", FOREIGN_PORT, "type=internal"])?;
     node.vsctl(&["add-br", FOREIGN_BRIDGE, "--", "set", "Bridge", FOREIGN_BRIDGE, "datapath_type=netdev"])?;
@@ -193,7 +195,7 @@ fn plant(node: &Node) -> Result<BTreeSet<String>> {
     let all = [7, 61_000].map(flow_of_others);
     let rows =
         [format!("Port {FOREIGN_PORT}"), format!("Bridge {FOREIGN_BRIDGE}"), "others=theirs".to_owned()];
-    Ok(all.into_iter().chain(rows).collect())
+    Ok(all.into_iter().chain(rows).chain([FOREIGN_GROUP.to_owned()]).collect())
 }
 
 fn plant_flows(node: &Node) -> Result<()> {
@@ -201,7 +203,7 @@ fn plant_flows(node: &Node) -> Result<()> {
         let flow = format!("cookie={FOREIGN_COOKIE},table=0,priority={priority},in_port=65001,actions=drop");
         node.ofctl(&["-O", "OpenFlow15", "add-flow", BRIDGE, &flow])?;
     }
-    Ok(())
+    node.ofctl(&["-O", "OpenFlow15", "--may-create", "mod-group", BRIDGE, FOREIGN_GROUP]).map(drop)
 }
 
 fn flow_of_others(priority: u16) -> String {
@@ -219,9 +221,9 @@ fn uproot(node: &Node) -> Result<()> {
 
 /// What is there of [`plant`].
 fn foreign(node: &Node) -> Result<BTreeSet<String>> {
-    let (flows, rows) = (host::flows(node)?, host::rows(node)?);
+    let (all, rows) = (host::flows(node)?, host::rows(node)?);
     let theirs = |l: &&String| l.starts_with(BRIDGE) && l.contains(&format!("cookie={FOREIGN_COOKIE},"));
-    let theirs: Vec<&String> = flows.iter().filter(theirs).collect();
+    let theirs: Vec<&String> = all.iter().filter(theirs).collect();
     let flows =
         [7, 61_000].into_iter().filter(|p| theirs.iter().any(|l| l.contains(&format!("priority={p},"))));
     let there = |what: &String| rows.iter().any(|l| l.starts_with(&format!("{what}: name = ")));
@@ -229,7 +231,9 @@ fn foreign(node: &Node) -> Result<BTreeSet<String>> {
         [format!("Port {FOREIGN_PORT}"), format!("Bridge {FOREIGN_BRIDGE}")].into_iter().filter(there);
     let ids = format!("Bridge {BRIDGE}: external_ids = ");
     let setting = rows.iter().any(|l| l.starts_with(&ids) && l.contains("theirs"));
-    Ok(flows.map(flow_of_others).chain(named).chain(setting.then(|| "others=theirs".to_owned())).collect())
+    let setting = setting.then(|| "others=theirs".to_owned());
+    let group = all.iter().any(|l| l.contains(FOREIGN_GROUP)).then(|| FOREIGN_GROUP.to_owned());
+    Ok(flows.map(flow_of_others).chain(named).chain(setting).chain(group).collect())
 }
 
 /// A line that need not come back as it was: what Open vSwitch chooses anew whenever it makes an interface or a bridge;
@@ -237,7 +241,7 @@ fn foreign(node: &Node) -> Result<BTreeSet<String>> {
 fn may_differ(line: &str, after: After) -> bool {
     let of_bridge =
         |columns: &[&str]| columns.iter().any(|c| line.starts_with(&format!("Bridge {BRIDGE}: {c} = ")));
-    let of_others = || [FOREIGN_PORT, FOREIGN_COOKIE].iter().any(|w| line.contains(w));
+    let of_others = || [FOREIGN_PORT, FOREIGN_COOKIE, FOREIGN_GROUP].iter().any(|w| line.contains(w));
     line.contains(": mac_in_use = ")
         || match after {
             After::AllAsBefore | After::FlowsUntouched => false,
