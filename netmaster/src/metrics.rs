@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use telemetry::metrics::whole;
 use telemetry::{Kind, Registry};
 
 use crate::app::{App, Reports, Scene};
@@ -33,12 +34,6 @@ struct OfWarning {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfKind {
     kind: &'static str,
-}
-
-/// A release.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Release {
-    version: &'static str,
 }
 
 /// All of them.
@@ -71,14 +66,7 @@ struct Now {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::new("netmaster");
-        let build: Family<Release, Gauge> = registry.add(
-            Family::default(),
-            Kind::Gauge,
-            "build_info",
-            &["version"],
-            "Always 1; which release this is",
-        );
-        build.get_or_create(&Release { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.build_info(env!("CARGO_PKG_VERSION"));
         let http = http::Requests::new(&mut registry);
         let store = store::Calls::new(&mut registry);
         let now = Now::new(&mut registry);
@@ -175,9 +163,4 @@ impl Now {
             self.warnings.get_or_create(&OfWarning { node: node.clone(), code: warning.code }).inc();
         }
     }
-}
-
-/// Gauges are signed.
-fn whole(n: impl TryInto<i64>) -> i64 {
-    n.try_into().unwrap_or(i64::MAX)
 }

@@ -12,7 +12,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use telemetry::{Kind, Registry, metrics::SECONDS};
+use telemetry::metrics::{SECONDS, whole};
+use telemetry::{Kind, Registry};
 
 use crate::report::{IntentStatus, Status};
 
@@ -30,11 +31,6 @@ struct OfVerb {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCode {
     code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Release {
-    version: &'static str,
 }
 
 /// All of them.
@@ -65,14 +61,7 @@ struct Now {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::new("netplugin");
-        let build: Family<Release, Gauge> = registry.add(
-            Family::default(),
-            Kind::Gauge,
-            "build_info",
-            &["version"],
-            "Always 1; which release this is",
-        );
-        build.get_or_create(&Release { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.build_info(env!("CARGO_PKG_VERSION"));
         let answered = registry.add(
             Family::default(),
             Kind::Counter,
@@ -159,9 +148,4 @@ impl Metrics {
     pub fn reference(&self) -> String {
         self.registry.reference()
     }
-}
-
-/// Gauges are signed.
-fn whole(n: impl TryInto<i64>) -> i64 {
-    n.try_into().unwrap_or(i64::MAX)
 }

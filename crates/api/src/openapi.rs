@@ -41,13 +41,14 @@ fn http_method(method: Method) -> HttpMethod {
 
 fn operation(route: &Route) -> OperationBuilder {
     let json = |name: &str| ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
-    let mut operation =
-        OperationBuilder::new().operation_id(Some(route.operation)).summary(Some(route.summary));
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(route.call.operation()))
+        .summary(Some(route.call.summary()));
     for name in route.parameters() {
         operation =
             operation.parameter(parameter(name, ParameterIn::Path, parameter_schema(name), Required::True));
     }
-    for query in route.query {
+    for query in route.call.query() {
         let schema = query.schema();
         let query = parameter(query.name(), ParameterIn::Query, schema, Required::False)
             .description(Some(query.summary()));
@@ -63,14 +64,15 @@ fn operation(route: &Route) -> OperationBuilder {
         let tag = parameter("If-Match", ParameterIn::Header, "Revision", Required::False);
         operation = operation.parameter(tag);
     }
-    if let Some(body) = route.body {
+    if let Some(body) = route.call.body() {
         let body =
-            RequestBodyBuilder::new().content("application/json", json(body)).required(Some(Required::True));
+            RequestBodyBuilder::new().content("application/json", json(&body)).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
-    let success = ResponseBuilder::new().description(if route.reply.is_some() { "Done" } else { "Deleted" });
-    let success = match route.reply {
-        Some(reply) => success.content("application/json", json(reply)),
+    let success =
+        ResponseBuilder::new().description(if route.call.reply().is_some() { "Done" } else { "Deleted" });
+    let success = match route.call.reply() {
+        Some(reply) => success.content("application/json", json(&reply)),
         None => success,
     };
     let success = if route.is_watchable() {

@@ -1,4 +1,11 @@
 //! Endpoint declarations: what the server serves, the client calls and the OpenAPI document lists.
+//!
+//! What every noun has (list, create, read, replace, delete) is said once, by [`Call`]; what one noun has alone is an
+//! [`Action`] with names of its own.
+
+use std::borrow::Cow;
+
+use model::Kind;
 
 /// HTTP methods in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,9 +87,6 @@ impl Parameter {
     }
 }
 
-/// What a collection understands.
-pub const COLLECTION_QUERY: &[Parameter] = Parameter::ALL;
-
 /// One endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -90,21 +94,149 @@ pub struct Route {
     pub method: Method,
     /// Its path, parameters in braces (RFC 6570 level 1; axum and OpenAPI read it alike).
     pub path: &'static str,
+    /// What it does.
+    pub call: Call,
+    /// Whether no credential is needed.
+    pub public: bool,
+}
+
+/// What an endpoint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Every object of a noun, a page of them, or a watch.
+    List(Kind),
+    /// Makes one that does not exist.
+    Create(Kind),
+    /// One.
+    Read(Kind),
+    /// Makes one, or makes it another.
+    Replace(Kind),
+    /// Removes one.
+    Delete(Kind),
+    /// What only one path does.
+    Act(&'static Action),
+}
+
+/// What only one path does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
     /// Its name in the document.
     pub operation: &'static str,
     /// One sentence.
     pub summary: &'static str,
     /// Name of the request body's schema.
     pub body: Option<&'static str>,
+    /// Name of the answer's schema.
+    pub reply: &'static str,
+}
+
+/// `tenant` as schemas and operations spell it: `Tenant`.
+pub(crate) fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Node => "Node",
+        Kind::Tenant => "Tenant",
+        Kind::Network => "Network",
+        Kind::Policy => "Policy",
+        Kind::Group => "Group",
+        Kind::Endpoint => "Endpoint",
+    }
+}
+
+impl Call {
+    /// Its name in the document.
+    pub fn operation(self) -> Cow<'static, str> {
+        let (verb, kind) = match self {
+            Self::List(kind) => ("list", kind),
+            Self::Create(kind) => ("create", kind),
+            Self::Read(kind) => ("read", kind),
+            Self::Replace(kind) => ("replace", kind),
+            Self::Delete(kind) => ("delete", kind),
+            Self::Act(action) => return action.operation.into(),
+        };
+        format!("{verb}{}", title(kind)).into()
+    }
+
+    /// One sentence.
+    pub fn summary(self) -> Cow<'static, str> {
+        match self {
+            Self::List(kind) => format!("Lists every {kind}").into(),
+            Self::Create(kind) => format!("Creates a {kind}").into(),
+            Self::Read(kind) => format!("Reads one {kind}").into(),
+            Self::Replace(kind) => format!("Creates or replaces a {kind}").into(),
+            Self::Delete(kind) => format!("Deletes a {kind}; refused while it is in use").into(),
+            Self::Act(action) => action.summary.into(),
+        }
+    }
+
+    /// Name of the request body's schema.
+    pub fn body(self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Create(kind) | Self::Replace(kind) => Some(format!("{}Body", title(kind)).into()),
+            Self::List(_) | Self::Read(_) | Self::Delete(_) => None,
+            Self::Act(action) => action.body.map(Cow::Borrowed),
+        }
+    }
+
     /// Name of the answer's schema; `None` has no content.
-    pub reply: Option<&'static str>,
+    pub fn reply(self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::List(kind) => Some(format!("{}List", title(kind)).into()),
+            Self::Create(kind) | Self::Read(kind) | Self::Replace(kind) => Some(title(kind).into()),
+            Self::Delete(_) => None,
+            Self::Act(action) => Some(action.reply.into()),
+        }
+    }
+
     /// Query parameters.
-    pub query: &'static [Parameter],
-    /// Whether no credential is needed.
-    pub public: bool,
+    pub fn query(self) -> &'static [Parameter] {
+        match self {
+            Self::List(_) => Parameter::ALL,
+            _ => &[],
+        }
+    }
 }
 
 impl Route {
+    /// Lists a noun.
+    pub const fn list(kind: Kind, path: &'static str) -> Self {
+        Self { method: Method::Get, path, call: Call::List(kind), public: false }
+    }
+
+    /// Creates one.
+    pub const fn create(kind: Kind, path: &'static str) -> Self {
+        Self { method: Method::Post, path, call: Call::Create(kind), public: false }
+    }
+
+    /// Reads one.
+    pub const fn read(kind: Kind, path: &'static str) -> Self {
+        Self { method: Method::Get, path, call: Call::Read(kind), public: false }
+    }
+
+    /// Creates or replaces one.
+    pub const fn replace(kind: Kind, path: &'static str) -> Self {
+        Self { method: Method::Put, path, call: Call::Replace(kind), public: false }
+    }
+
+    /// Deletes one.
+    pub const fn delete(kind: Kind, path: &'static str) -> Self {
+        Self { method: Method::Delete, path, call: Call::Delete(kind), public: false }
+    }
+
+    /// Asks for something of its own.
+    pub const fn get(path: &'static str, action: &'static Action) -> Self {
+        Self { method: Method::Get, path, call: Call::Act(action), public: false }
+    }
+
+    /// Does something of its own.
+    pub const fn post(path: &'static str, action: &'static Action) -> Self {
+        Self { method: Method::Post, path, call: Call::Act(action), public: false }
+    }
+
+    /// The same, for everybody.
+    pub const fn public(self) -> Self {
+        Self { public: true, ..self }
+    }
+
     /// The path with its parameters filled in. Values are names, which need no escaping.
     pub fn path_with(&self, parameters: &[(&str, &str)]) -> String {
         parameters
@@ -114,7 +246,7 @@ impl Route {
 
     /// Whether it can be followed by `watch`.
     pub fn is_watchable(&self) -> bool {
-        self.query.contains(&Parameter::Watch)
+        self.call.query().contains(&Parameter::Watch)
     }
 
     /// Names of the path's parameters.
@@ -122,78 +254,3 @@ impl Route {
         self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 }
-
-/// The five endpoints of a noun: LIST, CREATE, READ, REPLACE, DELETE.
-macro_rules! noun_routes {
-    ($collection:literal, $item:literal, $noun:literal, $Noun:literal) => {
-        use $crate::route::{Method, Route};
-
-        /// Path of the collection.
-        pub const COLLECTION: &str = $collection;
-        /// Path of one.
-        pub const ITEM: &str = $item;
-        /// Lists them.
-        pub const LIST: Route = Route {
-            method: Method::Get,
-            path: COLLECTION,
-            operation: concat!("list", $Noun),
-            summary: concat!("Lists every ", $noun),
-            body: None,
-            reply: Some(concat!($Noun, "List")),
-            query: $crate::route::COLLECTION_QUERY,
-            public: false,
-        };
-        /// Reads one.
-        pub const READ: Route = Route {
-            method: Method::Get,
-            path: ITEM,
-            operation: concat!("read", $Noun),
-            summary: concat!("Reads one ", $noun),
-            body: None,
-            reply: Some($Noun),
-            query: &[],
-            public: false,
-        };
-        /// Deletes one.
-        pub const DELETE: Route = Route {
-            method: Method::Delete,
-            path: ITEM,
-            operation: concat!("delete", $Noun),
-            summary: concat!("Deletes a ", $noun, "; refused while it is in use"),
-            body: None,
-            reply: None,
-            query: &[],
-            public: false,
-        };
-    };
-}
-
-/// The endpoints that write a noun people declare.
-macro_rules! noun_write_routes {
-    ($noun:literal, $Noun:literal) => {
-        /// Creates one; refused when it exists.
-        pub const CREATE: Route = Route {
-            method: Method::Post,
-            path: COLLECTION,
-            operation: concat!("create", $Noun),
-            summary: concat!("Creates a ", $noun),
-            body: Some(concat!($Noun, "Body")),
-            reply: Some($Noun),
-            query: &[],
-            public: false,
-        };
-        /// Creates or replaces one.
-        pub const REPLACE: Route = Route {
-            method: Method::Put,
-            path: ITEM,
-            operation: concat!("replace", $Noun),
-            summary: concat!("Creates or replaces a ", $noun),
-            body: Some(concat!($Noun, "Body")),
-            reply: Some($Noun),
-            query: &[],
-            public: false,
-        };
-    };
-}
-
-pub(crate) use {noun_routes, noun_write_routes};

@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry;
 
 /// What a metric counts, as Prometheus tells kinds apart.
@@ -44,6 +47,16 @@ struct Described {
     help: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Release {
+    version: &'static str,
+}
+
+/// A count as a gauge's value, which is signed.
+pub fn whole(n: impl TryInto<i64>) -> i64 {
+    n.try_into().unwrap_or(i64::MAX)
+}
+
 /// The metrics of one daemon.
 #[derive(Debug)]
 pub struct Registry {
@@ -77,6 +90,18 @@ impl Registry {
         metric
     }
 
+    /// Says which release this is.
+    pub fn build_info(&mut self, version: &'static str) {
+        let build: Family<Release, Gauge> = self.add(
+            Family::default(),
+            Kind::Gauge,
+            "build_info",
+            &["version"],
+            "Always 1; which release this is",
+        );
+        build.get_or_create(&Release { version }).set(1);
+    }
+
     /// All series as of now.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -107,7 +132,6 @@ pub const SECONDS: [f64; 14] =
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
-    use prometheus_client::metrics::gauge::Gauge;
 
     use super::*;
 

@@ -9,6 +9,7 @@ use node_state::FragmentKey;
 use store::intent::Snapshot;
 use types::{EndpointName, Name, NodeName, Revision};
 
+use super::noun::in_tenant;
 use super::write::{Decision, NOTHING_ELSE, random_uid};
 use super::{Actor, App, AppError, Noun, Scene};
 
@@ -17,13 +18,13 @@ pub struct Endpoints;
 
 impl Noun for Endpoints {
     const KIND: Kind = Kind::Endpoint;
+    const COLLECTION: &'static str = api::v1::endpoint::COLLECTION;
     const ITEM: &'static str = api::v1::endpoint::ITEM;
     type Body = EndpointBody;
     type Object = Endpoint;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        let all = view.endpoints.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        Box::new(all.map(|(_, o)| Object::Endpoint(o.clone())))
+        in_tenant(&view.endpoints, tenant, Object::Endpoint)
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Endpoint> {

@@ -4,6 +4,7 @@ use api::v1::{Group, GroupBody, GroupStatus};
 use model::{IntentView, Kind, Object};
 use types::Name;
 
+use super::noun::in_tenant;
 use super::{Noun, Scene};
 
 /// Endpoint groups.
@@ -11,13 +12,13 @@ pub struct Groups;
 
 impl Noun for Groups {
     const KIND: Kind = Kind::Group;
+    const COLLECTION: &'static str = api::v1::group::COLLECTION;
     const ITEM: &'static str = api::v1::group::ITEM;
     type Body = GroupBody;
     type Object = Group;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        let all = view.groups.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        Box::new(all.map(|(_, o)| Object::Group(o.clone())))
+        in_tenant(&view.groups, tenant, Object::Group)
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Group> {

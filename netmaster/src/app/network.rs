@@ -5,6 +5,7 @@ use model::{IntentView, Kind, Object};
 use store::keys::Slot;
 use types::{Family, Name};
 
+use super::noun::in_tenant;
 use super::{Noun, Scene};
 
 /// Networks.
@@ -12,13 +13,13 @@ pub struct Networks;
 
 impl Noun for Networks {
     const KIND: Kind = Kind::Network;
+    const COLLECTION: &'static str = api::v1::network::COLLECTION;
     const ITEM: &'static str = api::v1::network::ITEM;
     type Body = NetworkBody;
     type Object = Network;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        let all = view.networks.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        Box::new(all.map(|(_, o)| Object::Network(o.clone())))
+        in_tenant(&view.networks, tenant, Object::Network)
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Network> {

@@ -24,6 +24,7 @@ pub struct Nodes;
 
 impl Noun for Nodes {
     const KIND: Kind = Kind::Node;
+    const COLLECTION: &'static str = api::v1::node::COLLECTION;
     const ITEM: &'static str = api::v1::node::ITEM;
     type Body = NodeBody;
     type Object = Node;

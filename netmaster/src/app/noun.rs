@@ -1,7 +1,7 @@
 //! What the nouns have in common: found in the view, described to people.
 
 use api::v1::Body;
-use model::{IntentView, Kind, Object, ObjectRef};
+use model::{IntentView, Kind, Map, Object, ObjectRef};
 use serde::Serialize;
 use types::Name;
 
@@ -11,6 +11,8 @@ use super::Scene;
 pub trait Noun: Send + Sync + 'static {
     /// Its kind.
     const KIND: Kind;
+    /// Path of the collection, with parameters.
+    const COLLECTION: &'static str;
     /// Path of one object, with parameters.
     const ITEM: &'static str;
     /// What people write.
@@ -36,4 +38,14 @@ pub trait Noun: Send + Sync + 'static {
     fn reference(tenant: Option<Name>, name: impl Into<String>) -> ObjectRef {
         ObjectRef { kind: Self::KIND, tenant, name: name.into() }
     }
+}
+
+/// Every object of a noun that lives in tenants, or those of one tenant, by name.
+pub(super) fn in_tenant<'a, N: Ord, O: Clone>(
+    all: &'a Map<(Name, N), O>,
+    tenant: Option<&'a Name>,
+    object: fn(O) -> Object,
+) -> Box<dyn Iterator<Item = Object> + 'a> {
+    let such = all.iter().filter(move |((of, _), _)| tenant.is_none_or(|tenant| tenant == of));
+    Box::new(such.map(move |(_, o)| object(o.clone())))
 }

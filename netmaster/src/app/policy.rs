@@ -5,6 +5,7 @@ use model::{Group, IntentView, Kind, Object};
 use node_state::FragmentKey;
 use types::{Name, NodeName};
 
+use super::noun::in_tenant;
 use super::{Noun, Scene};
 
 /// Policies.
@@ -12,13 +13,13 @@ pub struct Policies;
 
 impl Noun for Policies {
     const KIND: Kind = Kind::Policy;
+    const COLLECTION: &'static str = api::v1::policy::COLLECTION;
     const ITEM: &'static str = api::v1::policy::ITEM;
     type Body = PolicyBody;
     type Object = Policy;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        let all = view.policies.iter().filter(move |((t, _), _)| tenant.is_none_or(|tenant| tenant == t));
-        Box::new(all.map(|(_, o)| Object::Policy(o.clone())))
+        in_tenant(&view.policies, tenant, Object::Policy)
     }
 
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Policy> {

@@ -11,6 +11,7 @@ pub struct Tenants;
 
 impl Noun for Tenants {
     const KIND: Kind = Kind::Tenant;
+    const COLLECTION: &'static str = api::v1::tenant::COLLECTION;
     const ITEM: &'static str = api::v1::tenant::ITEM;
     type Body = TenantBody;
     type Object = Tenant;

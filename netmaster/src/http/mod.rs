@@ -1,7 +1,8 @@
-//! The REST API: a file per noun, no decisions.
+//! The REST API: no decisions.
 //!
-//! A handler reads path and body, calls the use case, describes the result. Everything else is shared: [`request`]
-//! reads, `noun` has the handlers all nouns share, [`error`] is the only place that knows HTTP statuses.
+//! A handler reads path and body, calls the use case, describes the result. `noun` has the handlers all nouns share,
+//! generic in what `app` says of the noun; `node`, `apply` and `status` have those of one path. [`request`] reads,
+//! [`error`] writes what went wrong.
 //!
 //! # Invariants
 //! * Every route of [`api::v1::routes`] is served, and nothing else.
@@ -9,18 +10,13 @@
 //! * Every error answer is a problem body (RFC 9457) with the request's id.
 
 mod apply;
-mod endpoint;
 pub mod error;
-mod group;
-mod network;
 mod node;
 mod noun;
-mod policy;
 mod query;
 mod request;
 pub mod serve;
 mod status;
-mod tenant;
 pub mod tls;
 mod watch;
 
@@ -33,6 +29,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::app::endpoint::Endpoints;
+use crate::app::group::Groups;
+use crate::app::network::Networks;
+use crate::app::policy::Policies;
+use crate::app::tenant::Tenants;
 use crate::app::{App, Reports};
 use crate::auth::Auth;
 use crate::metrics::Metrics;
@@ -63,11 +64,11 @@ pub struct Api {
 /// The whole API.
 pub fn router(api: Api) -> Router {
     let private = Router::new()
-        .merge(tenant::routes())
-        .merge(network::routes())
-        .merge(policy::routes())
-        .merge(group::routes())
-        .merge(endpoint::routes())
+        .merge(noun::routes::<Tenants>())
+        .merge(noun::routes::<Networks>())
+        .merge(noun::routes::<Policies>())
+        .merge(noun::routes::<Groups>())
+        .merge(noun::routes::<Endpoints>())
         .merge(node::routes())
         .merge(apply::routes())
         .merge(status::private())

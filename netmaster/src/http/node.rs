@@ -1,7 +1,7 @@
 //! `nodes`: read and removed like every noun; made by joining, for which join files are made here.
 
 use api::v1::JoinFile;
-use api::v1::node::{COLLECTION, CORDON, DRAIN, ITEM, JOIN_TOKEN, UNCORDON};
+use api::v1::node::{CORDON, DRAIN, ITEM, JOIN_TOKEN, UNCORDON};
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -16,7 +16,7 @@ use crate::app::Actor;
 use crate::app::node::Nodes;
 
 pub(super) fn routes() -> Router<Api> {
-    noun::listed::<Nodes>(COLLECTION)
+    noun::listed::<Nodes>()
         .route(ITEM, get(noun::read::<Nodes>).delete(delete))
         .route(JOIN_TOKEN.path, post(join_token))
         .route(CORDON.path, post(cordon))

@@ -21,14 +21,14 @@ use super::watch;
 use crate::app::{Actor, AppError, Mode, Noun, PageEnd, Scene};
 
 /// LIST, CREATE, READ, REPLACE, DELETE.
-pub(super) fn routes<N: Noun>(collection: &str, item: &str) -> Router<Api> {
+pub(super) fn routes<N: Noun>() -> Router<Api> {
     let one: MethodRouter<Api> = get(read::<N>).put(replace::<N>).delete(delete::<N>);
-    Router::new().route(collection, get(list::<N>).post(create::<N>)).route(item, one)
+    Router::new().route(N::COLLECTION, get(list::<N>).post(create::<N>)).route(N::ITEM, one)
 }
 
 /// LIST alone, for a noun that has handlers of its own.
-pub(super) fn listed<N: Noun>(collection: &str) -> Router<Api> {
-    Router::new().route(collection, get(list::<N>))
+pub(super) fn listed<N: Noun>() -> Router<Api> {
+    Router::new().route(N::COLLECTION, get(list::<N>))
 }
 
 async fn list<N: Noun>(

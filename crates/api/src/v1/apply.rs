@@ -17,20 +17,19 @@ use super::body::{Body, Context};
 use super::{EndpointBody, GroupBody, NetworkBody, NodeBody, PolicyBody, TenantBody};
 use crate::diagnose::{Finding, MOST};
 use crate::parse::{Malformed, findings, from_slice_seed, strictly};
-use crate::route::{Method, Route};
+use crate::route::{Action, Route};
 use crate::{FieldProblem, schema};
 
 /// Applies documents.
-pub const APPLY: Route = Route {
-    method: Method::Post,
-    path: "/api/v1/apply",
-    operation: "apply",
-    summary: "Creates or replaces every object of a list, all or nothing, in one revision",
-    body: Some("ApplyBody"),
-    reply: Some("Apply"),
-    query: &[],
-    public: false,
-};
+pub const APPLY: Route = Route::post(
+    "/api/v1/apply",
+    &Action {
+        operation: "apply",
+        summary: "Creates or replaces every object of a list, all or nothing, in one revision",
+        body: Some("ApplyBody"),
+        reply: "Apply",
+    },
+);
 
 pub(crate) const ROUTES: &[Route] = &[APPLY];
 

@@ -27,36 +27,70 @@ pub trait Body: DeserializeOwned {
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>>;
 }
 
+/// What every body may say of which object it is.
+pub(crate) struct Stated<N> {
+    pub kind: Option<Kind>,
+    pub tenant: Option<Name>,
+    pub name: Option<N>,
+    pub version: Option<String>,
+}
+
+impl<N> Stated<N>
+where
+    N: std::str::FromStr<Err = Invalid> + PartialEq + std::fmt::Display,
+{
+    /// The spec of an object in a tenant, when body and path agree.
+    pub(crate) fn in_tenant(
+        self,
+        kind: Kind,
+        context: &Context,
+        spec: impl FnOnce(Name, N) -> Spec,
+    ) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
+        let mut identity = Identity::new(context, kind, &self);
+        let tenant = identity.tenant(self.tenant);
+        let name = identity.name(self.name);
+        let version = identity.version(self.version);
+        identity.finish(tenant.zip(name).map(|(tenant, name)| spec(tenant, name)), version)
+    }
+
+    /// The spec of an object that is in no tenant.
+    pub(crate) fn global(
+        self,
+        kind: Kind,
+        context: &Context,
+        spec: impl FnOnce(N) -> Spec,
+    ) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
+        let mut identity = Identity::new(context, kind, &self);
+        let name = identity.name(self.name);
+        let version = identity.version(self.version);
+        identity.finish(name.map(spec), version)
+    }
+}
+
 /// Collects what is wrong with a body's identity.
-pub(crate) struct Identity<'a> {
+struct Identity<'a> {
     context: &'a Context,
     object: String,
     problems: Vec<FieldProblem>,
 }
 
 impl<'a> Identity<'a> {
-    pub(crate) fn new<N: std::fmt::Display>(
-        context: &'a Context,
-        kind: Kind,
-        stated: Option<Kind>,
-        tenant: Option<&Name>,
-        name: Option<&N>,
-    ) -> Self {
-        let tenant = context.tenant.as_ref().or(tenant).cloned();
-        let name = context.name.clone().or(name.map(ToString::to_string)).unwrap_or_default();
+    fn new<N: std::fmt::Display>(context: &'a Context, kind: Kind, stated: &Stated<N>) -> Self {
+        let tenant = context.tenant.as_ref().or(stated.tenant.as_ref()).cloned();
+        let name = context.name.clone().or(stated.name.as_ref().map(ToString::to_string)).unwrap_or_default();
         let object = if name.is_empty() {
             format!("{kind} without a name")
         } else {
             ObjectRef { kind, tenant, name }.to_string()
         };
         let mut identity = Self { context, object, problems: Vec::new() };
-        if let Some(stated) = stated.filter(|k| *k != kind) {
+        if let Some(stated) = stated.kind.filter(|k| *k != kind) {
             identity.refuse("kind", stated, format!("this is the place of a {kind}"));
         }
         identity
     }
 
-    pub(crate) fn refuse(&mut self, field: &str, value: impl ToString, reason: impl Into<String>) {
+    fn refuse(&mut self, field: &str, value: impl ToString, reason: impl Into<String>) {
         let (field, reason) = (pointer(field), reason.into());
         self.problems.push(FieldProblem {
             object: self.object.clone(),
@@ -67,13 +101,13 @@ impl<'a> Identity<'a> {
     }
 
     /// The tenant of path and body.
-    pub(crate) fn tenant(&mut self, stated: Option<Name>) -> Option<Name> {
+    fn tenant(&mut self, stated: Option<Name>) -> Option<Name> {
         let path = self.context.tenant.clone();
         self.settle("tenant", path, stated)
     }
 
     /// The name of path and body.
-    pub(crate) fn name<N>(&mut self, stated: Option<N>) -> Option<N>
+    fn name<N>(&mut self, stated: Option<N>) -> Option<N>
     where
         N: std::str::FromStr<Err = Invalid> + PartialEq + std::fmt::Display,
     {
@@ -108,7 +142,7 @@ impl<'a> Identity<'a> {
     }
 
     /// The version the writer saw.
-    pub(crate) fn version(&mut self, stated: Option<String>) -> Option<Revision> {
+    fn version(&mut self, stated: Option<String>) -> Option<Revision> {
         let text = stated?;
         match text.parse() {
             Ok(revision) => Some(revision),
@@ -120,7 +154,7 @@ impl<'a> Identity<'a> {
     }
 
     /// The spec, when nothing is wrong.
-    pub(crate) fn finish(
+    fn finish(
         self,
         spec: Option<Spec>,
         version: Option<Revision>,

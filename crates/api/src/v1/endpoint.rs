@@ -8,18 +8,25 @@ use serde::{Deserialize, Serialize};
 use types::{EndpointName, MacAddr, Name, NodeName, Revision};
 use utoipa::ToSchema;
 
-use super::body::{Body, Context, Identity};
+use super::body::{Body, Context, Stated};
 use super::status::Realization;
-use crate::route::{noun_routes, noun_write_routes};
+use crate::route::Route;
 use crate::{FieldProblem, schema};
 
-noun_routes!(
-    "/api/v1/tenants/{tenant}/endpoints",
-    "/api/v1/tenants/{tenant}/endpoints/{endpoint}",
-    "endpoint",
-    "Endpoint"
-);
-noun_write_routes!("endpoint", "Endpoint");
+/// Path of the collection.
+pub const COLLECTION: &str = "/api/v1/tenants/{tenant}/endpoints";
+/// Path of one.
+pub const ITEM: &str = "/api/v1/tenants/{tenant}/endpoints/{endpoint}";
+/// Lists them.
+pub const LIST: Route = Route::list(Kind::Endpoint, COLLECTION);
+/// Creates one; refused when it exists.
+pub const CREATE: Route = Route::create(Kind::Endpoint, COLLECTION);
+/// Reads one.
+pub const READ: Route = Route::read(Kind::Endpoint, ITEM);
+/// Creates or replaces one.
+pub const REPLACE: Route = Route::replace(Kind::Endpoint, ITEM);
+/// Deletes one.
+pub const DELETE: Route = Route::delete(Kind::Endpoint, ITEM);
 
 pub(crate) const ROUTES: &[Route] = &[LIST, CREATE, READ, REPLACE, DELETE];
 
@@ -71,12 +78,9 @@ impl Body for EndpointBody {
     const KIND: Kind = Kind::Endpoint;
 
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
-        let mut identity =
-            Identity::new(context, Self::KIND, self.kind, self.tenant.as_ref(), self.name.as_ref());
-        let tenant = identity.tenant(self.tenant);
-        let name = identity.name(self.name);
-        let version = identity.version(self.resource_version);
-        let spec = tenant.zip(name).map(|(tenant, name)| {
+        let (tenant, name) = (self.tenant, self.name);
+        let stated = Stated { kind: self.kind, tenant, name, version: self.resource_version };
+        stated.in_tenant(Self::KIND, context, |tenant, name| {
             Spec::Endpoint(EndpointSpec {
                 tenant,
                 name,
@@ -86,8 +90,7 @@ impl Body for EndpointBody {
                 ipv4: self.ipv4,
                 ipv6: self.ipv6,
             })
-        });
-        identity.finish(spec, version)
+        })
     }
 }
 

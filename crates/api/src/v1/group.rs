@@ -8,12 +8,24 @@ use serde::{Deserialize, Serialize};
 use types::{GroupId, Name, Revision};
 use utoipa::ToSchema;
 
-use super::body::{Body, Context, Identity};
-use crate::route::{noun_routes, noun_write_routes};
+use super::body::{Body, Context, Stated};
+use crate::route::Route;
 use crate::{FieldProblem, schema};
 
-noun_routes!("/api/v1/tenants/{tenant}/groups", "/api/v1/tenants/{tenant}/groups/{group}", "group", "Group");
-noun_write_routes!("group", "Group");
+/// Path of the collection.
+pub const COLLECTION: &str = "/api/v1/tenants/{tenant}/groups";
+/// Path of one.
+pub const ITEM: &str = "/api/v1/tenants/{tenant}/groups/{group}";
+/// Lists them.
+pub const LIST: Route = Route::list(Kind::Group, COLLECTION);
+/// Creates one; refused when it exists.
+pub const CREATE: Route = Route::create(Kind::Group, COLLECTION);
+/// Reads one.
+pub const READ: Route = Route::read(Kind::Group, ITEM);
+/// Creates or replaces one.
+pub const REPLACE: Route = Route::replace(Kind::Group, ITEM);
+/// Deletes one.
+pub const DELETE: Route = Route::delete(Kind::Group, ITEM);
 
 pub(crate) const ROUTES: &[Route] = &[LIST, CREATE, READ, REPLACE, DELETE];
 
@@ -54,15 +66,11 @@ impl Body for GroupBody {
     const KIND: Kind = Kind::Group;
 
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
-        let mut identity =
-            Identity::new(context, Self::KIND, self.kind, self.tenant.as_ref(), self.name.as_ref());
-        let tenant = identity.tenant(self.tenant);
-        let name = identity.name(self.name);
-        let version = identity.version(self.resource_version);
-        let spec = tenant.zip(name).map(|(tenant, name)| {
+        let (tenant, name) = (self.tenant, self.name);
+        let stated = Stated { kind: self.kind, tenant, name, version: self.resource_version };
+        stated.in_tenant(Self::KIND, context, |tenant, name| {
             Spec::Group(GroupSpec { tenant, name, network: self.network, policies: self.policies })
-        });
-        identity.finish(spec, version)
+        })
     }
 }
 

@@ -8,17 +8,24 @@ use serde::{Deserialize, Serialize};
 use types::{Family, Name, Revision, Vni};
 use utoipa::ToSchema;
 
-use super::body::{Body, Context, Identity};
-use crate::route::{noun_routes, noun_write_routes};
+use super::body::{Body, Context, Stated};
+use crate::route::Route;
 use crate::{FieldProblem, schema};
 
-noun_routes!(
-    "/api/v1/tenants/{tenant}/networks",
-    "/api/v1/tenants/{tenant}/networks/{network}",
-    "network",
-    "Network"
-);
-noun_write_routes!("network", "Network");
+/// Path of the collection.
+pub const COLLECTION: &str = "/api/v1/tenants/{tenant}/networks";
+/// Path of one.
+pub const ITEM: &str = "/api/v1/tenants/{tenant}/networks/{network}";
+/// Lists them.
+pub const LIST: Route = Route::list(Kind::Network, COLLECTION);
+/// Creates one; refused when it exists.
+pub const CREATE: Route = Route::create(Kind::Network, COLLECTION);
+/// Reads one.
+pub const READ: Route = Route::read(Kind::Network, ITEM);
+/// Creates or replaces one.
+pub const REPLACE: Route = Route::replace(Kind::Network, ITEM);
+/// Deletes one.
+pub const DELETE: Route = Route::delete(Kind::Network, ITEM);
 
 pub(crate) const ROUTES: &[Route] = &[LIST, CREATE, READ, REPLACE, DELETE];
 
@@ -62,12 +69,9 @@ impl Body for NetworkBody {
     const KIND: Kind = Kind::Network;
 
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
-        let mut identity =
-            Identity::new(context, Self::KIND, self.kind, self.tenant.as_ref(), self.name.as_ref());
-        let tenant = identity.tenant(self.tenant);
-        let name = identity.name(self.name);
-        let version = identity.version(self.resource_version);
-        let spec = tenant.zip(name).map(|(tenant, name)| {
+        let (tenant, name) = (self.tenant, self.name);
+        let stated = Stated { kind: self.kind, tenant, name, version: self.resource_version };
+        stated.in_tenant(Self::KIND, context, |tenant, name| {
             Spec::Network(NetworkSpec {
                 tenant,
                 name,
@@ -75,8 +79,7 @@ impl Body for NetworkBody {
                 ipv6: self.ipv6.map(Into::into),
                 vni: self.vni,
             })
-        });
-        identity.finish(spec, version)
+        })
     }
 }
 

@@ -8,60 +8,65 @@ use serde::{Deserialize, Serialize};
 use types::{Name, NodeName, Revision};
 use utoipa::ToSchema;
 
-use super::body::{Body, Context, Identity};
+use super::body::{Body, Context, Stated};
 use super::status::Warning;
-use crate::route::noun_routes;
+use crate::route::{Action, Route};
 use crate::{FieldProblem, schema};
 
-noun_routes!("/api/v1/nodes", "/api/v1/nodes/{node}", "node", "Node");
+/// Path of the collection.
+pub const COLLECTION: &str = "/api/v1/nodes";
+/// Path of one.
+pub const ITEM: &str = "/api/v1/nodes/{node}";
+/// Lists them.
+pub const LIST: Route = Route::list(Kind::Node, COLLECTION);
+/// Reads one.
+pub const READ: Route = Route::read(Kind::Node, ITEM);
+/// Deletes one.
+pub const DELETE: Route = Route::delete(Kind::Node, ITEM);
 
 /// Makes a join file.
-pub const JOIN_TOKEN: Route = Route {
-    method: Method::Post,
-    path: "/api/v1/nodes/{node}/join-token",
-    operation: "createJoinToken",
-    summary: "Makes a join file for a node: good for one join within an hour",
-    body: None,
-    reply: Some("JoinFile"),
-    query: &[],
-    public: false,
-};
+pub const JOIN_TOKEN: Route = Route::post(
+    "/api/v1/nodes/{node}/join-token",
+    &Action {
+        operation: "createJoinToken",
+        summary: "Makes a join file for a node: good for one join within an hour",
+        body: None,
+        reply: "JoinFile",
+    },
+);
 
 /// Lets a node take no new endpoints.
-pub const CORDON: Route = Route {
-    method: Method::Post,
-    path: "/api/v1/nodes/{node}/cordon",
-    operation: "cordonNode",
-    summary: "Lets a node take no new endpoints; those it has stay",
-    body: None,
-    reply: Some("Node"),
-    query: &[],
-    public: false,
-};
+pub const CORDON: Route = Route::post(
+    "/api/v1/nodes/{node}/cordon",
+    &Action {
+        operation: "cordonNode",
+        summary: "Lets a node take no new endpoints; those it has stay",
+        body: None,
+        reply: "Node",
+    },
+);
 
 /// Lets a cordoned node take endpoints again.
-pub const UNCORDON: Route = Route {
-    method: Method::Post,
-    path: "/api/v1/nodes/{node}/uncordon",
-    operation: "uncordonNode",
-    summary: "Lets a cordoned node take new endpoints again",
-    body: None,
-    reply: Some("Node"),
-    query: &[],
-    public: false,
-};
+pub const UNCORDON: Route = Route::post(
+    "/api/v1/nodes/{node}/uncordon",
+    &Action {
+        operation: "uncordonNode",
+        summary: "Lets a cordoned node take new endpoints again",
+        body: None,
+        reply: "Node",
+    },
+);
 
 /// Cordons a node and deletes its endpoints.
-pub const DRAIN: Route = Route {
-    method: Method::Post,
-    path: "/api/v1/nodes/{node}/drain",
-    operation: "drainNode",
-    summary: "Cordons a node and deletes its endpoints: their containers lose their network, their addresses are free after cooling",
-    body: None,
-    reply: Some("Node"),
-    query: &[],
-    public: false,
-};
+pub const DRAIN: Route = Route::post(
+    "/api/v1/nodes/{node}/drain",
+    &Action {
+        operation: "drainNode",
+        summary: "Cordons a node and deletes its endpoints: their containers lose their network, their addresses are free after cooling",
+        body: None,
+        reply: "Node",
+    },
+);
 
 pub(crate) const ROUTES: &[Route] = &[LIST, READ, DELETE, JOIN_TOKEN, CORDON, UNCORDON, DRAIN];
 
@@ -97,12 +102,9 @@ impl Body for NodeBody {
     const KIND: Kind = Kind::Node;
 
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
-        let no_tenant: Option<&Name> = None;
-        let mut identity = Identity::new(context, Self::KIND, self.kind, no_tenant, self.name.as_ref());
-        let name = identity.name(self.name);
-        let version = identity.version(self.resource_version);
-        let spec = name.map(|name| Spec::Node(NodeSpec { name, vtep: self.vtep }));
-        identity.finish(spec, version)
+        let stated =
+            Stated { kind: self.kind, tenant: None, name: self.name, version: self.resource_version };
+        stated.global(Self::KIND, context, |name| Spec::Node(NodeSpec { name, vtep: self.vtep }))
     }
 }
 

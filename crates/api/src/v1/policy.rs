@@ -8,18 +8,25 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::body::{Body, Context, Identity};
+use super::body::{Body, Context, Stated};
 use super::status::{NodeReport, Realization};
-use crate::route::{noun_routes, noun_write_routes};
+use crate::route::Route;
 use crate::{FieldProblem, schema};
 
-noun_routes!(
-    "/api/v1/tenants/{tenant}/policies",
-    "/api/v1/tenants/{tenant}/policies/{policy}",
-    "policy",
-    "Policy"
-);
-noun_write_routes!("policy", "Policy");
+/// Path of the collection.
+pub const COLLECTION: &str = "/api/v1/tenants/{tenant}/policies";
+/// Path of one.
+pub const ITEM: &str = "/api/v1/tenants/{tenant}/policies/{policy}";
+/// Lists them.
+pub const LIST: Route = Route::list(Kind::Policy, COLLECTION);
+/// Creates one; refused when it exists.
+pub const CREATE: Route = Route::create(Kind::Policy, COLLECTION);
+/// Reads one.
+pub const READ: Route = Route::read(Kind::Policy, ITEM);
+/// Creates or replaces one.
+pub const REPLACE: Route = Route::replace(Kind::Policy, ITEM);
+/// Deletes one.
+pub const DELETE: Route = Route::delete(Kind::Policy, ITEM);
 
 pub(crate) const ROUTES: &[Route] = &[LIST, CREATE, READ, REPLACE, DELETE];
 
@@ -56,15 +63,11 @@ impl Body for PolicyBody {
     const KIND: Kind = Kind::Policy;
 
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
-        let mut identity =
-            Identity::new(context, Self::KIND, self.kind, self.tenant.as_ref(), self.name.as_ref());
-        let tenant = identity.tenant(self.tenant);
-        let name = identity.name(self.name);
-        let version = identity.version(self.resource_version);
-        let spec = tenant.zip(name).map(|(tenant, name)| {
+        let (tenant, name) = (self.tenant, self.name);
+        let stated = Stated { kind: self.kind, tenant, name, version: self.resource_version };
+        stated.in_tenant(Self::KIND, context, |tenant, name| {
             Spec::Policy(PolicySpec { tenant, name, rules: self.rules.into_iter().map(Into::into).collect() })
-        });
-        identity.finish(spec, version)
+        })
     }
 }
 

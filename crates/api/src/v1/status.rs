@@ -4,53 +4,42 @@ use serde::{Deserialize, Serialize};
 use types::NodeName;
 use utoipa::ToSchema;
 
-use crate::route::{Method, Route};
+use crate::route::{Action, Route};
 use crate::schema;
 
 /// What the system is doing.
-pub const STATUS: Route = Route {
-    method: Method::Get,
-    path: "/api/v1/status",
-    operation: "readStatus",
-    summary: "Says what the store, the nodes and refused objects are doing",
-    body: None,
-    reply: Some("Status"),
-    query: &[],
-    public: false,
-};
+pub const STATUS: Route = Route::get(
+    "/api/v1/status",
+    &Action {
+        operation: "readStatus",
+        summary: "Says what the store, the nodes and refused objects are doing",
+        body: None,
+        reply: "Status",
+    },
+);
 /// Which release answers.
-pub const VERSION: Route = Route {
-    method: Method::Get,
-    path: "/api/v1/version",
-    operation: "readVersion",
-    summary: "Says which release answers",
-    body: None,
-    reply: Some("Version"),
-    query: &[],
-    public: true,
-};
+pub const VERSION: Route = Route::get(
+    "/api/v1/version",
+    &Action { operation: "readVersion", summary: "Says which release answers", body: None, reply: "Version" },
+)
+.public();
 /// This document.
-pub const OPENAPI: Route = Route {
-    method: Method::Get,
-    path: "/api/v1/openapi.json",
-    operation: "readOpenapi",
-    summary: "This document",
-    body: None,
-    reply: Some("OpenApi"),
-    query: &[],
-    public: true,
-};
+pub const OPENAPI: Route = Route::get(
+    "/api/v1/openapi.json",
+    &Action { operation: "readOpenapi", summary: "This document", body: None, reply: "OpenApi" },
+)
+.public();
 /// For load balancers.
-pub const HEALTH: Route = Route {
-    method: Method::Get,
-    path: "/healthz",
-    operation: "readHealth",
-    summary: "Says whether this process can serve",
-    body: None,
-    reply: Some("Health"),
-    query: &[],
-    public: true,
-};
+pub const HEALTH: Route = Route::get(
+    "/healthz",
+    &Action {
+        operation: "readHealth",
+        summary: "Says whether this process can serve",
+        body: None,
+        reply: "Health",
+    },
+)
+.public();
 
 pub(crate) const ROUTES: &[Route] = &[STATUS, VERSION, OPENAPI, HEALTH];
 

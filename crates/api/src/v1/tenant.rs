@@ -6,12 +6,24 @@ use serde::{Deserialize, Serialize};
 use types::{DefaultAction, Name, Revision, VrfId};
 use utoipa::ToSchema;
 
-use super::body::{Body, Context, Identity};
-use crate::route::{noun_routes, noun_write_routes};
+use super::body::{Body, Context, Stated};
+use crate::route::Route;
 use crate::{FieldProblem, schema};
 
-noun_routes!("/api/v1/tenants", "/api/v1/tenants/{tenant}", "tenant", "Tenant");
-noun_write_routes!("tenant", "Tenant");
+/// Path of the collection.
+pub const COLLECTION: &str = "/api/v1/tenants";
+/// Path of one.
+pub const ITEM: &str = "/api/v1/tenants/{tenant}";
+/// Lists them.
+pub const LIST: Route = Route::list(Kind::Tenant, COLLECTION);
+/// Creates one; refused when it exists.
+pub const CREATE: Route = Route::create(Kind::Tenant, COLLECTION);
+/// Reads one.
+pub const READ: Route = Route::read(Kind::Tenant, ITEM);
+/// Creates or replaces one.
+pub const REPLACE: Route = Route::replace(Kind::Tenant, ITEM);
+/// Deletes one.
+pub const DELETE: Route = Route::delete(Kind::Tenant, ITEM);
 
 pub(crate) const ROUTES: &[Route] = &[LIST, CREATE, READ, REPLACE, DELETE];
 
@@ -45,11 +57,11 @@ impl Body for TenantBody {
     const KIND: Kind = Kind::Tenant;
 
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
-        let mut identity = Identity::new(context, Self::KIND, self.kind, None, self.name.as_ref());
-        let name = identity.name(self.name);
-        let version = identity.version(self.resource_version);
-        let spec = name.map(|name| Spec::Tenant(TenantSpec { name, default_action: self.default_action }));
-        identity.finish(spec, version)
+        let stated =
+            Stated { kind: self.kind, tenant: None, name: self.name, version: self.resource_version };
+        stated.global(Self::KIND, context, |name| {
+            Spec::Tenant(TenantSpec { name, default_action: self.default_action })
+        })
     }
 }
 
