@@ -17,8 +17,11 @@ use crate::programs::{self, Build};
 use crate::step::{run, step};
 
 /// Named defects this suite must notice, and the check that is there to do it.
-pub const SABOTAGES: &[(&str, &str)] =
-    &[("answer-500", "Server error"), ("store-before-checks", "the store has changed")];
+pub const SABOTAGES: &[(&str, &str)] = &[
+    ("answer-500", "Server error"),
+    ("answer-202", "Undocumented HTTP status code"),
+    ("store-before-checks", "the store has changed"),
+];
 /// Checks of schemathesis that hold for every answer, and ours.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance,ignored_auth,refused_request_stores_nothing,refusal_is_a_problem";

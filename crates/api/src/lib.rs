@@ -24,4 +24,4 @@ pub use diagnose::Finding;
 pub use openapi::document;
 pub use parse::{Malformed, Position, from_slice};
 pub use problem::{Code, FieldProblem, Problem, pointer};
-pub use route::{Action, Call, Method, Parameter, Route};
+pub use route::{Action, Call, Condition, Method, Parameter, Route};

@@ -1,17 +1,19 @@
 //! The OpenAPI 3.1 document, made of the routes and the types' schemas.
 
+use std::collections::BTreeMap;
+
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required,
-    ResponseBuilder, SecurityRequirement,
+    ComponentsBuilder, Content, ContentBuilder, Header, InfoBuilder, OpenApi, OpenApiBuilder, Paths, Ref,
+    RefOr, Required, Response, ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::route::{Method, Route};
-use crate::{Problem, schema, v1};
+use crate::route::{Call, Condition, Method, Route};
+use crate::{Code, Problem, schema, v1};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
@@ -23,6 +25,7 @@ pub fn document() -> OpenApi {
     }
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     let components = ComponentsBuilder::new().schemas_from_iter(schemas()).security_scheme("bearer", bearer);
+    let components = components.responses_from_iter(all_refusals());
     let info = InfoBuilder::new()
         .title("Selvage netmaster")
         .version("v1")
@@ -40,7 +43,6 @@ fn http_method(method: Method) -> HttpMethod {
 }
 
 fn operation(route: &Route) -> OperationBuilder {
-    let json = |name: &str| ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
     let mut operation = OperationBuilder::new()
         .operation_id(Some(route.call.operation()))
         .summary(Some(route.call.summary()));
@@ -59,36 +61,97 @@ fn operation(route: &Route) -> OperationBuilder {
         operation =
             operation.parameter(place.description(Some("With `watch`: the id of the last event seen")));
     }
-    let writes = matches!(route.method, Method::Put | Method::Delete);
-    if writes {
-        let tag = parameter("If-Match", ParameterIn::Header, "Revision", Required::False);
-        operation = operation.parameter(tag);
+    for condition in route.call.conditions() {
+        let (name, schema) = match condition {
+            Condition::IfMatch => ("If-Match", "IfMatch"),
+            Condition::IfAbsent => ("If-None-Match", "IfAbsent"),
+            Condition::IfChanged => ("If-None-Match", "IfChanged"),
+        };
+        operation = operation.parameter(parameter(name, ParameterIn::Header, schema, Required::False));
     }
     if let Some(body) = route.call.body() {
         let body =
             RequestBodyBuilder::new().content("application/json", json(&body)).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
-    let success =
-        ResponseBuilder::new().description(if route.call.reply().is_some() { "Done" } else { "Deleted" });
-    let success = match route.call.reply() {
-        Some(reply) => success.content("application/json", json(&reply)),
-        None => success,
-    };
-    let success = if route.is_watchable() {
-        success.content(v1::watch::MEDIA_TYPE, json("EventStream"))
-    } else {
-        success
-    };
-    let problem = ResponseBuilder::new()
-        .description("Refused or failed; `code` says what")
-        .content("application/problem+json", json("Problem"));
-    operation = operation.response("2XX", success.build()).response("default", problem.build());
+    for status in route.call.successes() {
+        operation = operation.response(status.to_string(), success(route, *status));
+    }
+    for (status, codes) in refusals(route) {
+        let shared = Ref::from_response_name(refusal_name(status, &codes));
+        operation = operation.response(status.to_string(), shared);
+    }
     if route.public {
         operation
     } else {
         operation.security(SecurityRequirement::new("bearer", Vec::<String>::new()))
     }
+}
+
+fn json(schema: &str) -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
+}
+
+/// An answer that is no refusal.
+fn success(route: &Route, status: u16) -> Response {
+    let words = match status {
+        201 => "Created",
+        204 => "Deleted",
+        304 => "What the client has is what would be answered",
+        _ => "Done",
+    };
+    let mut response = ResponseBuilder::new().description(words);
+    if let Some(reply) = route.call.reply().filter(|_| status != 304) {
+        response = response.content("application/json", json(&reply));
+    }
+    if route.is_watchable() {
+        response = response.content(v1::watch::MEDIA_TYPE, json("EventStream"));
+    }
+    if matches!(route.call, Call::Create(_) | Call::Read(_) | Call::Replace(_)) {
+        response = response.header("ETag", header("EntityTag", "The object's version"));
+    }
+    if status == 201 {
+        response = response.header("Location", header("Location", "The object's path"));
+    }
+    response.build()
+}
+
+fn header(schema: &str, words: &str) -> Header {
+    let mut header = Header::new(Ref::from_schema_name(schema));
+    header.description = Some(words.to_owned());
+    header
+}
+
+/// The codes of every status.
+fn refusals(route: &Route) -> BTreeMap<u16, Vec<Code>> {
+    let mut statuses: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in route.refusals() {
+        statuses.entry(code.status()).or_default().push(code);
+    }
+    statuses
+}
+
+/// What operations call a refusal they share.
+fn refusal_name(status: u16, codes: &[Code]) -> String {
+    let codes: Vec<_> = codes.iter().map(|c| c.as_str()).collect();
+    format!("{status}.{}", codes.join("."))
+}
+
+/// Every refusal there is.
+fn all_refusals() -> BTreeMap<String, RefOr<Response>> {
+    let all = v1::routes().into_iter().flat_map(|route| refusals(&route));
+    all.map(|(status, codes)| (refusal_name(status, &codes), refusal(&codes).into())).collect()
+}
+
+/// A refusal: the problem's `code` is one of these.
+fn refusal(codes: &[Code]) -> Response {
+    let words: Vec<_> = codes.iter().map(|c| format!("`{}`: {}", c.as_str(), c.meaning())).collect();
+    let code =
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes.iter().map(|c| c.as_str())));
+    let code = ObjectBuilder::new().property("code", code);
+    let problem = AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(code);
+    let problem = ContentBuilder::new().schema(Some(problem)).build();
+    ResponseBuilder::new().description(words.join(" ")).content("application/problem+json", problem).build()
 }
 
 fn parameter(name: &str, place: ParameterIn, schema: &str, required: Required) -> ParameterBuilder {
@@ -126,13 +189,18 @@ fn schemas() -> Schemas {
     add::<v1::Apply>(&mut all);
     add::<v1::JoinFile>(&mut all);
     add::<v1::Status>(&mut all);
-    add::<v1::Health>(&mut all);
+    add::<v1::Probe>(&mut all);
     add::<v1::Version>(&mut all);
     add::<Problem>(&mut all);
     add::<schema::Cidr>(&mut all);
     add::<schema::Revision>(&mut all);
     add::<schema::EndpointName>(&mut all);
     add::<schema::Limit>(&mut all);
+    add::<schema::EntityTag>(&mut all);
+    add::<schema::IfMatch>(&mut all);
+    add::<schema::IfAbsent>(&mut all);
+    add::<schema::IfChanged>(&mut all);
+    add::<schema::Location>(&mut all);
     add::<schema::Continue>(&mut all);
     add::<schema::Flag>(&mut all);
     add::<schema::EventId>(&mut all);

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Declares the codes once: meaning (the doc comment), variant, text, and what to do about it.
+/// Declares the codes once: meaning (the doc comment), variant, text, HTTP status, and what to do about it.
 macro_rules! codes {
-    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal, $remedy:literal;)*) => {
-        /// What programs decide on. A code never changes its meaning; which HTTP status it has is the server's table.
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal => $status:literal, $remedy:literal;)*) => {
+        /// What programs decide on. A code never changes its meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code {
@@ -20,6 +20,11 @@ macro_rules! codes {
             /// As on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
+            }
+
+            /// The HTTP status it is answered with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
             }
 
             /// What it means.
@@ -37,39 +42,41 @@ macro_rules! codes {
 
 codes! {
     /// The request is no JSON, or not this JSON.
-    Malformed = "malformed", "Correct the request; `errors` has the field's path, line and column.";
+    Malformed = "malformed" => 400, "Correct the request; `errors` has the field's path, line and column.";
     /// The request is understood and refused; `errors` says every reason.
-    Invalid = "invalid", "Correct every field in `errors`; nothing was written.";
+    Invalid = "invalid" => 422, "Correct every field in `errors`; nothing was written.";
     /// There is no such object, or no such path.
-    NotFound = "not_found", "Check the names in the path.";
+    NotFound = "not_found" => 404, "Check the names in the path.";
     /// The path exists, but not with this method.
-    MethodNotAllowed = "method_not_allowed", "See the OpenAPI document for the methods of the path.";
+    MethodNotAllowed = "method_not_allowed" => 405, "See the OpenAPI document for the methods of the path.";
     /// POST of an object that exists.
-    AlreadyExists = "already_exists", "Use PUT to replace it.";
-    /// The object is not at the version given.
-    ResourceVersionMismatch = "resource_version_mismatch", "Read the object again, apply the change to what it is now, and send its new version.";
+    AlreadyExists = "already_exists" => 409, "Use PUT to replace it.";
+    /// The object is not at the version given, or does not exist, or exists, other than the request says it must.
+    ResourceVersionMismatch = "resource_version_mismatch" => 412, "Read the object again, apply the change to what it is now, and send its new version.";
     /// The revision asked for, or the one a list began at, is no longer known.
-    Gone = "gone", "List again, without `continue`, and watch from the list's `resourceVersion`.";
+    Gone = "gone" => 410, "List again, without `continue`, and watch from the list's `resourceVersion`.";
     /// The server has as many watches as it takes.
-    TooManyWatches = "too_many_watches", "End watches that nobody reads, or ask another netmaster.";
+    TooManyWatches = "too_many_watches" => 429, "End watches that nobody reads, or ask another netmaster.";
     /// DELETE of an object that others need; `users` names them.
-    InUse = "in_use", "Delete or change what `users` names first.";
+    InUse = "in_use" => 409, "Delete or change what `users` names first.";
     /// No or wrong credentials.
     Unauthorized = "unauthorized", "Send `Authorization: Bearer` with an administrator's token; the first one lies in netmaster's data folder.";
     /// The credentials do not allow this.
-    Forbidden = "forbidden", "Use credentials that allow it.";
+    Forbidden = "forbidden" => 403, "Use credentials that allow it.";
+    /// The request body is not JSON, by its `Content-Type`.
+    UnsupportedMediaType = "unsupported_media_type" => 415, "Send `Content-Type: application/json`.";
     /// The request body is too long.
-    BodyTooLarge = "body_too_large", "Split the request.";
+    BodyTooLarge = "body_too_large" => 413, "Split the request.";
     /// The request is larger than one transaction can be.
-    ApplyTooLarge = "apply_too_large", "Split the documents over several requests, or raise netmaster's and etcd's transaction limits.";
+    ApplyTooLarge = "apply_too_large" => 413, "Split the documents over several requests, or raise netmaster's and etcd's transaction limits.";
     /// Too many others change the same things; try again.
-    AllocationBusy = "allocation_busy", "Send the same request again.";
+    AllocationBusy = "allocation_busy" => 503, "Send the same request again.";
     /// The store does not answer; nothing was written.
-    StoreUnavailable = "store_unavailable", "Send the same request again; look at the store when it lasts.";
+    StoreUnavailable = "store_unavailable" => 503, "Send the same request again; look at the store when it lasts.";
     /// The store did not answer in time: the change may have happened. Read before trying again.
-    StoreIndeterminate = "store_indeterminate", "Read the object, and send the request again if it is not as wanted.";
+    StoreIndeterminate = "store_indeterminate" => 503, "Read the object, and send the request again if it is not as wanted.";
     /// A defect of the server.
-    Internal = "internal", "Look for the `requestId` in netmaster's log, and report the defect.";
+    Internal = "internal" => 500, "Look for the `requestId` in netmaster's log, and report the defect.";
 }
 
 /// One wrong field.

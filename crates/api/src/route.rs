@@ -4,8 +4,11 @@
 //! [`Action`] with names of its own.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use model::Kind;
+
+use crate::Code;
 
 /// HTTP methods in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,11 +46,13 @@ pub enum Parameter {
     Watch,
     /// The revision to follow from.
     ResourceVersion,
+    /// Say why, to who may know.
+    Verbose,
 }
 
 impl Parameter {
-    /// Every parameter.
-    pub const ALL: &[Self] = &[Self::Limit, Self::Continue, Self::Watch, Self::ResourceVersion];
+    /// What a collection understands.
+    pub const COLLECTION: &[Self] = &[Self::Limit, Self::Continue, Self::Watch, Self::ResourceVersion];
 
     /// As in the URL.
     pub const fn name(self) -> &'static str {
@@ -56,6 +61,7 @@ impl Parameter {
             Self::Continue => "continue",
             Self::Watch => "watch",
             Self::ResourceVersion => "resourceVersion",
+            Self::Verbose => "verbose",
         }
     }
 
@@ -64,7 +70,7 @@ impl Parameter {
         match self {
             Self::Limit => "Limit",
             Self::Continue => "Continue",
-            Self::Watch => "Flag",
+            Self::Watch | Self::Verbose => "Flag",
             Self::ResourceVersion => "Revision",
         }
     }
@@ -78,6 +84,7 @@ impl Parameter {
             Self::Continue => {
                 "`continue` of the page before. All pages show one revision; 410 (`gone`) when it is forgotten"
             }
+            Self::Verbose => "Says what was looked at, and what is wrong with it; needs a credential",
             Self::Watch => "Answers with a stream of events (text/event-stream) instead of a list",
             Self::ResourceVersion => {
                 "With `watch`: what happened after this revision; without it, first every object there is. \
@@ -128,6 +135,30 @@ pub struct Action {
     pub body: Option<&'static str>,
     /// Name of the answer's schema.
     pub reply: &'static str,
+    /// Query parameters.
+    pub query: &'static [Parameter],
+    /// What it may be refused with, besides what every endpoint may.
+    pub refusals: &'static [Code],
+}
+
+/// What a change may be refused with, whatever it is.
+pub(crate) const CHANGE: &[Code] =
+    &[Code::NotFound, Code::ApplyTooLarge, Code::Invalid, Code::AllocationBusy, Code::StoreIndeterminate];
+/// What a deletion may be refused with, whatever it is.
+const DELETION: &[Code] =
+    &[Code::Malformed, Code::NotFound, Code::ApplyTooLarge, Code::AllocationBusy, Code::StoreIndeterminate];
+/// What a body may be refused with.
+const BODY: &[Code] = &[Code::Malformed, Code::UnsupportedMediaType, Code::BodyTooLarge, Code::Invalid];
+
+/// What a request's head may say of the object's version (RFC 9110 section 13.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `If-Match`: the object is at this version, or exists (`*`).
+    IfMatch,
+    /// `If-None-Match: *`: the object does not exist.
+    IfAbsent,
+    /// `If-None-Match`: what would be answered is not what the client has.
+    IfChanged,
 }
 
 /// `tenant` as schemas and operations spell it: `Tenant`.
@@ -190,13 +221,75 @@ impl Call {
     /// Query parameters.
     pub fn query(self) -> &'static [Parameter] {
         match self {
-            Self::List(_) => Parameter::ALL,
+            Self::List(_) => Parameter::COLLECTION,
+            Self::Act(action) => action.query,
             _ => &[],
+        }
+    }
+
+    /// Conditions it understands.
+    pub fn conditions(self) -> &'static [Condition] {
+        match self {
+            Self::Read(_) => &[Condition::IfChanged],
+            Self::Replace(_) => &[Condition::IfMatch, Condition::IfAbsent],
+            Self::Delete(_) => &[Condition::IfMatch],
+            Self::List(_) | Self::Create(_) | Self::Act(_) => &[],
+        }
+    }
+
+    /// The statuses of an answer that is no refusal.
+    pub fn successes(self) -> &'static [u16] {
+        match self {
+            Self::List(_) | Self::Act(_) => &[200],
+            Self::Create(_) => &[201],
+            Self::Read(_) => &[200, 304],
+            Self::Replace(_) => &[200, 201],
+            Self::Delete(_) => &[204],
+        }
+    }
+
+    fn refusals(self) -> Vec<Code> {
+        use Code::{
+            AlreadyExists, Gone, InUse, Malformed, NotFound, ResourceVersionMismatch, TooManyWatches,
+        };
+        match self {
+            Self::List(_) => vec![Malformed, NotFound, Gone, TooManyWatches],
+            Self::Create(_) => [BODY, CHANGE, &[AlreadyExists, ResourceVersionMismatch]].concat(),
+            Self::Read(_) => vec![Malformed, NotFound],
+            Self::Replace(_) => [BODY, CHANGE, &[ResourceVersionMismatch]].concat(),
+            // Nobody needs an endpoint; and only nodes have paths that are looked at before there is an object.
+            Self::Delete(Kind::Endpoint) => [DELETION, &[ResourceVersionMismatch]].concat(),
+            Self::Delete(Kind::Node) => [DELETION, &[InUse, Code::Invalid, ResourceVersionMismatch]].concat(),
+            Self::Delete(_) => [DELETION, &[InUse, ResourceVersionMismatch]].concat(),
+            Self::Act(action) => action.refusals.to_vec(),
         }
     }
 }
 
 impl Route {
+    /// Codes it may be refused with; every status it answers is one of these or of [`Call::successes`].
+    pub fn refusals(&self) -> BTreeSet<Code> {
+        let mut codes: BTreeSet<Code> = self.call.refusals().into_iter().collect();
+        // A handler that panics, and a credential that cannot be looked up.
+        codes.insert(Code::Internal);
+        if !self.public {
+            codes.extend([Code::Unauthorized, Code::StoreUnavailable]);
+        }
+        // Collections that are in no tenant are always there.
+        let always_there = self.parameters().next().is_none();
+        let makes_itself = self.call == Call::Replace(Kind::Tenant);
+        if always_there || makes_itself {
+            codes.remove(&Code::NotFound);
+        }
+        codes
+    }
+
+    /// Every status it answers.
+    pub fn statuses(&self) -> BTreeSet<u16> {
+        let refusals = self.refusals();
+        self.call.successes().iter().copied().chain(refusals.into_iter().map(Code::status)).collect()
+    }
+
     /// Lists a noun.
     pub const fn list(kind: Kind, path: &'static str) -> Self {
         Self { method: Method::Get, path, call: Call::List(kind), public: false }

@@ -40,6 +40,14 @@ text_schema! {
     Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
     Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6) or an IP protocol number", None, None, "tcp";
     Revision: "A position in the store's history, as decimal text", Some("^[0-9]{1,20}$"), None, "42";
+    EntityTag: "An object's version as entity tag (RFC 9110 section 8.8.3): the revision of its last change, and a digest of all that is answered",
+        Some("^\"[0-9]{1,20}(-[0-9a-f]{16})?\"$"), None, "\"42-0123456789abcdef\"";
+    IfMatch: "`*` or entity tags. Revisions are compared, digests are not: a change of status is no change of what was declared. Weak tags are refused",
+        Some("^(\\*|\"[0-9]{1,20}(-[0-9a-f]{16})?\"(, \"[0-9]{1,20}(-[0-9a-f]{16})?\")*)$"), None, "\"42\"";
+    IfAbsent: "`*`: only if there is no such object", Some("^\\*$"), Some(1), "*";
+    IfChanged: "`*` or entity tags: 304 when the answer would be one of them",
+        Some("^(\\*|(W/)?\"[0-9a-f-]{1,40}\"(, (W/)?\"[0-9a-f-]{1,40}\")*)$"), None, "\"42-0123456789abcdef\"";
+    Location: "Path of an object", None, None, "/api/v1/tenants/blue";
     Continue: "Where a page ended. Opaque", None, None, "NDIud2Vi";
     EventId: "Where a watch is: a revision, or a part of one. Opaque", Some("^[0-9]{1,20}(/[0-9]{1,9})?$"), None, "42";
     EventStream: "Server-sent events: `event` is added, modified, deleted (data: the object), bookmark (data: a Bookmark), gone or error (data: a Problem); `id` is the place to go on from",

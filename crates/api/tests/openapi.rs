@@ -28,6 +28,9 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
             if let Some(Value::String(target)) = map.get("$ref") {
+                if target.starts_with("#/components/responses/") {
+                    return;
+                }
                 found.insert(target.trim_start_matches("#/components/schemas/").to_owned());
             }
             map.values().for_each(|v| references(v, found));
@@ -59,5 +62,30 @@ fn every_route_is_in_the_document_once() {
         let name = route.call.operation();
         assert_eq!(operation["operationId"], *name, "{route:?}");
         assert!(operations.insert(name.clone()), "{name} twice");
+    }
+}
+
+#[test]
+fn every_status_is_listed_with_its_body_and_none_in_general() {
+    let document: Value = serde_json::from_str(&generated()).unwrap();
+    for route in api::v1::routes() {
+        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        let responses = operation["responses"].as_object().unwrap();
+        let listed: BTreeSet<u16> = responses.keys().map(|s| s.parse().expect("a status")).collect();
+        assert_eq!(listed, route.statuses(), "{route:?}");
+        for (status, response) in responses {
+            let shared =
+                response["$ref"].as_str().map(|name| name.trim_start_matches("#/components/responses/"));
+            let response = shared.map_or(response, |name| &document["components"]["responses"][name]);
+            let types: Vec<_> =
+                response["content"].as_object().into_iter().flatten().map(|(t, _)| t).collect();
+            let wanted: &[&str] = match status.as_str() {
+                "204" | "304" => &[],
+                "200" if route.is_watchable() => &["application/json", "text/event-stream"],
+                "200" | "201" => &["application/json"],
+                _ => &["application/problem+json"],
+            };
+            assert_eq!(types, wanted, "{route:?} {status}");
+        }
     }
 }

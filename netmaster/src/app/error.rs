@@ -5,6 +5,8 @@ use store::StoreError;
 use store::intent::InformerError;
 use types::{NodeName, Revision};
 
+use super::Expected;
+
 /// Why a use case did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -22,8 +24,8 @@ pub enum AppError {
     VersionMismatch {
         /// The object.
         object: ObjectRef,
-        /// As the writer saw it.
-        expected: Revision,
+        /// As the writer says it must be.
+        expected: Expected,
         /// As it is.
         found: Option<Revision>,
     },

@@ -15,6 +15,7 @@
 pub mod apply;
 pub mod endpoint;
 mod error;
+mod expected;
 pub mod group;
 pub mod network;
 pub mod node;
@@ -38,6 +39,7 @@ use types::{NodeName, Revision};
 
 pub use error::AppError;
 pub use noun::Noun;
+pub use expected::Expected;
 pub use page::{ListPage, PageEnd};
 pub use scene::{Reports, Scene};
 pub use watcher::{EventId, NoEventId, Told, WatchError, Watcher};

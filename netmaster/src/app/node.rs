@@ -15,7 +15,7 @@ use types::{EndpointName, Family, Name, NodeName, Revision};
 
 use super::scene::warnings;
 use super::write::{Decision, NOTHING_ELSE, decide_removal, random_uid};
-use super::{Actor, App, AppError, Noun, Scene, Subject, Written};
+use super::{Actor, App, AppError, Expected, Noun, Scene, Subject, Written};
 use crate::feed::{Caller, IntentRefusal, NodeIntent};
 use crate::pki::{self, Claim, Issued, KeyHash, TokenText};
 
@@ -138,11 +138,11 @@ impl App {
         &self,
         actor: &Actor,
         node: &NodeName,
-        expected: Option<Revision>,
+        expected: impl Into<Expected>,
     ) -> Result<Revision, AppError> {
-        let object = reference(node);
+        let (object, expected) = (reference(node), expected.into());
         let tokens = pki::discard(self.store().as_ref(), node).await?;
-        let decide = |snapshot: &Snapshot| decide_removal(snapshot, &object, expected);
+        let decide = |snapshot: &Snapshot| decide_removal(snapshot, &object, &expected);
         let extra = |snapshot: &Snapshot| {
             let revoked = self.revocation(snapshot, node, None)?;
             Ok(Extra { compares: Vec::new(), ops: revoked.into_iter().chain(tokens.clone()).collect() })

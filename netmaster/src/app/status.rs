@@ -1,6 +1,6 @@
 //! What the system is doing.
 
-use api::v1::{FailedEndpoint, Health, Leader, RefusedObject, Status};
+use api::v1::{Check, FailedEndpoint, Health, Leader, RefusedObject, Status};
 
 use super::{App, Reports, Scene, endpoint};
 
@@ -16,12 +16,20 @@ fn failed(endpoint: &model::Endpoint, scene: &Scene<'_>) -> Option<FailedEndpoin
 }
 
 impl App {
-    /// Whether the store answers and this replica follows it.
+    /// Whether the store answers.
     pub async fn health(&self) -> Health {
-        match self.inner.store.health().await {
-            Ok(_) => Health { ok: true, reason: None },
-            Err(error) => Health { ok: false, reason: Some(error.to_string()) },
-        }
+        let reason = self.inner.store.health().await.err().map(|e| e.to_string());
+        Health { ok: reason.is_none(), reason }
+    }
+
+    /// What this process needs in order to serve: a store that answers, and intent that is followed.
+    pub async fn checks(&self) -> Vec<Check> {
+        let Health { ok, reason } = self.health().await;
+        let intent = self.inner.informer.check().err().map(|e| e.to_string());
+        vec![
+            Check { name: "store".to_owned(), ok, reason },
+            Check { name: "intent".to_owned(), ok: intent.is_none(), reason: intent },
+        ]
     }
 
     /// The whole picture.

@@ -7,7 +7,7 @@ use model::{DeleteError, ObjectRef, Outcome, Plan, Removal, Spec, Supply, plan_a
 use store::intent::{self, CommitError, Committed, Extra, Snapshot};
 use types::{EndpointUid, Revision};
 
-use super::{Actor, App, AppError, tenant_of};
+use super::{Actor, App, AppError, Expected, tenant_of};
 
 /// Lost races before giving up. Of three replicas that want the same range one wins each round: twelve attempts were not
 /// enough for every one of 96 clients, 64 lose all with a probability of (2/3)^64.
@@ -66,9 +66,9 @@ impl App {
         actor: &Actor,
         spec: Spec,
         mode: Mode,
-        expected: Option<Revision>,
+        expected: impl Into<Expected>,
     ) -> Result<Written, AppError> {
-        let object = spec.object_ref();
+        let (object, expected) = (spec.object_ref(), expected.into());
         let decide = |snapshot: &Snapshot| {
             if let Some(tenant) = tenant_of(&object).filter(|t| !snapshot.view().contains(t)) {
                 return Err(AppError::NotFound(tenant));
@@ -76,7 +76,7 @@ impl App {
             if mode == Mode::Create && snapshot.view().contains(&object) {
                 return Err(AppError::Exists(object.clone()));
             }
-            check_version(snapshot, &object, expected)?;
+            check_version(snapshot, &object, &expected)?;
             plan(snapshot, vec![spec.clone()]).map(Decision::Plan)
         };
         self.write(actor, NOTHING_ELSE, decide).await
@@ -93,7 +93,7 @@ impl App {
     ) -> Result<Written, AppError> {
         let decide = |snapshot: &Snapshot| {
             for (spec, expected) in &documents {
-                check_version(snapshot, &spec.object_ref(), *expected)?;
+                check_version(snapshot, &spec.object_ref(), &Expected::from(*expected))?;
             }
             let specs = documents.iter().map(|(spec, _)| spec.clone()).collect();
             plan(snapshot, specs).map(Decision::Plan)
@@ -109,9 +109,10 @@ impl App {
         &self,
         actor: &Actor,
         object: &ObjectRef,
-        expected: Option<Revision>,
+        expected: impl Into<Expected>,
     ) -> Result<Revision, AppError> {
-        let decide = |snapshot: &Snapshot| decide_removal(snapshot, object, expected);
+        let expected = expected.into();
+        let decide = |snapshot: &Snapshot| decide_removal(snapshot, object, &expected);
         Ok(self.write(actor, NOTHING_ELSE, decide).await?.revision)
     }
 
@@ -193,7 +194,7 @@ impl App {
 pub(super) fn decide_removal(
     snapshot: &Snapshot,
     object: &ObjectRef,
-    expected: Option<Revision>,
+    expected: &Expected,
 ) -> Result<Decision, AppError> {
     if snapshot.view().contains(object) {
         check_version(snapshot, object, expected)?;
@@ -213,17 +214,12 @@ pub(super) fn random_uid() -> EndpointUid {
     EndpointUid::new(number).unwrap_or(EndpointUid::MAX)
 }
 
-fn check_version(
-    snapshot: &Snapshot,
-    object: &ObjectRef,
-    expected: Option<Revision>,
-) -> Result<(), AppError> {
-    let Some(expected) = expected else { return Ok(()) };
+fn check_version(snapshot: &Snapshot, object: &ObjectRef, expected: &Expected) -> Result<(), AppError> {
     let found = snapshot.version(object);
-    if found == Some(expected) {
+    if expected.holds(found) {
         return Ok(());
     }
-    Err(AppError::VersionMismatch { object: object.clone(), expected, found })
+    Err(AppError::VersionMismatch { object: object.clone(), expected: expected.clone(), found })
 }
 
 impl From<DeleteError> for AppError {

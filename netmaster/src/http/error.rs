@@ -1,4 +1,4 @@
-//! Errors as HTTP: the only place that knows statuses.
+//! Errors as HTTP: which problem an error is. The status of each [`Code`] is declared beside it.
 
 use std::any::Any;
 
@@ -20,23 +20,7 @@ pub struct Refused(pub Box<Problem>);
 
 /// The status of a code.
 pub fn status(code: Code) -> StatusCode {
-    match code {
-        Code::Malformed => StatusCode::BAD_REQUEST,
-        Code::Unauthorized => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::AlreadyExists | Code::InUse => StatusCode::CONFLICT,
-        Code::Gone => StatusCode::GONE,
-        Code::TooManyWatches => StatusCode::TOO_MANY_REQUESTS,
-        Code::ResourceVersionMismatch => StatusCode::PRECONDITION_FAILED,
-        Code::BodyTooLarge | Code::ApplyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::AllocationBusy | Code::StoreUnavailable | Code::StoreIndeterminate => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl Refused {

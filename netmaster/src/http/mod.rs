@@ -10,6 +10,7 @@
 //! * Every error answer is a problem body (RFC 9457) with the request's id.
 
 mod apply;
+mod condition;
 pub mod error;
 mod node;
 mod noun;

@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode};
 use types::NodeName;
 
 use super::error::Refused;
-use super::request::{At, if_match};
-use super::{Api, noun};
+use super::request::At;
+use super::{Api, condition, noun};
 use crate::app::Actor;
 use crate::app::node::Nodes;
 
@@ -41,7 +41,7 @@ async fn delete(
     At { name, .. }: At,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refused> {
-    api.app.remove_node(&actor, &node(name)?, if_match(&headers)?).await?;
+    api.app.remove_node(&actor, &node(name)?, condition::expected(&headers, None)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -56,7 +56,7 @@ impl Given {
     }
 
     fn take(&mut self, name: &str, value: String) {
-        let parameter = Parameter::ALL.iter().find(|p| p.name() == name);
+        let parameter = Parameter::COLLECTION.iter().find(|p| p.name() == name);
         let taken = match parameter {
             Some(Parameter::Limit) => {
                 let limit =
@@ -64,25 +64,54 @@ impl Given {
                 put(&mut self.limit, limit, "must be a number from 1 on")
             }
             Some(Parameter::Continue) => put(&mut self.place, Some(value.clone()), ""),
-            Some(Parameter::Watch) => {
-                let watch = match value.as_str() {
-                    "true" | "1" => Some(true),
-                    "false" | "0" => Some(false),
-                    _ => None,
-                };
-                put(&mut self.watch, watch, "must be true or false")
-            }
+            Some(Parameter::Watch) => put(&mut self.watch, flag(&value), "must be true or false"),
             Some(Parameter::ResourceVersion) => {
                 let digits = value.bytes().all(|b| b.is_ascii_digit());
                 let revision = value.parse().ok().filter(|_| digits);
                 put(&mut self.revision, revision, "must be a revision, as the server gave it")
             }
-            None => Err("no such parameter"),
+            Some(Parameter::Verbose) | None => Err("no such parameter"),
         };
         if let Err(reason) = taken {
             self.refuse(name, &value, reason);
         }
     }
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether reasons are asked for: `?verbose`, as Kubernetes' probes have it, or `?verbose=true`.
+pub(super) struct Verbose(pub bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for Verbose {
+    type Rejection = Refused;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let pairs = pairs.map_err(|e| Refused::new(Code::Malformed, e.body_text()))?.0;
+        verbose(pairs).map(Self).map_err(Refused::malformed)
+    }
+}
+
+fn verbose(pairs: Vec<(String, String)>) -> Result<bool, Vec<FieldProblem>> {
+    let mut given = Given::default();
+    let mut said = None;
+    for (name, value) in pairs {
+        let taken = match name == Parameter::Verbose.name() {
+            true if value.is_empty() => put(&mut said, Some(true), ""),
+            true => put(&mut said, flag(&value), "must be true or false"),
+            false => Err("no such parameter"),
+        };
+        if let Err(reason) = taken {
+            given.refuse(&name, &value, reason);
+        }
+    }
+    if given.problems.is_empty() { Ok(said == Some(true)) } else { Err(given.problems) }
 }
 
 fn put<T>(place: &mut Option<T>, value: Option<T>, reason: &'static str) -> Result<(), &'static str> {

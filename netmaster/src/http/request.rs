@@ -9,9 +9,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, IF_MATCH};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use model::{Kind, ObjectRef, Spec};
 use types::{Name, Revision};
 
@@ -87,12 +87,13 @@ impl<S: Send + Sync> FromRequestParts<S> for At {
         let params = params.map_err(|e| Refused::new(Code::NotFound, e.to_string()))?;
         let params: Vec<(String, String)> =
             params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let only_tenant = params.len() == 1;
+        let template =
+            parts.extensions.get::<MatchedPath>().map(|m| m.as_str().to_owned()).unwrap_or_default();
         let mut at = Self { tenant: None, name: None };
         for (parameter, value) in params {
-            // `/tenants/{tenant}` names a tenant as an object, longer paths as the place of one.
-            let path = parts.uri.path().trim_end_matches('/');
-            if parameter == "tenant" && !(only_tenant && path.ends_with(&format!("/tenants/{value}"))) {
+            // `/tenants/{tenant}` names a tenant as an object, longer paths as the place of one. The template says which:
+            // the path may have the name percent-encoded.
+            if parameter == "tenant" && !template.ends_with("/{tenant}") {
                 let missing = || ObjectRef { kind: Kind::Tenant, tenant: None, name: value.clone() };
                 let name = Name::new(value.as_str());
                 at.tenant = Some(name.map_err(|_| crate::app::AppError::NotFound(missing()))?);
@@ -116,13 +117,25 @@ impl At {
     }
 }
 
-/// A body within the limit.
+/// A body within the limit that does not claim to be anything but JSON.
 pub(super) struct Raw(pub Bytes);
+
+/// Whether a body is JSON, by its `Content-Type` (RFC 9110 section 8.3.1); one that says nothing is taken for it.
+fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    let Some(value) = content_type else { return true };
+    let essence = value.to_str().ok().and_then(|text| text.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
 
 impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Refused;
     async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Refused> {
+        let is_json = is_json(request.headers().get(CONTENT_TYPE));
+        // Read in any case: a connection with an unread body on it would have to be closed.
         let body = Bytes::from_request(request, state).await;
+        if !is_json {
+            return Err(Refused::new(Code::UnsupportedMediaType, "the body must be application/json"));
+        }
         body.map(Self).map_err(|e: BytesRejection| {
             let too_large = e.status() == error::status(Code::BodyTooLarge);
             Refused::new(if too_large { Code::BodyTooLarge } else { Code::Malformed }, e.body_text())
@@ -136,16 +149,4 @@ impl Raw {
         let body: N::Body = api::from_slice(&self.0).map_err(|e: Malformed| Refused::from(e))?;
         body.into_spec(context).map_err(Refused::invalid)
     }
-}
-
-/// The version in `If-Match` (RFC 9110 section 13.1.1); `*` and absence ask for none.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Refused> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let tag = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-    let parsed = tag.parse().map(Some);
-    parsed.map_err(|_| Refused::new(Code::Malformed, format!("If-Match {text:?} is no version of ours")))
 }

@@ -1,41 +1,44 @@
-//! `status`, `version`, the OpenAPI document and health.
+//! `status`, `version`, the OpenAPI document, liveness and readiness.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::v1::status::{HEALTH, OPENAPI, STATUS, VERSION};
-use api::v1::{Health, Status, Version};
+use api::v1::status::{LIVEZ, OPENAPI, READYZ, STATUS, VERSION};
+use api::v1::{Check, Probe, Status, Version};
 use api::{Code, document};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Api;
 use super::error::Refused;
+use super::query::Verbose;
 
 pub(super) fn private() -> Router<Api> {
     Router::new().route(STATUS.path, get(status))
 }
 
-/// How long an answer about the store's health is good: everybody may ask, and asking costs the store.
-const HEALTH_AGE: Duration = Duration::from_secs(1);
+/// How long an answer about readiness is good: everybody may ask, and asking costs the store.
+const CHECKS_AGE: Duration = Duration::from_secs(1);
 
 /// The last answer; who asks meanwhile waits for it.
-type Probe = Arc<Mutex<Option<(Instant, Health)>>>;
+type Last = Arc<Mutex<Option<(Instant, Vec<Check>)>>>;
 
 pub(super) fn public() -> Router<Api> {
-    let probe = Probe::default();
+    let last = Last::default();
     // Made once: whoever reaches the port may ask for it.
     let openapi = Bytes::from(document().to_json().unwrap_or_default());
     let openapi = move || std::future::ready(([(CONTENT_TYPE, "application/json")], openapi.clone()));
     Router::new()
         .route(VERSION.path, get(version))
         .route(OPENAPI.path, get(openapi))
-        .route(HEALTH.path, get(move |state| health(state, probe.clone())))
+        .route(LIVEZ.path, get(alive))
+        .route(READYZ.path, get(move |state, verbose, headers| ready(state, verbose, headers, last.clone())))
 }
 
 async fn status(State(api): State<Api>) -> Json<Status> {
@@ -47,16 +50,34 @@ async fn version() -> Json<Version> {
     Json(Version { name: "netmaster".to_owned(), version })
 }
 
-async fn health(State(api): State<Api>, probe: Probe) -> Result<Json<Health>, Refused> {
-    let mut last = probe.lock().await;
-    let health = match &*last {
-        Some((asked, health)) if asked.elapsed() < HEALTH_AGE => health.clone(),
-        _ => last.insert((Instant::now(), api.app.health().await)).1.clone(),
+async fn alive() -> Json<Probe> {
+    Json(Probe { ok: true, checks: Vec::new() })
+}
+
+/// Everybody learns whether; why, only who may.
+async fn ready(
+    State(api): State<Api>,
+    Verbose(verbose): Verbose,
+    headers: HeaderMap,
+    last: Last,
+) -> Result<Json<Probe>, Refused> {
+    if verbose {
+        let credential = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+        api.auth.admin(credential).await?;
+    }
+    let mut last = last.lock().await;
+    let checks = match &*last {
+        Some((asked, checks)) if asked.elapsed() < CHECKS_AGE => checks.clone(),
+        _ => last.insert((Instant::now(), api.app.checks().await)).1.clone(),
     };
     drop(last);
-    match health {
-        health @ Health { ok: true, .. } => Ok(Json(health)),
-        // Unauthenticated: says that, not why.
-        Health { .. } => Err(Refused::new(Code::StoreUnavailable, "the store does not answer")),
+    match (checks.iter().all(|c| c.ok), verbose) {
+        (true, true) => Ok(Json(Probe { ok: true, checks })),
+        (true, false) => Ok(alive().await),
+        (false, true) => {
+            let wrong = checks.into_iter().filter_map(|c| Some(format!("{}: {}", c.name, c.reason?)));
+            Err(Refused::new(Code::StoreUnavailable, wrong.collect::<Vec<_>>().join("; ")))
+        }
+        (false, false) => Err(Refused::new(Code::StoreUnavailable, "not ready")),
     }
 }

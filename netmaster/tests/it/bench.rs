@@ -210,9 +210,41 @@ impl Bench {
     }
 }
 
+/// The endpoint a request is for.
+pub fn route_of(method: &str, path: &str) -> Option<api::Route> {
+    let path: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
+    let fits = |template: &str| {
+        let template: Vec<&str> = template.split('/').collect();
+        template.len() == path.len() && template.iter().zip(&path).all(|(t, p)| t.starts_with('{') || t == p)
+    };
+    api::v1::routes().into_iter().find(|r| r.method.as_str() == method && fits(r.path))
+}
+
+/// No test gets an answer that the OpenAPI document does not list.
+#[track_caller]
+fn assert_declared(request: (&str, &str), answer: &http::response::Parts) {
+    let (method, path) = request;
+    let status = answer.status.as_u16();
+    let Some(route) = route_of(method, path) else {
+        // A credential comes before the path, so that nobody learns which there are.
+        assert!([401, 404, 405].contains(&status), "{method} {path}: {status} where nothing is");
+        return;
+    };
+    assert!(route.statuses().contains(&status), "{method} {path}: {status} is not listed in the document");
+    let kind = answer.headers.get("content-type").map(|v| v.to_str().expect("text"));
+    let wanted: &[Option<&str>] = match status {
+        204 | 304 => &[None],
+        200 | 201 => &[Some("application/json"), Some("text/event-stream")],
+        _ => &[Some("application/problem+json")],
+    };
+    assert!(wanted.contains(&kind), "{method} {path}: {status} with {kind:?}");
+}
+
 pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let asked = (request.method().as_str().to_owned(), request.uri().path().to_owned());
     let response = router.clone().oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
+    assert_declared((&asked.0, &asked.1), &parts);
     let bytes = body.collect().await.expect("body").to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("json") };
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -1,6 +1,9 @@
 //! netmaster in process: REST requests against the router, over memory and SQLite.
 
 mod bench;
+mod conditions;
+mod declared;
+mod health;
 mod leader;
 mod life;
 mod metrics;

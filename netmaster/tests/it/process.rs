@@ -102,7 +102,7 @@ async fn first_start_restart_and_end() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
     }
     assert!(
-        get(&dir, &running.address, "other.example", "/healthz", &token).await.is_err(),
+        get(&dir, &running.address, "other.example", "/readyz", &token).await.is_err(),
         "certificate is checked"
     );
     let answer = get(&dir, &running.address, "localhost", "/api/v1/tenants", "bootstrap.x").await.unwrap();
@@ -131,7 +131,7 @@ async fn a_silent_client_delays_nobody() {
             .collect();
     let answer = tokio::time::timeout(
         Duration::from_secs(5),
-        get(&dir, &running.address, "localhost", "/healthz", "x"),
+        get(&dir, &running.address, "localhost", "/readyz", "x"),
     );
     assert!(answer.await.expect("in time").unwrap().starts_with("HTTP/1.1 200"));
     drop(silent);

@@ -18,7 +18,7 @@ use super::{EndpointBody, GroupBody, NetworkBody, NodeBody, PolicyBody, TenantBo
 use crate::diagnose::{Finding, MOST};
 use crate::parse::{Malformed, findings, from_slice_seed, strictly};
 use crate::route::{Action, Route};
-use crate::{FieldProblem, schema};
+use crate::{Code, FieldProblem, schema};
 
 /// Applies documents.
 pub const APPLY: Route = Route::post(
@@ -28,6 +28,17 @@ pub const APPLY: Route = Route::post(
         summary: "Creates or replaces every object of a list, all or nothing, in one revision",
         body: Some("ApplyBody"),
         reply: "Apply",
+        query: &[],
+        refusals: &[
+            Code::Malformed,
+            Code::UnsupportedMediaType,
+            Code::BodyTooLarge,
+            Code::ApplyTooLarge,
+            Code::Invalid,
+            Code::ResourceVersionMismatch,
+            Code::AllocationBusy,
+            Code::StoreIndeterminate,
+        ],
     },
 );
 

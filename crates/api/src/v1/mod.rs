@@ -23,7 +23,8 @@ pub use network::{AddressUse, Network, NetworkBody, NetworkStatus, Subnet};
 pub use node::{JoinFile, Node, NodeBody, NodeStatus};
 pub use policy::{Peer, Policy, PolicyBody, PolicyStatus, Rule};
 pub use status::{
-    FailedEndpoint, Health, Leader, NodeReport, Realization, RefusedObject, Status, Version, Warning,
+    Check, FailedEndpoint, Health, Leader, NodeReport, Probe, Realization, RefusedObject, Status, Version,
+    Warning,
 };
 pub use tenant::{Tenant, TenantBody, TenantStatus};
 pub use watch::{Bookmark, EventType};

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use model::{Kind, NodeSpec, Spec};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use types::{Name, NodeName, Revision};
+use types::{NodeName, Revision};
 use utoipa::ToSchema;
 
 use super::body::{Body, Context, Stated};
 use super::status::Warning;
-use crate::route::{Action, Route};
-use crate::{FieldProblem, schema};
+use crate::route::{Action, CHANGE, Route};
+use crate::{Code, FieldProblem, schema};
 
 /// Path of the collection.
 pub const COLLECTION: &str = "/api/v1/nodes";
@@ -32,6 +32,8 @@ pub const JOIN_TOKEN: Route = Route::post(
         summary: "Makes a join file for a node: good for one join within an hour",
         body: None,
         reply: "JoinFile",
+        query: &[],
+        refusals: &[Code::Invalid, Code::ApplyTooLarge, Code::AllocationBusy, Code::StoreIndeterminate],
     },
 );
 
@@ -43,6 +45,8 @@ pub const CORDON: Route = Route::post(
         summary: "Lets a node take no new endpoints; those it has stay",
         body: None,
         reply: "Node",
+        query: &[],
+        refusals: CHANGE,
     },
 );
 
@@ -54,6 +58,8 @@ pub const UNCORDON: Route = Route::post(
         summary: "Lets a cordoned node take new endpoints again",
         body: None,
         reply: "Node",
+        query: &[],
+        refusals: CHANGE,
     },
 );
 
@@ -65,6 +71,8 @@ pub const DRAIN: Route = Route::post(
         summary: "Cordons a node and deletes its endpoints: their containers lose their network, their addresses are free after cooling",
         body: None,
         reply: "Node",
+        query: &[],
+        refusals: CHANGE,
     },
 );
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use types::NodeName;
 use utoipa::ToSchema;
 
-use crate::route::{Action, Route};
-use crate::schema;
+use crate::route::{Action, Parameter, Route};
+use crate::{Code, schema};
 
 /// What the system is doing.
 pub const STATUS: Route = Route::get(
@@ -15,33 +15,64 @@ pub const STATUS: Route = Route::get(
         summary: "Says what the store, the nodes and refused objects are doing",
         body: None,
         reply: "Status",
+        query: &[],
+        refusals: &[],
     },
 );
 /// Which release answers.
 pub const VERSION: Route = Route::get(
     "/api/v1/version",
-    &Action { operation: "readVersion", summary: "Says which release answers", body: None, reply: "Version" },
+    &Action {
+        operation: "readVersion",
+        summary: "Says which release answers",
+        body: None,
+        reply: "Version",
+        query: &[],
+        refusals: &[],
+    },
 )
 .public();
 /// This document.
 pub const OPENAPI: Route = Route::get(
     "/api/v1/openapi.json",
-    &Action { operation: "readOpenapi", summary: "This document", body: None, reply: "OpenApi" },
+    &Action {
+        operation: "readOpenapi",
+        summary: "This document",
+        body: None,
+        reply: "OpenApi",
+        query: &[],
+        refusals: &[],
+    },
+)
+.public();
+/// For whoever restarts what hangs.
+pub const LIVEZ: Route = Route::get(
+    "/livez",
+    &Action {
+        operation: "readLiveness",
+        summary: "Says that this process answers; what it depends on is not asked",
+        body: None,
+        reply: "Probe",
+        query: &[],
+        refusals: &[],
+    },
 )
 .public();
 /// For load balancers.
-pub const HEALTH: Route = Route::get(
-    "/healthz",
+pub const READYZ: Route = Route::get(
+    "/readyz",
     &Action {
-        operation: "readHealth",
-        summary: "Says whether this process can serve",
+        operation: "readReadiness",
+        summary: "Says whether this process can serve: the store answers, and intent is followed",
         body: None,
-        reply: "Health",
+        reply: "Probe",
+        query: &[Parameter::Verbose],
+        refusals: &[Code::Malformed, Code::Unauthorized, Code::StoreUnavailable],
     },
 )
 .public();
 
-pub(crate) const ROUTES: &[Route] = &[STATUS, VERSION, OPENAPI, HEALTH];
+pub(crate) const ROUTES: &[Route] = &[STATUS, VERSION, OPENAPI, LIVEZ, READYZ];
 
 /// What the system is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -82,6 +113,30 @@ pub struct Leader {
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// Whether it can.
+    pub ok: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whether this process is alive, or can serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    /// Whether it is.
+    pub ok: bool,
+    /// What was looked at; with `verbose` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// `store`: it answers. `intent`: this process follows it.
+    pub name: String,
+    /// Whether it is as it should be.
     pub ok: bool,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

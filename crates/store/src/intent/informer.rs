@@ -237,6 +237,14 @@ impl Informer {
         let reached = snapshots.wait_for(|s| s.revision() >= revision).await;
         reached.map(|s| s.clone()).map_err(|_| InformerError)
     }
+
+    /// Whether intent is still followed.
+    ///
+    /// # Errors
+    /// [`InformerError`] when what it shows will never be newer.
+    pub fn check(&self) -> Result<(), InformerError> {
+        self.snapshots.has_changed().map(drop).map_err(|_| InformerError)
+    }
 }
 
 #[cfg(test)]
