@@ -49,8 +49,8 @@ text_schema! {
         Some("^(\\*|(W/)?\"[0-9a-f-]{1,40}\"(, (W/)?\"[0-9a-f-]{1,40}\")*)$"), None, "\"42-0123456789abcdef\"";
     Location: "Path of an object", None, None, "/api/v1/tenants/blue";
     Continue: "Where a page ended. Opaque", None, None, "NDIud2Vi";
-    EventId: "Where a watch is: a revision, or a part of one. Opaque", Some("^[0-9]{1,20}(/[0-9]{1,9})?$"), None, "42";
-    EventStream: "Server-sent events: `event` is added, modified, deleted (data: the object), bookmark (data: a Bookmark), gone or error (data: a Problem); `id` is the place to go on from",
+    EventId: "Where a watch is: a revision, or a part of one. Opaque", Some("^[0-9]{1,20}(/[0-9]{1,9})?(~([0-9a-f]{16})?)?$"), None, "42";
+    EventStream: "Server-sent events: `event` is added, modified, deleted, status (data: the object), bookmark (data: a Bookmark), gone or error (data: a Problem); `id` is the place to go on from",
         None, None, "id: 42\nevent: bookmark\ndata: {\"resourceVersion\":\"42\"}\n\n";
     Time: "A moment (RFC 3339)", Some(TIME), Some(40), "2026-01-31T08:30:00Z";
     Uid: "An endpoint's number: 48 bits in hexadecimal", Some("^[0-9a-f]{12}$"), Some(12), "5f3759df0001";

@@ -17,7 +17,7 @@ const NO_BODY: Option<&()> = None;
 /// A noun of the API.
 pub trait Noun {
     /// What the server answers.
-    type Object: DeserializeOwned + Serialize + Item + Clone;
+    type Object: DeserializeOwned + Serialize + Item + Clone + PartialEq;
     /// `network`; the name of its path parameter too.
     const NAME: &'static str;
     /// Whether it lives in a tenant.

@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use api::v1::watch::after_list;
 use api::v1::{Bookmark, EventType, Item, List};
 use api::{Code, Problem};
 use http_body_util::BodyExt;
@@ -39,7 +40,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub enum Seen<O> {
     /// An object that was not known.
     Added(O),
-    /// An object is this now.
+    /// An object is this now: it was changed, or its status was.
     Modified(O),
     /// An object is gone; this is what it was.
     Deleted(O),
@@ -153,7 +154,7 @@ impl<N: Noun> Watch<N> {
         let kind = EventType::parse(&event.kind);
         let kind = kind.ok_or_else(|| strange(&format_args!("an event {:?}", event.kind)))?;
         match kind {
-            EventType::Added | EventType::Modified => self.put(parse(&event.data)?),
+            EventType::Added | EventType::Modified | EventType::Status => self.put(parse(&event.data)?),
             EventType::Deleted => {
                 let object: N::Object = parse(&event.data)?;
                 if self.known.remove(object.name()).is_some() {
@@ -178,7 +179,8 @@ impl<N: Noun> Watch<N> {
         let before = self.known.insert(object.name().to_owned(), object.clone());
         match before {
             None => self.ready.push_back(Seen::Added(object)),
-            Some(before) if before.resource_version() == object.resource_version() => {}
+            // A status changes without a version.
+            Some(before) if before == object => {}
             Some(_) => self.ready.push_back(Seen::Modified(object)),
         }
     }
@@ -194,7 +196,7 @@ impl<N: Noun> Watch<N> {
             self.known.remove(&name);
             self.ready.push_back(Seen::Deleted(object));
         }
-        self.place = list.resource_version;
+        self.place = after_list(&list.resource_version);
         self.state = State::Connect;
     }
 

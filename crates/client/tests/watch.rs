@@ -153,11 +153,29 @@ async fn goes_on_from_the_last_event_when_a_connection_ends() {
     let rest = event("modified", "6", &tenant("a", 6)) + &event("deleted", "7", &tenant("b", 7));
     script.lock().unwrap().extend([
         scene(LIST, None, list(&[tenant("a", 1)], 5, None)),
-        scene(WATCH, Some("5"), cut),
+        scene(WATCH, Some("5~"), cut),
         scene(WATCH, Some("6/1"), rest),
     ]);
     let watch = client(&script).await.watch::<Tenants>("").await.unwrap();
     assert_eq!(all(watch).await, ["+a@1", "=5", "+b@6", "~a@6", "-b@7"]);
+}
+
+#[tokio::test]
+async fn status_that_changed_is_seen_and_one_that_did_not_is_not() {
+    let script: Script = Arc::default();
+    let refused = tenant("a", 1).replace(r#""endpoints":0"#, r#""endpoints":0,"refused":"why""#);
+    let told = event("status", "5~", &tenant("a", 1)) + &event("status", "5~00000000000000ff", &refused);
+    script.lock().unwrap().extend([
+        scene(LIST, None, list(&[tenant("a", 1)], 5, None)),
+        scene(WATCH, Some("5~"), told),
+        scene(
+            WATCH,
+            Some("5~00000000000000ff"),
+            event("bookmark", "5~00000000000000ff", r#"{"resourceVersion":"5"}"#),
+        ),
+    ]);
+    let watch = client(&script).await.watch::<Tenants>("").await.unwrap();
+    assert_eq!(all(watch).await, ["+a@1", "~a@1", "=5"]);
 }
 
 #[tokio::test]
@@ -167,10 +185,10 @@ async fn what_happened_while_its_place_was_gone_becomes_events() {
     let after = [tenant("a", 1), tenant("c", 8), tenant("d", 9)];
     script.lock().unwrap().extend([
         scene(LIST, None, list(&before, 5, None)),
-        scene(WATCH, Some("5"), event("gone", "", &problem("gone"))),
+        scene(WATCH, Some("5~"), event("gone", "", &problem("gone"))),
         scene(LIST, None, list(&after, 9, None)),
-        scene(WATCH, Some("9"), ""),
-        scene(WATCH, Some("9"), event("bookmark", "9", r#"{"resourceVersion":"9"}"#)),
+        scene(WATCH, Some("9~"), ""),
+        scene(WATCH, Some("9~"), event("bookmark", "9", r#"{"resourceVersion":"9"}"#)),
     ]);
     let watch = client(&script).await.watch::<Tenants>("").await.unwrap();
     assert_eq!(all(watch).await, ["+a@1", "+b@2", "+c@3", "~c@8", "+d@9", "-b@2", "?", "=9"]);
@@ -179,11 +197,11 @@ async fn what_happened_while_its_place_was_gone_becomes_events() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_told() {
     let script: Script = Arc::default();
-    let busy = Scene { wanted: (WATCH, Some("5")), status: 503, body: problem("store_unavailable") };
+    let busy = Scene { wanted: (WATCH, Some("5~")), status: 503, body: problem("store_unavailable") };
     script.lock().unwrap().extend([
         scene(LIST, None, list(&[], 5, None)),
         busy,
-        scene(WATCH, Some("5"), event("added", "6", &tenant("a", 6))),
+        scene(WATCH, Some("5~"), event("added", "6", &tenant("a", 6))),
     ]);
     let watch = client(&script).await.watch::<Tenants>("").await.unwrap();
     assert_eq!(all(watch).await, ["?", "+a@6"]);
@@ -194,7 +212,7 @@ async fn event_that_is_not_known_ends_the_watch_rather_than_being_left_out() {
     let script: Script = Arc::default();
     script.lock().unwrap().extend([
         scene(LIST, None, list(&[], 5, None)),
-        scene(WATCH, Some("5"), event("renamed", "6", &tenant("a", 6))),
+        scene(WATCH, Some("5~"), event("renamed", "6", &tenant("a", 6))),
     ]);
     let mut watch = client(&script).await.watch::<Tenants>("").await.unwrap();
     assert!(matches!(watch.next().await, Err(Error::Strange { .. })));

@@ -27,6 +27,10 @@ impl Noun for Endpoints {
         in_tenant(&view.endpoints, tenant, Object::Endpoint)
     }
 
+    fn condition(object: &Endpoint) -> String {
+        format!("{:?} {:?}", object.status.realization, object.status.refused)
+    }
+
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Endpoint> {
         let reference = object.object_ref();
         let Object::Endpoint(endpoint) = object else { return None };

@@ -21,6 +21,10 @@ impl Noun for Groups {
         in_tenant(&view.groups, tenant, Object::Group)
     }
 
+    fn condition(object: &Group) -> String {
+        object.status.refused.clone().unwrap_or_default()
+    }
+
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Group> {
         let reference = object.object_ref();
         let Object::Group(group) = object else { return None };

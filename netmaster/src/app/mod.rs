@@ -42,7 +42,7 @@ pub use noun::Noun;
 pub use expected::Expected;
 pub use page::{ListPage, PageEnd};
 pub use scene::{Reports, Scene};
-pub use watcher::{EventId, NoEventId, Told, WatchError, Watcher};
+pub use watcher::{EventId, Known, NoEventId, Told, WatchError, Watcher};
 pub use write::{Mode, Written};
 
 use crate::clock::Clock;

@@ -22,6 +22,10 @@ impl Noun for Networks {
         in_tenant(&view.networks, tenant, Object::Network)
     }
 
+    fn condition(object: &Network) -> String {
+        object.status.refused.clone().unwrap_or_default()
+    }
+
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Network> {
         let reference = object.object_ref();
         let Object::Network(network) = object else { return None };

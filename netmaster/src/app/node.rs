@@ -33,6 +33,11 @@ impl Noun for Nodes {
         Box::new(view.nodes.values().cloned().map(Object::Node))
     }
 
+    fn condition(object: &Node) -> String {
+        let NodeStatus { connected, agent_version, warnings, refused, .. } = &object.status;
+        format!("{connected} {agent_version:?} {refused:?} {warnings:?}")
+    }
+
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Node> {
         let reference = object.object_ref();
         let Object::Node(node) = object else { return None };

@@ -1,6 +1,6 @@
 //! What the nouns have in common: found in the view, described to people.
 
-use api::v1::Body;
+use api::v1::{Body, Item};
 use model::{IntentView, Kind, Map, Object, ObjectRef};
 use serde::Serialize;
 use types::Name;
@@ -18,13 +18,17 @@ pub trait Noun: Send + Sync + 'static {
     /// What people write.
     type Body: Body + Send;
     /// What people read.
-    type Object: Serialize + Send;
+    type Object: Item + Serialize + Send;
 
     /// Every object, or those of one tenant, by name.
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a>;
 
     /// The object with its version and status; `None` for another noun's object.
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Self::Object>;
+
+    /// What of its status people wait for, as text: a watch tells when it is another one. Counts and revisions that only
+    /// move on are not part of it.
+    fn condition(object: &Self::Object) -> String;
 
     /// Path of an object.
     fn path(object: &ObjectRef) -> String {

@@ -22,6 +22,11 @@ impl Noun for Policies {
         in_tenant(&view.policies, tenant, Object::Policy)
     }
 
+    fn condition(object: &Policy) -> String {
+        let waiting = object.status.waiting_for.iter().map(|n| (&n.node, n.connected)).collect::<Vec<_>>();
+        format!("{:?} {:?} {waiting:?}", object.status.realization, object.status.refused)
+    }
+
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Policy> {
         let reference = object.object_ref();
         let status = match &object {

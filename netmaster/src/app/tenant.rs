@@ -20,6 +20,10 @@ impl Noun for Tenants {
         Box::new(view.tenants.values().cloned().map(Object::Tenant))
     }
 
+    fn condition(object: &Tenant) -> String {
+        object.status.refused.clone().unwrap_or_default()
+    }
+
     fn describe(object: Object, scene: &Scene<'_>) -> Option<Tenant> {
         let reference = object.object_ref();
         let Object::Tenant(tenant) = object else { return None };

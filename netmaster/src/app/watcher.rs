@@ -17,23 +17,46 @@ const AT_ONCE: usize = 64;
 /// Objects it takes from the store at once, to begin with.
 const CHUNK: usize = 100;
 
-/// A place in history: after a revision, or inside one that changed several objects of the collection.
+/// A place in history: after a revision, or inside one that changed several objects of the collection; and what the
+/// client knows of statuses there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
     revision: Revision,
     /// How many of its events were given; `None` is all.
     given: Option<usize>,
+    /// `None` from a client that asks for no status it may have missed.
+    statuses: Option<Known>,
+}
+
+/// What a client knows of the statuses of a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing for certain.
+    Nothing,
+    /// Those with this digest.
+    Digest(u64),
 }
 
 /// What is no [`EventId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no event id: REVISION or REVISION/COUNT")]
+#[error("is no event id")]
 pub struct NoEventId;
 
 impl EventId {
     /// After a revision.
     pub fn after(revision: Revision) -> Self {
-        Self { revision, given: None }
+        Self { revision, given: None, statuses: None }
+    }
+
+    /// The same place, for a client that knows these statuses.
+    #[must_use]
+    pub fn knowing(self, known: Known) -> Self {
+        Self { statuses: Some(known), ..self }
+    }
+
+    /// What the client knows of statuses, if it says.
+    pub fn statuses(self) -> Option<Known> {
+        self.statuses
     }
 
     /// The last revision of which everything was given.
@@ -47,9 +70,14 @@ impl EventId {
 
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.given {
-            None => write!(f, "{}", self.revision),
-            Some(given) => write!(f, "{}/{given}", self.revision),
+        write!(f, "{}", self.revision)?;
+        if let Some(given) = self.given {
+            write!(f, "/{given}")?;
+        }
+        match self.statuses {
+            None => Ok(()),
+            Some(Known::Nothing) => f.write_str("~"),
+            Some(Known::Digest(digest)) => write!(f, "~{digest:016x}"),
         }
     }
 }
@@ -57,12 +85,22 @@ impl std::fmt::Display for EventId {
 impl FromStr for EventId {
     type Err = NoEventId;
     fn from_str(text: &str) -> Result<Self, NoEventId> {
-        let (revision, given) = match text.split_once('/') {
-            Some((revision, given)) => (revision, Some(number(given)?)),
+        let (place, statuses) = match text.split_once('~') {
+            Some((place, "")) => (place, Some(Known::Nothing)),
+            Some((place, digest)) => (place, Some(Known::Digest(hexadecimal(digest)?))),
             None => (text, None),
         };
-        Ok(Self { revision: Revision::new(number(revision)?), given })
+        let (revision, given) = match place.split_once('/') {
+            Some((revision, given)) => (revision, Some(number(given)?)),
+            None => (place, None),
+        };
+        Ok(Self { revision: Revision::new(number(revision)?), given, statuses })
     }
+}
+
+fn hexadecimal(text: &str) -> Result<u64, NoEventId> {
+    let ours = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    u64::from_str_radix(text, 16).ok().filter(|_| ours).ok_or(NoEventId)
 }
 
 /// Digits and nothing else: `+7` would be another way to write 7.
@@ -236,7 +274,7 @@ impl<N: Noun> Watcher<N> {
         };
         let last = ours.next().is_none();
         self.given = (revision, given + 1);
-        let id = EventId { revision, given: (!last).then_some(given + 1) };
+        let id = EventId { given: (!last).then_some(given + 1), ..EventId::after(revision) };
         if last {
             self.place = revision;
             self.batches.pop_front();
@@ -257,10 +295,24 @@ mod tests {
 
     #[test]
     fn event_ids_are_revisions_or_parts_of_one() {
-        for text in ["0", "42", "42/1"] {
+        for text in ["0", "42", "42/1", "42~", "42/1~", "42/1~0123456789abcdef"] {
             assert_eq!(text.parse::<EventId>().unwrap().to_string(), text);
         }
-        for text in ["", "+1", "-1", "42/", "/1", "1/2/3", "x", "99999999999999999999", " 1"] {
+        for text in [
+            "",
+            "+1",
+            "-1",
+            "42/",
+            "/1",
+            "1/2/3",
+            "x",
+            "99999999999999999999",
+            " 1",
+            "~",
+            "1~2",
+            "1~0123456789ABCDEF",
+            "1~~",
+        ] {
             assert_eq!(text.parse::<EventId>(), Err(NoEventId), "{text}");
         }
         assert_eq!("42/1".parse::<EventId>().unwrap().complete(), Revision::new(41));

@@ -18,6 +18,7 @@ mod query;
 mod request;
 pub mod serve;
 mod status;
+mod statuses;
 pub mod tls;
 mod watch;
 

@@ -8,6 +8,7 @@
 //!   [`WatchBounds::heartbeat`].
 //! * A watch ends with its connection's time ([`Closing`]) and with the server; clients go on from the last id.
 //! * At most [`WatchBounds::watches`] watches are open.
+//! * A status that changed is told at most once per [`WatchBounds::statuses`] and object (`statuses`).
 //!
 //! # Failure
 //! Before the first byte a problem body, afterwards an event `gone` or `error` that holds one.
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::v1::watch::MEDIA_TYPE;
-use api::v1::{Bookmark, EventType};
+use api::v1::{Bookmark, EventType, Item};
 use api::{Code, Problem};
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -34,6 +35,7 @@ use types::Name;
 use super::Api;
 use super::error::Refused;
 use super::serve::Closing;
+use super::statuses::Statuses;
 use crate::app::{AppError, EventId, Noun, Told, WatchError, Watcher};
 
 /// What watches may cost.
@@ -43,11 +45,13 @@ pub struct WatchBounds {
     pub watches: usize,
     /// How often something is said when nothing happens: proxies cut what is silent for longer.
     pub heartbeat: Duration,
+    /// How often statuses are looked at, at most.
+    pub statuses: Duration,
 }
 
 impl Default for WatchBounds {
     fn default() -> Self {
-        Self { watches: 256, heartbeat: Duration::from_secs(15) }
+        Self { watches: 256, heartbeat: Duration::from_secs(15), statuses: Duration::from_secs(1) }
     }
 }
 
@@ -57,12 +61,19 @@ pub struct Watches {
     history: History,
     bounds: WatchBounds,
     places: Arc<Semaphore>,
+    /// Who looks at statuses; one at a time.
+    looking: Arc<Semaphore>,
 }
 
 impl Watches {
     /// Watches of this history.
     pub fn new(history: History, bounds: WatchBounds) -> Self {
-        Self { history, bounds, places: Arc::new(Semaphore::new(bounds.watches)) }
+        Self {
+            history,
+            bounds,
+            places: Arc::new(Semaphore::new(bounds.watches)),
+            looking: Arc::new(Semaphore::new(1)),
+        }
     }
 }
 
@@ -75,9 +86,11 @@ pub(super) async fn watch<N: Noun>(
     closing: Closing,
 ) -> Result<Response, Refused> {
     let place = api.watches.places.clone().try_acquire_owned();
-    let WatchBounds { watches, heartbeat } = api.watches.bounds;
+    let WatchBounds { watches, heartbeat, statuses } = api.watches.bounds;
     let place = place
         .map_err(|_| Refused::new(Code::TooManyWatches, format!("{watches} watches are open already")))?;
+    // Before the first object is described: what changes meanwhile is looked at again.
+    let statuses = Statuses::new(&api.reports, from, statuses);
     let watcher = Watcher::<N>::new(api.app.clone(), api.watches.history.clone(), tenant, from).await?;
     let mut heartbeat = interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,6 +98,7 @@ pub(super) async fn watch<N: Noun>(
         credential: headers.get(AUTHORIZATION).cloned(),
         api,
         watcher,
+        statuses,
         heartbeat,
         closing,
         greeted: false,
@@ -115,6 +129,7 @@ enum Next {
 struct Stream<N> {
     api: Api,
     watcher: Watcher<N>,
+    statuses: Statuses<N>,
     /// Looked at again and again; never logged.
     credential: Option<HeaderValue>,
     heartbeat: Interval,
@@ -142,19 +157,27 @@ impl<N: Noun> Stream<N> {
             }
             if !self.greeted {
                 self.greeted = true;
+                if let Some(place) = self.watcher.place() {
+                    let (snapshot, tenant) = (self.api.app.snapshot(), self.watcher.tenant());
+                    self.statuses.caught_up(&self.api.reports, &snapshot, tenant, place);
+                }
                 return Ok(Next::Goes(self.bookmark()));
+            }
+            if let Some(bytes) = self.status() {
+                return Ok(Next::Goes(bytes));
             }
             tokio::select! {
                 biased;
                 () = self.closing.wait() => {}
                 more = self.watcher.more() => more?,
                 _ = self.heartbeat.tick() => return Ok(self.beat().await),
+                () = self.statuses.due() => self.look().await,
             }
         }
     }
 
     /// The event for an object.
-    async fn tell(&self, told: Told) -> Result<Bytes, WatchError> {
+    async fn tell(&mut self, told: Told) -> Result<Bytes, WatchError> {
         let (kind, object, version, id, snapshot) = match told {
             Told::Existing(object, version) => {
                 (EventType::Added, object, version, None, self.api.app.snapshot())
@@ -174,13 +197,50 @@ impl<N: Noun> Stream<N> {
             .api
             .reports
             .scene(&snapshot, |scene| N::describe(object, &crate::app::Scene { version, ..*scene }));
-        Ok(event(kind, id, &described))
+        if let Some(object) = &described {
+            match kind {
+                EventType::Deleted => self.statuses.gone(object.name()),
+                _ => self.statuses.told(object),
+            }
+        }
+        Ok(event(kind, id.map(|id| id.knowing(self.statuses.known())), &described))
+    }
+
+    /// Finds statuses that are not as they were told.
+    async fn look(&mut self) {
+        let Some(place) = self.watcher.place() else { return };
+        let (snapshot, looking) = (self.api.app.snapshot(), self.api.watches.looking.clone());
+        let what = (self.watcher.tenant(), place);
+        self.statuses.look(&self.api.reports, &snapshot, what, &looking).await;
+    }
+
+    /// The event for a status that is not as it was told; `None` when there is none.
+    fn status(&mut self) -> Option<Bytes> {
+        let place = self.watcher.place()?;
+        let snapshot = self.api.app.snapshot();
+        while let Some(name) = self.statuses.next().map(str::to_owned) {
+            let object = N::reference(self.watcher.tenant().cloned(), name.as_str());
+            let is_told = snapshot.version(&object).is_some_and(|version| version <= place);
+            let stored = snapshot.view().get(&object).filter(|_| is_told);
+            let described =
+                stored.and_then(|o| self.api.reports.scene(&snapshot, |scene| N::describe(o, scene)));
+            let Some(described) = described else {
+                self.statuses.skip(&name);
+                continue;
+            };
+            self.statuses.told(&described);
+            self.statuses.settle();
+            let id = EventId::after(place).knowing(self.statuses.known());
+            return Some(event(EventType::Status, Some(id), &described));
+        }
+        self.statuses.settle();
+        None
     }
 
     fn bookmark(&self) -> Bytes {
         let Some(place) = self.watcher.place() else { return Bytes::from_static(b": \n\n") };
         let bookmark = Bookmark { resource_version: place.to_string() };
-        event(EventType::Bookmark, Some(EventId::after(place)), &bookmark)
+        event(EventType::Bookmark, Some(EventId::after(place).knowing(self.statuses.known())), &bookmark)
     }
 
     /// A sign of life, if the watcher may still watch.

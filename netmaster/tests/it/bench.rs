@@ -67,6 +67,24 @@ pub async fn replica_with(
     depth: store::intent::Depth,
     watches: WatchBounds,
 ) -> Replica {
+    build(store, depth, watches, None).await
+}
+
+/// A replica whose nodes report what the test says.
+pub async fn replica_reporting(
+    store: &Arc<dyn Store>,
+    status: &tokio::sync::watch::Sender<netmaster::feed::Status>,
+    watches: WatchBounds,
+) -> Replica {
+    build(store, store::intent::Depth::default(), watches, Some(status.subscribe())).await
+}
+
+async fn build(
+    store: &Arc<dyn Store>,
+    depth: store::intent::Depth,
+    watches: WatchBounds,
+    status: Option<tokio::sync::watch::Receiver<netmaster::feed::Status>>,
+) -> Replica {
     let (informer, follow) = store::intent::start(store.clone()).await.expect("intent");
     tokio::spawn(follow);
     let (history, follow) = store::intent::history(store.clone(), depth).await.expect("history");
@@ -80,7 +98,7 @@ pub async fn replica_with(
         ca: ca.clone(),
         clock: clock(),
     });
-    let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
+    let reports = Reports { status: status.unwrap_or_else(|| feed.status()), compiled: feed.snapshots() };
     let auth = Auth::new(store.clone());
     let watches = Watches::new(history, watches);
     let api = Api {

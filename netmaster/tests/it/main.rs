@@ -18,3 +18,4 @@ mod removal;
 mod stale;
 mod status;
 mod watch;
+mod statuses;
