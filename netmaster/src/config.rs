@@ -8,6 +8,8 @@ use store::Limits;
 use telemetry::Listen;
 use types::Name;
 
+use crate::app::Quota;
+
 /// Where intent is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreConfig {
@@ -90,4 +92,6 @@ pub struct Config {
     pub cooling: Duration,
     /// How much of the past the leader keeps.
     pub retention: Retention,
+    /// How many endpoints a node may make.
+    pub endpoints_per_node: Quota,
 }

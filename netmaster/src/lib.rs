@@ -26,8 +26,9 @@ mod open;
 pub mod pki;
 mod run;
 mod sabotage;
+mod secret;
 pub mod tasks;
 
 pub use config::{Config, EtcdAccess, Retention, StoreConfig};
-pub use run::{renew_store_id, run};
+pub use run::{reissue_admin_token, renew_store_id, run};
 pub(crate) use sabotage::kill_point;

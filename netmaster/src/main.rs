@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use netmaster::{Config, EtcdAccess, Retention, StoreConfig, renew_store_id, run};
+use netmaster::app::Quota;
+use netmaster::{Config, EtcdAccess, Retention, StoreConfig, reissue_admin_token, renew_store_id, run};
 use store::Limits;
 use telemetry::{Listen, LogFormat, LogOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,6 +70,9 @@ struct Args {
     /// Seconds of history that watches and pages may go back; 0 leaves compaction to somebody else (a shared etcd)
     #[arg(long, default_value_t = 300)]
     history: u64,
+    /// Endpoints a node may have when it makes another; what administrators make is not limited
+    #[arg(long, default_value_t = Quota::default(), value_name = "COUNT")]
+    endpoints_per_node: Quota,
     /// Change records kept at most
     #[arg(long, default_value_t = 100_000)]
     change_records: usize,
@@ -88,6 +92,9 @@ struct Args {
 enum Command {
     /// Give the store a new id, after restoring it: nodes then compare everything. No netmaster may be running on it
     RenewStoreId,
+    /// Make a new administrator's token and revoke every other one: written to DATA-DIR/admin.token, shown nowhere. With
+    /// SQLite no netmaster may be running on the store
+    AdminToken,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -111,7 +118,7 @@ impl From<Args> for Config {
                 password_file: args.etcd_password_file,
             }),
         };
-        let Args { data_dir, listen, node_listen, metrics_listen, names, .. } = args;
+        let Args { data_dir, listen, node_listen, metrics_listen, names, endpoints_per_node, .. } = args;
         let cooling = Duration::from_secs(args.cooling);
         let retention = Retention {
             history: (args.history > 0).then(|| Duration::from_secs(args.history)),
@@ -124,7 +131,18 @@ impl From<Args> for Config {
             max_ops: args.max_txn_ops.unwrap_or(stock.max_ops),
             max_bytes: args.max_request_bytes.unwrap_or(stock.max_bytes),
         });
-        Self { data_dir, store, limits, listen, node_listen, metrics_listen, names, cooling, retention }
+        Self {
+            data_dir,
+            store,
+            limits,
+            listen,
+            node_listen,
+            metrics_listen,
+            names,
+            cooling,
+            retention,
+            endpoints_per_node,
+        }
     }
 }
 
@@ -153,6 +171,9 @@ async fn main() -> ExitCode {
         Some(Command::RenewStoreId) => renew_store_id(&args.into())
             .await
             .map(|id| tracing::info!(store_id = %id, "the store has a new id")),
+        Some(Command::AdminToken) => reissue_admin_token(&args.into()).await.map(|(file, revoked)| {
+            tracing::info!(path = %file.display(), count = revoked, "a new administrator's token was written, every other one revoked");
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ pub mod store;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use telemetry::metrics::whole;
@@ -56,6 +57,9 @@ struct Now {
     revision: Gauge,
     objects: Family<OfKind, Gauge>,
     refused: Gauge,
+    quota: Gauge,
+    full: Counter,
+    endpoints: Family<OfNode, Gauge>,
     connected: Family<OfNode, Gauge>,
     held: Family<OfNode, Gauge>,
     realized: Family<OfNode, Gauge>,
@@ -81,6 +85,7 @@ impl Now {
         let revision = gauge("revision", "The newest intent this replica has seen");
         let refused =
             gauge("refused_objects", "Objects that cannot be compiled; what refers to them is denied");
+        let quota = gauge("node_endpoints_limit", "Endpoints a node may make; compare with node_endpoints");
         let mut of_node = |name, help| registry.add(Family::default(), Kind::Gauge, name, &["node"], help);
         let connected = of_node("node_connected", "Whether the node's agent has a session with this replica");
         let held =
@@ -88,6 +93,14 @@ impl Now {
         let realized =
             of_node("node_realized_revision", "The intent the node's switch enforces; compare with revision");
         let flows = of_node("node_flows", "Flows of ours in the node's switch, as its agent says");
+        let endpoints = of_node("node_endpoints", "Endpoints on the node");
+        let full = registry.add(
+            Counter::default(),
+            Kind::Counter,
+            "node_full_refusals",
+            &[],
+            "Endpoints refused because their node has as many as a node may make",
+        );
         let objects = registry.add(Family::default(), Kind::Gauge, "objects", &["kind"], "Objects of intent");
         let warnings = registry.add(
             Family::default(),
@@ -96,7 +109,20 @@ impl Now {
             &["node", "code"],
             "What a node complains about, as `netctl status` shows it",
         );
-        Self { up, revision, objects, refused, connected, held, realized, flows, warnings }
+        Self {
+            up,
+            revision,
+            objects,
+            refused,
+            quota,
+            full,
+            endpoints,
+            connected,
+            held,
+            realized,
+            flows,
+            warnings,
+        }
     }
 }
 
@@ -109,6 +135,10 @@ impl Metrics {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.now.up.set(up.into());
         self.now.revision.set(whole(snapshot.revision().get()));
+        let (quota, full) = app.quota();
+        self.now.quota.set(whole(quota.get()));
+        // It only grows while the process lives.
+        self.now.full.inc_by(full.saturating_sub(self.now.full.get()));
         reports.scene(&snapshot, |scene| self.now.look(scene));
         self.registry.text()
     }
@@ -134,8 +164,11 @@ impl Now {
             self.objects.get_or_create(&OfKind { kind }).set(whole(count));
         }
         self.refused.set(whole(scene.compiled.refused.len()));
-        for family in [&self.connected, &self.held, &self.realized, &self.flows] {
+        for family in [&self.endpoints, &self.connected, &self.held, &self.realized, &self.flows] {
             family.clear();
+        }
+        for endpoint in view.endpoints.values() {
+            self.endpoints.get_or_create(&OfNode { node: endpoint.spec.node.to_string() }).inc();
         }
         self.warnings.clear();
         for name in view.nodes.keys() {
@@ -146,6 +179,8 @@ impl Now {
     fn look_at(&self, scene: &Scene<'_>, name: &types::NodeName) {
         let node = name.to_string();
         let of = OfNode { node: node.clone() };
+        // A node without endpoints has a zero, not no series.
+        drop(self.endpoints.get_or_create(&of));
         let line = scene.status.node(name);
         let line = line.as_ref();
         self.connected.get_or_create(&of).set(line.is_some_and(|l| l.session.is_some()).into());

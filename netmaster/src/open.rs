@@ -12,6 +12,9 @@ use store::{EtcdConfig, EtcdTls, EtcdUser, Limits, Store};
 
 use crate::config::{Config, EtcdAccess, StoreConfig};
 
+/// SQLite's file, in the data folder.
+pub(crate) const DATABASE: &str = "netmaster.db";
+
 /// Opens the store.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ use crate::config::{Config, EtcdAccess, StoreConfig};
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let limits = config.limits.unwrap_or_default();
     Ok(match &config.store {
-        StoreConfig::Sqlite => store::sqlite_with(&config.data_dir.join("netmaster.db"), limits).await?,
+        StoreConfig::Sqlite => store::sqlite_with(&config.data_dir.join(DATABASE), limits).await?,
         StoreConfig::Memory => store::memory_with(limits)?,
         StoreConfig::Etcd(access) => {
             let etcd = etcd_config(access, limits)?;

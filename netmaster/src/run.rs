@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::app::{App, Reports};
 use crate::auth::{self, Auth};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::feed::{Changes, Feed, FeedConfig};
 use crate::http::{Api, WatchBounds, Watches, router, serve, tls};
 use crate::leader::{self, Candidate};
@@ -23,6 +23,9 @@ use crate::metrics::Metrics;
 use crate::metrics::store::Metered;
 use crate::pki::{self, Ca};
 use crate::{open, tasks};
+
+/// Where the administrator's token is, in the data folder.
+const TOKEN_FILE: &str = "admin.token";
 
 /// What `addresses.json` says.
 #[derive(Serialize)]
@@ -47,7 +50,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let follow = async { tokio::try_join!(follow, follow_history).map(drop) };
     let mut follow = tokio::spawn(follow);
 
-    let app = App::new(store.clone(), informer, clock.clone());
+    let app = App::new(store.clone(), informer, clock.clone()).with_quota(config.endpoints_per_node);
     let feed = Feed::start(FeedConfig {
         changes: Changes::of(app.deltas()),
         store: store.clone(),
@@ -136,6 +139,21 @@ pub async fn renew_store_id(config: &Config) -> anyhow::Result<types::StoreId> {
     store::identity::renew(store.as_ref()).await.context("cannot renew the store's id")
 }
 
+/// Makes a new administrator's token, in the file of the first one, and every other one useless; where it is, and how many
+/// were revoked. The configuration's data folder must be that of a netmaster.
+///
+/// # Errors
+/// Those of opening the store (a SQLite file that a netmaster serves from is in use) and of [`auth::reissue`].
+pub async fn reissue_admin_token(config: &Config) -> anyhow::Result<(std::path::PathBuf, usize)> {
+    let database = config.data_dir.join(open::DATABASE);
+    let exists = config.store != StoreConfig::Sqlite || database.exists();
+    anyhow::ensure!(exists, "there is no {}: is --data-dir the one of netmaster?", database.display());
+    let store = open::open(config).await.context("cannot open the store")?;
+    let file = config.data_dir.join(TOKEN_FILE);
+    let done = auth::reissue(store.as_ref(), &file, &Clock::system()).await?;
+    Ok((file, done.revoked.len()))
+}
+
 /// Opens the store, and makes what a new one or a new folder lacks.
 async fn prepare(
     config: &Config,
@@ -145,7 +163,7 @@ async fn prepare(
     make_dir(&config.data_dir)?;
     let store = open::open(config).await.context("cannot open the store")?;
     let store = Metered::over(store, metrics.store.clone());
-    let token_file = config.data_dir.join("admin.token");
+    let token_file = config.data_dir.join(TOKEN_FILE);
     if auth::first_start(store.as_ref(), &token_file, clock).await.context("first start")? {
         tracing::info!(path = %token_file.display(), "first start: the administrator's token was written");
     }
@@ -236,7 +254,7 @@ mod tests {
     fn join_files_name_what_nodes_can_reach() {
         let config = |names: &[&str]| Config {
             data_dir: "/nonexistent".into(),
-            store: crate::config::StoreConfig::Memory,
+            store: StoreConfig::Memory,
             limits: None,
             listen: ([127, 0, 0, 1], 0).into(),
             node_listen: ([0, 0, 0, 0], 0).into(),
@@ -244,6 +262,7 @@ mod tests {
             names: names.iter().map(|n| (*n).to_owned()).collect(),
             cooling: std::time::Duration::ZERO,
             retention: crate::config::Retention::default(),
+            endpoints_per_node: crate::app::Quota::default(),
         };
         let any = SocketAddr::from(([0, 0, 0, 0], 9998));
         assert_eq!(node_server(&config(&["m.example", "x"]), any), "m.example:9998");

@@ -60,7 +60,7 @@ codes! {
     /// DELETE of an object that others need; `users` names them.
     InUse = "in_use" => 409, "Delete or change what `users` names first.";
     /// No or wrong credentials.
-    Unauthorized = "unauthorized", "Send `Authorization: Bearer` with an administrator's token; the first one lies in netmaster's data folder.";
+    Unauthorized = "unauthorized" => 401, "Send `Authorization: Bearer` with an administrator's token; the first one lies in netmaster's data folder, `netmaster admin-token` makes another.";
     /// The credentials do not allow this.
     Forbidden = "forbidden" => 403, "Use credentials that allow it.";
     /// The request body is not JSON, by its `Content-Type`.

@@ -67,6 +67,8 @@ codes! {
     Conflict = "conflict" => AlreadyExists, "Remove the endpoint that is in the way, or ask for what it says.";
     /// No address is left.
     Exhausted = "exhausted" => ResourceExhausted, "Wait until freed addresses have cooled down, or add a network.";
+    /// The node has as many endpoints as a node may make.
+    NodeFull = "node_full" => ResourceExhausted, "Remove endpoints whose containers are gone, or raise netmaster's `--endpoints-per-node`.";
     /// Too many allocations at once.
     AllocationBusy = "allocation_busy" => Unavailable, "Try again.";
     /// The store does not answer.

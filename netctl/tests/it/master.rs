@@ -29,6 +29,7 @@ impl Master {
             names: vec!["127.0.0.1".to_owned()],
             cooling: Duration::from_secs(60),
             retention: netmaster::Retention::default(),
+            endpoints_per_node: netmaster::app::Quota::default(),
         };
         let addresses = config.data_dir.join("addresses.json");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -103,6 +103,7 @@ async fn measured(args: &Args, kind: StoreKind, clients: usize, dir: &Path, raw:
         names: Vec::new(),
         cooling: Duration::from_secs(60),
         retention: Retention::default(),
+        endpoints_per_node: netmaster::app::Quota::default(),
     };
     let running = tokio::spawn(netmaster::run(config, async { drop(stopped.await) }));
     let server = rest::Server::reached(&data_dir).await?;

@@ -86,7 +86,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`]; [`AppError::NotYours`] when it exists on another node, [`AppError::Rejected`] when it exists in
-    /// another network or group, or with other addresses.
+    /// another network or group, or with other addresses, [`AppError::NodeFull`] when the node has too many.
     pub async fn create_endpoint(
         &self,
         actor: &Actor,
@@ -96,7 +96,10 @@ impl App {
         let object = Spec::Endpoint(spec.clone()).object_ref();
         let decide = |snapshot: &Snapshot| {
             let spec = match snapshot.view().endpoints.get(&key) {
-                None => spec.clone(),
+                None => {
+                    self.quota.check(snapshot.view(), &spec.node)?;
+                    spec.clone()
+                }
                 Some(stored) if stored.spec.node != spec.node => {
                     return Err(AppError::NotYours(object.clone()));
                 }
@@ -110,7 +113,12 @@ impl App {
             let plan = plan_apply(snapshot.view(), supply, vec![Spec::Endpoint(spec)])?;
             Ok(Decision::Plan(plan))
         };
-        let written = self.write(actor, NOTHING_ELSE, decide).await?;
+        let written = self.write(actor, NOTHING_ELSE, decide).await.inspect_err(|error| {
+            if let AppError::NodeFull { node, .. } = error {
+                tracing::warn!(%node, "a node wants more endpoints than it may have");
+                self.inner.full.count();
+            }
+        })?;
         let made = written.snapshot.view().endpoints.get(&key).cloned();
         made.map(|endpoint| (endpoint, written.revision)).ok_or(AppError::NotFound(object))
     }

@@ -35,6 +35,16 @@ pub enum AppError {
     /// It belongs to another node than the caller.
     #[error("{0} is on another node")]
     NotYours(ObjectRef),
+    /// A node that has as many endpoints as it may make.
+    #[error(
+        "node {node} has {limit} endpoints, as many as a node may make; remove some, or raise netmaster's --endpoints-per-node"
+    )]
+    NodeFull {
+        /// The node.
+        node: NodeName,
+        /// How many it may have.
+        limit: usize,
+    },
     /// A node's key that was revoked.
     #[error("the key of node {0} was revoked: it was removed, or joined again with another; make a new key")]
     KeyRevoked(NodeName),

@@ -22,6 +22,7 @@ pub mod node;
 mod noun;
 mod page;
 pub mod policy;
+mod quota;
 mod scene;
 pub mod status;
 pub mod tenant;
@@ -38,12 +39,15 @@ use tokio::sync::Mutex;
 use types::{NodeName, Revision};
 
 pub use error::AppError;
-pub use noun::Noun;
 pub use expected::Expected;
+pub use noun::Noun;
 pub use page::{ListPage, PageEnd};
+pub use quota::Quota;
 pub use scene::{Reports, Scene};
 pub use watcher::{EventId, Known, NoEventId, Told, WatchError, Watcher};
 pub use write::{Mode, Written};
+
+use quota::Refusals;
 
 use crate::clock::Clock;
 
@@ -83,6 +87,7 @@ pub struct Actor {
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Inner>,
+    quota: Quota,
 }
 
 struct Inner {
@@ -90,12 +95,25 @@ struct Inner {
     informer: Informer,
     clock: Clock,
     turn: Mutex<()>,
+    full: Refusals,
 }
 
 impl App {
     /// Use cases over this store, which `informer` follows.
     pub fn new(store: Arc<dyn Store>, informer: Informer, clock: Clock) -> Self {
-        Self { inner: Arc::new(Inner { store, informer, clock, turn: Mutex::new(()) }) }
+        let inner = Inner { store, informer, clock, turn: Mutex::new(()), full: Refusals::default() };
+        Self { inner: Arc::new(inner), quota: Quota::default() }
+    }
+
+    /// The same, with another number of endpoints a node may make.
+    #[must_use]
+    pub fn with_quota(self, quota: Quota) -> Self {
+        Self { quota, ..self }
+    }
+
+    /// How many endpoints a node may make, and how often one wanted more.
+    pub fn quota(&self) -> (Quota, u64) {
+        (self.quota, self.inner.full.get())
     }
 
     /// The newest intent.

@@ -269,6 +269,7 @@ fn code(error: &AppError) -> ErrorCode {
         AppError::NotFound(_) => ErrorCode::NotFound,
         AppError::Exists(_) | AppError::InUse(_) => ErrorCode::Conflict,
         AppError::NotYours(_) => ErrorCode::NotYourNode,
+        AppError::NodeFull { .. } => ErrorCode::NodeFull,
         AppError::KeyRevoked(_) => ErrorCode::Invalid,
         AppError::TokenUsed => ErrorCode::TokenInvalid,
         AppError::Busy { .. } => ErrorCode::AllocationBusy,

@@ -7,12 +7,12 @@ use store::intent::{Author, CommitError, Extra, Snapshot, commit};
 use store::{Compare, Op, Store, StoreError};
 use types::{DefaultAction, EndpointUid, Name};
 
-use super::{CODEC, Stored, hash, key};
+use super::{CODEC, Stored, key};
 use crate::clock::Clock;
-use crate::pki;
+use crate::{pki, secret};
 
 /// Id of the first token. Fixed, so that of several replicas that start at once one makes it.
-const ID: &str = "bootstrap";
+pub(super) const ID: &str = "bootstrap";
 
 /// Why the first start failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +43,11 @@ pub async fn first_start(store: &dyn Store, file: &Path, clock: &Clock) -> Resul
     if store.get(&key(&id)).await?.is_some() {
         return Ok(false);
     }
-    let secret = hex::encode(rand::random::<[u8; 32]>());
+    let secret = secret::fresh();
     // The file first: a credential nobody has could not be made again.
     let written = pki::write_secret(file, format!("{id}.{secret}\n").as_bytes());
     written.map_err(|source| BootstrapError::File { path: file.to_owned(), source })?;
-    let value = CODEC.encode(&Stored { secret_sha256: hash(&secret) }).map_err(|e| internal(&e))?;
+    let value = CODEC.encode(&Stored { secret_sha256: secret::hash(&secret) }).map_err(|e| internal(&e))?;
     let extra = Extra {
         compares: vec![Compare::Absent(key(&id))],
         ops: vec![Op::Put { key: key(&id), value, lease: None }],

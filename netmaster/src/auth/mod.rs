@@ -1,7 +1,8 @@
 //! Who may use the REST API: bearers of an administrator's token.
 //!
-//! A token is `<id>.<secret>` with 256 random bits of secret, of which the store keeps the SHA-256 only. Being random
-//! and long it needs no slow hash. The first one is made at the first start and written to a file only its owner reads.
+//! A token is `<id>.<secret>` with 256 random bits of secret, of which the store keeps the SHA-256 only
+//! ([`crate::secret`]). The first one is made at the first start and written to a file only its owner reads;
+//! [`reissue`] makes another instead of it, on the machine that has the store, when it is lost or known to somebody.
 //!
 //! # Invariants
 //! * Comparison takes the same time wherever the secrets differ, and for ids that do not exist.
@@ -11,18 +12,20 @@
 //! [`AuthError`]: refused (nothing more is told to the caller) or the store does not answer.
 
 mod bootstrap;
+mod reissue;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use store::envelope::{Codec, EnvelopeError};
 use store::keys::Entry;
 use store::{Key, Store, StoreError};
-use subtle::ConstantTimeEq;
 use types::Name;
 
+use crate::secret;
+
 pub use bootstrap::{BootstrapError, first_start};
+pub use reissue::{ReissueError, Reissued, reissue};
 
 const CODEC: Codec = Codec::first("AdminToken");
 
@@ -64,12 +67,12 @@ impl Auth {
     /// # Errors
     /// [`AuthError`].
     pub async fn admin(&self, authorization: Option<&str>) -> Result<Name, AuthError> {
-        let (id, secret) = bearer(authorization).ok_or(AuthError::Refused)?;
+        let (id, given) = bearer(authorization).ok_or(AuthError::Refused)?;
         let kv = self.store.get(&key(&id)).await?;
         let stored: Option<Stored> = kv.map(|kv| CODEC.decode(&kv.value)).transpose()?;
         // An id that does not exist costs the same comparison.
-        let wanted = stored.as_ref().map_or_else(|| hash(""), |s| s.secret_sha256.clone());
-        let same: bool = hash(secret).as_bytes().ct_eq(wanted.as_bytes()).into();
+        let wanted = stored.as_ref().map_or_else(|| secret::hash(""), |s| s.secret_sha256.clone());
+        let same = secret::is(given, &wanted);
         if same && stored.is_some() { Ok(id) } else { Err(AuthError::Refused) }
     }
 }
@@ -84,10 +87,6 @@ fn bearer(authorization: Option<&str>) -> Option<(Name, &str)> {
 
 fn key(id: &Name) -> Key {
     Entry::AdminToken(id.clone()).key()
-}
-
-fn hash(secret: &str) -> String {
-    hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
 #[cfg(test)]
@@ -109,7 +108,7 @@ mod tests {
     async fn a_token_opens_only_with_its_own_secret() {
         let store = store::memory().unwrap();
         let id = Name::new("x").unwrap();
-        let value = CODEC.encode(&Stored { secret_sha256: hash("right") }).unwrap();
+        let value = CODEC.encode(&Stored { secret_sha256: secret::hash("right") }).unwrap();
         let _ = store.txn(store::Txn::new().put(key(&id), value)).await.unwrap();
         let auth = Auth::new(store);
         assert_eq!(auth.admin(Some("Bearer x.right")).await.unwrap(), id);

@@ -135,9 +135,10 @@ impl From<AppError> for Refused {
                 refused.0.users = in_use.users.iter().map(ToString::to_string).collect();
                 refused
             }
-            AppError::NotYours(_) | AppError::TokenUsed | AppError::KeyRevoked(_) => {
-                Self::new(Code::Forbidden, detail)
-            }
+            AppError::NotYours(_)
+            | AppError::NodeFull { .. }
+            | AppError::TokenUsed
+            | AppError::KeyRevoked(_) => Self::new(Code::Forbidden, detail),
             AppError::Busy { .. } => Self::new(Code::AllocationBusy, detail),
             AppError::Behind { .. } => Self::new(Code::StoreIndeterminate, detail),
             AppError::Stopped(_) => Self::new(Code::StoreUnavailable, detail),

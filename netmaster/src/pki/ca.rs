@@ -24,7 +24,7 @@ const CA_DAYS: i32 = 3650;
 /// A server certificate is made at every start.
 const SERVER_DAYS: i32 = 397;
 /// An agent renews long before.
-const NODE_DAYS: i32 = 90;
+pub(super) const NODE_DAYS: i32 = 90;
 
 const CODEC: Codec = Codec::first("CertificateAuthority");
 

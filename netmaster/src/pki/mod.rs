@@ -24,5 +24,5 @@ mod token;
 pub use ca::{Ca, CaError, ServerIdentity};
 pub use file::{write_public, write_secret};
 pub use node::{CsrError, KeyHash, NodeCertificate, PeerError, PeerIdentity, ValidCsr};
-pub use revocation::{is_revoked, revoke, unless_revoked};
+pub use revocation::{is_revoked, revoke, sweep_revoked, unless_revoked};
 pub use token::{Claim, Issued, TokenError, TokenText, claim, discard, sweep};

@@ -1,7 +1,7 @@
 //! Join tokens: 256 random bits that admit one node, once, for a while.
 //!
 //! Text form `<id>.<secret>`. The id is public (it names the key in the store and appears in logs); of the secret only
-//! the SHA-256 is stored. Being random and long it needs no slow hash.
+//! the SHA-256 is stored ([`crate::secret`]).
 //!
 //! # Invariants
 //! * A token is used in the transaction that writes the node: [`Claim`]'s comparison and deletion go into it, so of two
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use store::election::{Fence, FencedError};
 use store::envelope::{Codec, EnvelopeError};
 use store::keys::Entry;
 use store::{Compare, Key, KeyValue, Op, Outcome, Prefix, Store, StoreError, Txn, list_all};
-use subtle::ConstantTimeEq;
 use types::{Name, NodeName};
+
+use crate::secret;
 
 const CODEC: Codec = Codec::first("JoinToken");
 
@@ -101,9 +101,9 @@ impl Issued {
     /// [`TokenError`] when the lifetime is out of the calendar.
     pub fn new(node: NodeName, now: Timestamp, lifetime: Duration) -> Result<Self, TokenError> {
         let id = Name::new(hex::encode(rand::random::<[u8; 8]>())).map_err(|_| TokenError::Malformed)?;
-        let secret = hex::encode(rand::random::<[u8; 32]>());
+        let secret = secret::fresh();
         let expires = now.checked_add(lifetime).map_err(|_| TokenError::Malformed)?;
-        let stored = Stored { node, secret_sha256: hash(&secret), expires };
+        let stored = Stored { node, secret_sha256: secret::hash(&secret), expires };
         let key = key(&id);
         Ok(Self {
             text: TokenText(format!("{id}.{secret}")),
@@ -136,15 +136,14 @@ pub async fn claim(
     node: &NodeName,
     now: Timestamp,
 ) -> Result<Claim, TokenError> {
-    let (id, secret) = text.split_once('.').ok_or(TokenError::Malformed)?;
+    let (id, given) = text.split_once('.').ok_or(TokenError::Malformed)?;
     let id = Name::new(id).map_err(|_| TokenError::Malformed)?;
     let key = key(&id);
     let Some(kv) = store.get(&key).await? else {
         return Err(TokenError::Unknown(id));
     };
     let stored: Stored = CODEC.decode(&kv.value)?;
-    let same: bool = hash(secret).as_bytes().ct_eq(stored.secret_sha256.as_bytes()).into();
-    if !same {
+    if !secret::is(given, &stored.secret_sha256) {
         return Err(TokenError::Wrong(id));
     }
     if now >= stored.expires {
@@ -184,10 +183,6 @@ pub async fn sweep(store: &dyn Store, fence: &Fence, now: Timestamp) -> Result<u
 
 fn key(id: &Name) -> Key {
     Entry::JoinToken(id.clone()).key()
-}
-
-fn hash(secret: &str) -> String {
-    hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
 #[cfg(test)]

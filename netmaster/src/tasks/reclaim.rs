@@ -1,4 +1,5 @@
-//! Gives back what has had its time: numbers and addresses that have cooled down, join tokens that have expired.
+//! Gives back what has had its time: numbers and addresses that have cooled down, join tokens that have expired,
+//! revocations of keys whose certificates have.
 
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ async fn expired(app: &App, fence: &Fence) -> Result<(), RoundError> {
     let swept = pki::sweep(app.store().as_ref(), fence, app.clock().now()).await?;
     if swept > 0 {
         tracing::info!(count = swept, "expired join tokens removed");
+    }
+    let swept = pki::sweep_revoked(app.store().as_ref(), fence, app.clock().now()).await?;
+    if swept > 0 {
+        tracing::info!(count = swept, "revocations removed: every certificate of their keys has expired");
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use netmaster::app::Quota;
 use netmaster::{Config, Retention, StoreConfig, run};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -23,6 +24,7 @@ fn config(dir: &Path) -> Config {
         names: vec!["m.example".into()],
         cooling: Duration::from_secs(60),
         retention: Retention::default(),
+        endpoints_per_node: Quota::default(),
     }
 }
 
@@ -197,4 +199,50 @@ async fn a_restored_store_gets_a_new_id_on_request() {
     // What a start finds from now on.
     start(dir.path()).await.end().await;
     assert_eq!(id().await, renewed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_admin_token_is_replaced_and_the_old_one_opens_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    let nowhere = netmaster::reissue_admin_token(&config(&dir)).await.err().map(|e| format!("{e:#}"));
+    assert!(nowhere.is_some_and(|e| e.contains("is --data-dir the one of netmaster?")));
+    assert!(!dir.exists(), "and nothing was made");
+    let running = start(&dir).await;
+    let token = || std::fs::read_to_string(dir.join("admin.token")).unwrap().trim().to_owned();
+    let lost = token();
+    let refused = netmaster::reissue_admin_token(&config(&dir)).await.err().map(|e| format!("{e:#}"));
+    assert!(refused.is_some_and(|e| e.contains("in use")), "it is being served from");
+    assert_eq!(token(), lost);
+    running.end().await;
+
+    let done = test_support::wait_for("the store to be closed", Duration::from_secs(10), || async {
+        netmaster::reissue_admin_token(&config(&dir)).await.map_err(|e| format!("{e:#}"))
+    });
+    assert_eq!(done.await.unwrap(), (dir.join("admin.token"), 1));
+    let running = start(&dir).await;
+    for (token, status) in [(token(), "HTTP/1.1 200"), (lost, "HTTP/1.1 401")] {
+        let answer = get(&dir, &running.address, "localhost", "/api/v1/tenants", &token).await.unwrap();
+        assert!(answer.starts_with(status), "{answer}");
+    }
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admin_token_is_in_its_file_only_and_not_in_what_the_command_says() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    start(&dir).await.end().await;
+    let said = test_support::wait_for("the store to be closed", Duration::from_secs(10), || async {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_netmaster"));
+        command.arg("--data-dir").arg(&dir).arg("admin-token").env("RUST_LOG", "trace");
+        let output = command.output().await.map_err(|e| e.to_string())?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if output.status.success() { Ok(said) } else { Err(said) }
+    });
+    let said = said.await.unwrap();
+    let token = std::fs::read_to_string(dir.join("admin.token")).unwrap();
+    let secret = token.trim().split_once('.').unwrap().1;
+    assert!(said.contains("admin.token") && !said.contains(secret), "{said}");
 }

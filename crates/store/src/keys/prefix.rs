@@ -107,6 +107,11 @@ impl Prefix {
         Self::open("tokens/admin/")
     }
 
+    /// All keys that were revoked.
+    pub fn revoked_keys() -> Self {
+        Self::open("tokens/revoked/")
+    }
+
     /// The certificate authority's secrets.
     pub fn ca_secrets() -> Self {
         Self::open("secrets/ca/")

@@ -73,7 +73,8 @@ fn own_prefixes(entry: &Entry) -> Vec<Prefix> {
         Entry::CaSecret(_) => own.push(Prefix::ca_secrets()),
         Entry::JoinToken(_) => own.push(Prefix::join_tokens()),
         Entry::AdminToken(_) => own.push(Prefix::admin_tokens()),
-        Entry::StoreId | Entry::Schema | Entry::Leader | Entry::RevokedKey(_) => {}
+        Entry::RevokedKey(_) => own.push(Prefix::revoked_keys()),
+        Entry::StoreId | Entry::Schema | Entry::Leader => {}
     }
     own
 }
