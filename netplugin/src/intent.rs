@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use node_api::{AttachReply, AttachRequest, CallError, DetachRequest};
+use types::EndpointUid;
 
 pub mod detach_log;
 pub mod holding;
@@ -14,8 +15,8 @@ pub mod session;
 pub trait Intent: Send + Sync {
     /// Makes an endpoint on this node, or finds it.
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError>;
-    /// Deletes an endpoint of this node; succeeds when it is not there.
-    async fn detach(&self, request: DetachRequest) -> Result<(), CallError>;
+    /// Deletes an endpoint of this node; succeeds when it is not there. Tells which one has the name and was not meant.
+    async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError>;
     /// Whether netmaster can be asked now.
     fn is_reachable(&self) -> bool;
 }

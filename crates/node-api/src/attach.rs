@@ -143,6 +143,18 @@ impl From<AttachReply> for wire::AttachReply {
     }
 }
 
+/// Which endpoint of a name a deletion is about. Names are used again, numbers are not: a deletion that a cut connection
+/// delivers late must not hit the next endpoint of the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incarnation {
+    /// Whichever there is: agents that know nothing of incarnations mean that.
+    Any,
+    /// The one with this number.
+    Numbered(EndpointUid),
+    /// None: the reply tells which there is. For who attached without hearing the answer.
+    Unknown,
+}
+
 /// Deletes an endpoint of the calling node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DetachRequest {
@@ -150,6 +162,32 @@ pub struct DetachRequest {
     pub tenant: Name,
     /// Its name in the tenant.
     pub endpoint: EndpointName,
+    /// Which one of that name.
+    pub incarnation: Incarnation,
+}
+
+impl TryFrom<Option<wire::detach_request::Incarnation>> for Incarnation {
+    type Error = ConvertError;
+    fn try_from(m: Option<wire::detach_request::Incarnation>) -> Result<Self, ConvertError> {
+        use wire::detach_request::Incarnation as Wire;
+        match m {
+            None => Ok(Self::Any),
+            Some(Wire::Uid(uid)) => checked("detach.uid", EndpointUid::new(uid)).map(Self::Numbered),
+            Some(Wire::Unknown(true)) => Ok(Self::Unknown),
+            Some(Wire::Unknown(false)) => Err(ConvertError::new("detach.unknown", "must be true or absent")),
+        }
+    }
+}
+
+impl From<Incarnation> for Option<wire::detach_request::Incarnation> {
+    fn from(m: Incarnation) -> Self {
+        use wire::detach_request::Incarnation as Wire;
+        match m {
+            Incarnation::Any => None,
+            Incarnation::Numbered(uid) => Some(Wire::Uid(uid.get())),
+            Incarnation::Unknown => Some(Wire::Unknown(true)),
+        }
+    }
 }
 
 impl TryFrom<wire::DetachRequest> for DetachRequest {
@@ -158,32 +196,37 @@ impl TryFrom<wire::DetachRequest> for DetachRequest {
         Ok(Self {
             tenant: parse("detach.tenant", &m.tenant)?,
             endpoint: parse("detach.endpoint", &m.endpoint)?,
+            incarnation: m.incarnation.try_into()?,
         })
     }
 }
 
 impl From<DetachRequest> for wire::DetachRequest {
     fn from(m: DetachRequest) -> Self {
-        Self { tenant: m.tenant.into(), endpoint: m.endpoint.into() }
+        let incarnation = m.incarnation.into();
+        Self { tenant: m.tenant.into(), endpoint: m.endpoint.into(), incarnation }
     }
 }
 
-/// The endpoint is gone from intent.
+/// What was asked for is gone from intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetachReply {
     /// From this revision on.
     pub revision: Revision,
+    /// The calling node's endpoint that has the name and was not meant.
+    pub left: Option<EndpointUid>,
 }
 
 impl TryFrom<wire::DetachReply> for DetachReply {
     type Error = ConvertError;
     fn try_from(m: wire::DetachReply) -> Result<Self, ConvertError> {
-        Ok(Self { revision: revision("detach_reply.revision", m.revision)? })
+        let left = m.left.map(|uid| checked("detach_reply.left", EndpointUid::new(uid))).transpose()?;
+        Ok(Self { revision: revision("detach_reply.revision", m.revision)?, left })
     }
 }
 
 impl From<DetachReply> for wire::DetachReply {
     fn from(m: DetachReply) -> Self {
-        Self { revision: Some(m.revision.get()) }
+        Self { revision: Some(m.revision.get()), left: m.left.map(EndpointUid::get) }
     }
 }

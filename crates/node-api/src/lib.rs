@@ -31,7 +31,7 @@ pub mod wire {
     tonic::include_proto!("selvage.node.v1");
 }
 
-pub use attach::{AttachReply, AttachRequest, DetachReply, DetachRequest};
+pub use attach::{AttachReply, AttachRequest, DetachReply, DetachRequest, Incarnation};
 pub use convert::ConvertError;
 pub use error::{CallError, ErrorCode};
 pub use join::{JoinReply, JoinRequest, JoinToken, RenewReply, RenewRequest};

@@ -379,3 +379,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn detach_says_which_endpoint_of_the_name_it_means() {
+    use wire::detach_request::Incarnation as Wire;
+    let uid = EndpointUid::new(7).unwrap();
+    let request =
+        |incarnation| wire::DetachRequest { tenant: "blue".into(), endpoint: "c1.eth0".into(), incarnation };
+    for incarnation in [Incarnation::Any, Incarnation::Numbered(uid), Incarnation::Unknown] {
+        let typed = DetachRequest::try_from(request(incarnation.into())).unwrap();
+        assert_eq!(typed.incarnation, incarnation);
+        assert_eq!(wire::DetachRequest::from(typed), request(incarnation.into()));
+    }
+    // Bytes of an agent that knows nothing of incarnations.
+    let older = wire::DetachRequest::decode(&b"\x0a\x04blue\x12\x07c1.eth0"[..]).unwrap();
+    assert_eq!(DetachRequest::try_from(older).unwrap().incarnation, Incarnation::Any);
+    for (wrong, field) in [(Wire::Uid(0), "detach.uid"), (Wire::Unknown(false), "detach.unknown")] {
+        let e = DetachRequest::try_from(request(Some(wrong))).unwrap_err();
+        assert_eq!(e.field, field, "{e}");
+    }
+    let reply = |left| DetachReply::try_from(wire::DetachReply { revision: Some(3), left });
+    assert_eq!(reply(None).unwrap().left, None);
+    assert_eq!(reply(Some(7)).unwrap().left, Some(uid));
+    assert!(reply(Some(0)).is_err());
+}

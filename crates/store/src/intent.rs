@@ -33,6 +33,4 @@ pub use history::{Batch, Change, Depth, Gone, History, Past, history};
 pub use informer::{Delta, Deltas, Informer, InformerError, start};
 pub use page::{ObjectPage, page};
 pub use snapshot::{Cooled, Snapshot};
-pub use write::{
-    Author, CommitError, Committed, Extra, ReclaimError, commit, confirm_absent, reclaim, remove,
-};
+pub use write::{Author, CommitError, Committed, Extra, ReclaimError, commit, confirm, reclaim, remove};

@@ -4,7 +4,7 @@ use api::v1::{Endpoint, EndpointBody, EndpointStatus, Realization};
 use model::{
     EndpointSpec, IntentView, Kind, Object, Spec, Supply, check_same_endpoint, plan_apply, plan_delete,
 };
-use node_api::EndpointState;
+use node_api::{EndpointState, Incarnation};
 use node_state::FragmentKey;
 use store::intent::Snapshot;
 use types::{EndpointName, Name, NodeName, Revision};
@@ -12,6 +12,7 @@ use types::{EndpointName, Name, NodeName, Revision};
 use super::noun::in_tenant;
 use super::write::{Decision, NOTHING_ELSE, random_uid};
 use super::{Actor, App, AppError, Noun, Scene};
+use crate::feed::Deleted;
 
 /// Endpoints.
 pub struct Endpoints;
@@ -123,7 +124,8 @@ impl App {
         made.map(|endpoint| (endpoint, written.revision)).ok_or(AppError::NotFound(object))
     }
 
-    /// Deletes an endpoint of the node that asks; one that does not exist is deleted already.
+    /// Deletes an endpoint of the node that asks: this incarnation of the name, and no other. One that does not exist is
+    /// deleted already. Which of the node's endpoints has the name and was not meant is told.
     ///
     /// # Errors
     /// [`AppError`]; [`AppError::NotYours`] when it is on another node.
@@ -133,14 +135,31 @@ impl App {
         node: &NodeName,
         tenant: &Name,
         name: &EndpointName,
-    ) -> Result<Revision, AppError> {
+        incarnation: Incarnation,
+    ) -> Result<Deleted, AppError> {
         let object = Endpoints::reference(Some(tenant.clone()), name.as_str());
         let key = (tenant.clone(), name.clone());
         let decide = |snapshot: &Snapshot| match snapshot.view().endpoints.get(&key) {
-            None => Ok(Decision::Absent(object.clone())),
-            Some(endpoint) if endpoint.spec.node != *node => Err(AppError::NotYours(object.clone())),
-            Some(_) => Ok(Decision::Removal(plan_delete(snapshot.view(), &object)?)),
+            Some(endpoint) if is_meant(endpoint, incarnation) => {
+                if endpoint.spec.node != *node {
+                    return Err(AppError::NotYours(object.clone()));
+                }
+                Ok(Decision::Removal(plan_delete(snapshot.view(), &object)?))
+            }
+            _ => Ok(Decision::AsSeen(object.clone())),
         };
-        Ok(self.write(actor, NOTHING_ELSE, decide).await?.revision)
+        let written = self.write(actor, NOTHING_ELSE, decide).await?;
+        let there = written.snapshot.view().endpoints.get(&key);
+        let left = there.filter(|e| e.spec.node == *node && !is_meant(e, incarnation)).map(|e| e.uid);
+        Ok(Deleted { revision: written.revision, left })
+    }
+}
+
+/// Names are used again: a deletion that arrives late may meet the next endpoint of the name.
+fn is_meant(endpoint: &model::Endpoint, incarnation: Incarnation) -> bool {
+    match incarnation {
+        Incarnation::Any => true,
+        Incarnation::Numbered(uid) => endpoint.uid == uid,
+        Incarnation::Unknown => false,
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use model::{
     EndpointSpec, IntentView, Kind, NodeSpec, Object, ObjectRef, Spec, Supply, plan_cordon, plan_node,
 };
-use node_api::ErrorCode;
+use node_api::{ErrorCode, Incarnation};
 use store::change::ChangeRecord;
 use store::intent::{Extra, Snapshot};
 use store::{Op, Outcome, StoreError, Txn};
@@ -16,7 +16,7 @@ use types::{EndpointName, Family, Name, NodeName, Revision};
 use super::scene::warnings;
 use super::write::{Decision, NOTHING_ELSE, decide_removal, random_uid};
 use super::{Actor, App, AppError, Expected, Noun, Scene, Subject, Written};
-use crate::feed::{Caller, IntentRefusal, NodeIntent};
+use crate::feed::{Caller, Deleted, IntentRefusal, NodeIntent};
 use crate::pki::{self, Claim, Issued, KeyHash, TokenText};
 
 /// Nodes.
@@ -123,10 +123,11 @@ impl App {
                 return Ok(drained);
             }
             for endpoint in hosted {
-                match self.delete(actor, &endpoint, None).await {
+                // The name may be another node's by now.
+                match self.delete(actor, &endpoint, snapshot.version(&endpoint)).await {
                     Ok(_) => drained += 1,
-                    // Its node was faster.
-                    Err(AppError::NotFound(_)) => {}
+                    // Its node was faster, or it changed: the next look tells.
+                    Err(AppError::NotFound(_) | AppError::VersionMismatch { .. }) => {}
                     Err(e) => return Err(e),
                 }
             }
@@ -240,8 +241,10 @@ impl NodeIntent for App {
         caller: &Caller,
         tenant: &Name,
         endpoint: &EndpointName,
-    ) -> Result<Revision, IntentRefusal> {
-        let deleted = App::delete_endpoint(self, &actor(caller), &caller.node, tenant, endpoint).await;
+        incarnation: Incarnation,
+    ) -> Result<Deleted, IntentRefusal> {
+        let actor = actor(caller);
+        let deleted = App::delete_endpoint(self, &actor, &caller.node, tenant, endpoint, incarnation).await;
         deleted.map_err(|e| refusal(code(&e), &e))
     }
 

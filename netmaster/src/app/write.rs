@@ -43,15 +43,15 @@ pub(super) const NOTHING_ELSE: fn(&Snapshot) -> Result<Extra, AppError> =
 pub(super) enum Decision {
     Plan(Plan),
     Removal(Removal),
-    /// There is no such object, as asked.
-    Absent(ObjectRef),
+    /// Nothing is to be done, as far as this object is what the view shows: absent, or what it is.
+    AsSeen(ObjectRef),
 }
 
 impl Decision {
     fn outcomes(&self) -> Vec<(ObjectRef, Outcome)> {
         match self {
             Self::Plan(plan) => plan.steps().iter().map(|s| (s.after().object_ref(), s.outcome())).collect(),
-            Self::Removal(_) | Self::Absent(_) => Vec::new(),
+            Self::Removal(_) | Self::AsSeen(_) => Vec::new(),
         }
     }
 }
@@ -163,7 +163,7 @@ impl App {
         match decision {
             Decision::Plan(plan) => intent::commit(store, snapshot, plan, author, extra).await,
             Decision::Removal(removal) => intent::remove(store, snapshot, removal, author, extra).await,
-            Decision::Absent(object) => intent::confirm_absent(store, snapshot, object).await,
+            Decision::AsSeen(object) => intent::confirm(store, snapshot, object).await,
         }
     }
 

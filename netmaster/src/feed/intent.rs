@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use model::{Endpoint, EndpointSpec, NodeSpec};
-use node_api::ErrorCode;
-use types::{EndpointName, Name, NodeName, Revision};
+use node_api::{ErrorCode, Incarnation};
+use types::{EndpointName, EndpointUid, Name, NodeName, Revision};
 
 use crate::pki::{Claim, KeyHash};
 
@@ -28,6 +28,15 @@ pub struct IntentRefusal {
     pub text: String,
 }
 
+/// A deletion that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// What was meant is gone from this revision on.
+    pub revision: Revision,
+    /// The caller's endpoint that has the name and was not meant.
+    pub left: Option<EndpointUid>,
+}
+
 /// The writing side of intent, as far as nodes may use it. Each call is one transaction; when it returns, it is
 /// committed.
 #[async_trait]
@@ -44,8 +53,8 @@ pub trait NodeIntent: Send + Sync + 'static {
         spec: EndpointSpec,
     ) -> Result<(Endpoint, Revision), IntentRefusal>;
 
-    /// Deletes an endpoint of the caller; one that does not exist is deleted already. An endpoint on another node is
-    /// refused with [`ErrorCode::NotYourNode`], decided in the transaction.
+    /// Deletes an endpoint of the caller, this incarnation of the name and no other; one that does not exist is deleted
+    /// already. An endpoint on another node is refused with [`ErrorCode::NotYourNode`], decided in the transaction.
     ///
     /// # Errors
     /// [`IntentRefusal`].
@@ -54,7 +63,8 @@ pub trait NodeIntent: Send + Sync + 'static {
         caller: &Caller,
         tenant: &Name,
         endpoint: &EndpointName,
-    ) -> Result<Revision, IntentRefusal>;
+        incarnation: Incarnation,
+    ) -> Result<Deleted, IntentRefusal>;
 
     /// Registers a node, or a node that joins again with a new key. `claim`'s comparison and operation are part of the
     /// transaction; when that comparison fails the answer is [`ErrorCode::TokenInvalid`].

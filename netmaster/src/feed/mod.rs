@@ -45,7 +45,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
-pub use intent::{Caller, IntentRefusal, NodeIntent};
+pub use intent::{Caller, Deleted, IntentRefusal, NodeIntent};
 pub use server::{Feed, FeedConfig, FeedError};
 pub use snapshot::{Change, Changes, Snapshot};
 pub use status::{NodeStatus, SessionStatus, Status};

@@ -133,11 +133,16 @@ impl Service {
     }
 
     async fn detach(&self, request: DetachRequest, caller: &Caller) -> Result<DetachReply, Status> {
-        self.refuse_foreign(caller, &request.tenant, &request.endpoint)?;
+        let DetachRequest { tenant, endpoint, incarnation } = request;
         crate::kill_point!("detach-asked");
-        let revision = self.intent.delete_endpoint(caller, &request.tenant, &request.endpoint).await?;
+        let deleted = self.intent.delete_endpoint(caller, &tenant, &endpoint, incarnation).await;
+        let deleted = deleted.inspect_err(|refusal| {
+            if refusal.code == ErrorCode::NotYourNode {
+                tracing::warn!(node = %caller.node, %tenant, %endpoint, "another node's endpoint");
+            }
+        })?;
         crate::kill_point!("detach-stored");
-        Ok(DetachReply { revision })
+        Ok(DetachReply { revision: deleted.revision, left: deleted.left })
     }
 
     /// An early no; the use case decides again in its transaction.

@@ -3,7 +3,7 @@
 use model::EndpointSpec;
 use netmaster::feed::{Caller, NodeIntent};
 use netmaster::pki;
-use node_api::ErrorCode;
+use node_api::{ErrorCode, Incarnation};
 use serde_json::{Value, json};
 use types::NodeName;
 
@@ -34,9 +34,39 @@ async fn an_endpoint_is_made_once_and_removed_once() {
         let other = app.create_endpoint(&n1, endpoint("b", json!({"ipv4": "10.1.1.12"}))).await.unwrap_err();
         assert_eq!(other.code, ErrorCode::Conflict, "{other}");
 
-        let first = app.delete_endpoint(&n1, &spec.tenant, &spec.name).await.unwrap();
+        let delete = async || app.delete_endpoint(&n1, &spec.tenant, &spec.name, Incarnation::Any).await;
+        let first = delete().await.unwrap().revision;
         assert!(first > later);
-        assert!(app.delete_endpoint(&n1, &spec.tenant, &spec.name).await.unwrap() >= first);
+        assert!(delete().await.unwrap().revision >= first);
+    }
+}
+
+#[tokio::test]
+async fn a_late_deletion_leaves_the_next_endpoint_of_its_name_alone() {
+    for kind in KINDS {
+        let bench = Bench::furnished(kind).await;
+        bench.join("n2", "198.18.0.2").await;
+        let app: &dyn NodeIntent = &bench.replica.app;
+        let (n1, n2, spec) = (caller("n1"), caller("n2"), endpoint("b", json!({})));
+        let delete =
+            async |caller, which| app.delete_endpoint(caller, &spec.tenant, &spec.name, which).await.unwrap();
+        let first = app.create_endpoint(&n1, spec.clone()).await.unwrap().0.uid;
+        assert_eq!(delete(&n1, Incarnation::Numbered(first)).await.left, None);
+        let second = app.create_endpoint(&n1, spec.clone()).await.unwrap().0.uid;
+        assert_ne!(first, second);
+        // As a connection that was cut delivers it.
+        assert_eq!(delete(&n1, Incarnation::Numbered(first)).await.left, Some(second), "{kind:?}");
+        assert_eq!(delete(&n1, Incarnation::Unknown).await.left, Some(second), "{kind:?}");
+        // Another node hears nothing of it, and can do nothing to it.
+        assert_eq!(delete(&n2, Incarnation::Unknown).await.left, None);
+        assert_eq!(delete(&n2, Incarnation::Numbered(first)).await.left, None);
+        let meant = Incarnation::Numbered(second);
+        let stranger = app.delete_endpoint(&n2, &spec.tenant, &spec.name, meant).await.unwrap_err();
+        assert_eq!(stranger.code, ErrorCode::NotYourNode);
+        let found = app.create_endpoint(&n1, spec.clone()).await.unwrap().0.uid;
+        assert_eq!(found, second, "{kind:?}: it is still there");
+        assert_eq!(delete(&n1, meant).await.left, None);
+        assert_eq!(delete(&n1, Incarnation::Unknown).await.left, None);
     }
 }
 
@@ -68,7 +98,8 @@ async fn a_node_cannot_touch_another_nodes_endpoint() {
     let taken = app.create_endpoint(&caller("n2"), endpoint("a", json!({"node": "n2"}))).await.unwrap_err();
     assert_eq!(taken.code, ErrorCode::NotYourNode);
     let spec = endpoint("a", json!({}));
-    let removed = app.delete_endpoint(&caller("n2"), &spec.tenant, &spec.name).await.unwrap_err();
+    let removed =
+        app.delete_endpoint(&caller("n2"), &spec.tenant, &spec.name, Incarnation::Any).await.unwrap_err();
     assert_eq!(removed.code, ErrorCode::NotYourNode);
     assert_eq!(bench.get("/api/v1/tenants/blue/endpoints/a").await.status, 200);
 }

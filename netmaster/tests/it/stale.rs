@@ -6,9 +6,10 @@ use std::sync::Arc;
 use model::Spec;
 use netmaster::app::{App, AppError, Mode};
 use netmaster::feed::{Caller, NodeIntent};
+use node_api::Incarnation;
 use serde_json::{Value, json};
 use store::{Store, StoreError};
-use types::{EndpointName, Name, NodeName};
+use types::{EndpointName, EndpointUid, Name, NodeName};
 
 use crate::bench::{Bench, Kind, STORES, actor, clock};
 
@@ -57,7 +58,10 @@ async fn detach_on_a_replica_that_has_not_seen_the_attach_deletes() {
         assert_eq!(made.status, 201, "{made:?}");
         let n1 = Caller { node: NodeName::new("n1").unwrap(), source: None };
         let (blue, late) = (Name::new("blue").unwrap(), EndpointName::new("late").unwrap());
-        catching_up(NodeIntent::delete_endpoint(&app, &n1, &blue, &late), follow).await.unwrap();
+        let uid = made.body["status"]["uid"].as_str().unwrap();
+        let uid = EndpointUid::new(u64::from_str_radix(uid, 16).unwrap()).unwrap();
+        let meant = Incarnation::Numbered(uid);
+        catching_up(NodeIntent::delete_endpoint(&app, &n1, &blue, &late, meant), follow).await.unwrap();
         let endpoints = store::Prefix::within(store::keys::TenantObject::Endpoint, &blue);
         let (left, _) = store::list_all(bench.store.as_ref(), &endpoints).await.unwrap();
         assert!(left.iter().all(|kv| !kv.key.as_str().ends_with("late")), "{kind:?} {left:?}");

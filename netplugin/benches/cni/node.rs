@@ -179,13 +179,14 @@ impl Intent for Netmaster {
         self.make(request).await.map_err(failed)
     }
 
-    async fn detach(&self, request: DetachRequest) -> Result<(), CallError> {
+    async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError> {
         let uid = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.endpoints.remove(request.endpoint.as_str())
         };
-        let Some(uid) = uid else { return Ok(()) };
-        self.tell(Vec::new(), BTreeSet::from([FragmentKey::Endpoint(uid)])).await.map(drop).map_err(failed)
+        let Some(uid) = uid else { return Ok(None) };
+        self.tell(Vec::new(), BTreeSet::from([FragmentKey::Endpoint(uid)])).await.map_err(failed)?;
+        Ok(None)
     }
 
     fn is_reachable(&self) -> bool {

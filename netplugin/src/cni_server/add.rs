@@ -1,7 +1,7 @@
 //! ADD: netmaster, node state, interface (down), port, flows, link up, answer.
 
 use cni::{AddResult, CniError, Code, Interface, Ip, Request, Route};
-use node_api::{AttachReply, AttachRequest, DetachRequest};
+use node_api::{AttachReply, AttachRequest};
 use types::{EndpointUid, Family, IpCidr, OfPort};
 
 use super::{CniServer, FLOWS, KNOWN, Mtu, Target, call_error, node_failed, wait_error};
@@ -52,8 +52,7 @@ impl CniServer {
     /// A deletion of this name that netmaster has not heard of must not hit the new endpoint.
     async fn finish_detach(&self, target: &Target) -> Result<(), CniError> {
         if self.context.detach_log.contains(&target.named) {
-            let (tenant, endpoint) = target.named.clone();
-            let detached = self.context.intent.detach(DetachRequest { tenant, endpoint }).await;
+            let detached = self.tell(&target.named, None).await;
             detached.map_err(|e| call_error("an earlier deletion is still to be told to netmaster", &e))?;
             let removed = self.context.detach_log.remove(&target.named);
             removed.map_err(|e| node_failed("detach log not written", e))?;
@@ -199,7 +198,7 @@ impl CniServer {
         }
         // The agent may be shutting down: the number then dies with it.
         let _ = self.context.agent.request(AgentRequest::Release(uid)).await;
-        if let Err(e) = self.detach(target).await {
+        if let Err(e) = self.detach(target, Some(uid)).await {
             tracing::warn!(endpoint = format!("{:012x}", uid.get()), error = %e, "failed ADD not detached");
         }
     }

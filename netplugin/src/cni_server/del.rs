@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use cni::{Attachment, CniError, Request};
-use node_api::{DetachRequest, ErrorCode};
+use node_api::{CallError, DetachRequest, ErrorCode, Incarnation};
 use types::EndpointUid;
 
 use super::{CniServer, Target, node_failed, wait_error};
+use crate::intent::detach_log::Named;
 use crate::ports::PortLabels;
 
 /// The runtime wants its container gone: netmaster's answer is waited for so long, and a deletion that it may have heard
@@ -39,12 +40,12 @@ impl CniServer {
         let known = known.map_err(wait_error("cannot look the endpoint up"))?;
         // Known but not plugged: what an ADD that died half-way left.
         let uids: BTreeSet<EndpointUid> = ours.into_iter().chain(known.map(|facts| facts.uid)).collect();
-        for uid in uids {
-            self.unplug(uid).await?;
+        for uid in &uids {
+            self.unplug(*uid).await?;
             tracing::info!(endpoint = format!("{:012x}", uid.get()), tenant = %target.named.0,
                 name = %target.named.1, "endpoint detached");
         }
-        self.detach(target).await
+        self.detach(target, uids.first().copied()).await
     }
 
     /// Ports of this endpoint name: of this attachment, and of other ones.
@@ -61,16 +62,13 @@ impl CniServer {
     }
 
     /// Tells netmaster, now or later: DEL must succeed either way.
-    pub(super) async fn detach(&self, target: &Target) -> Result<(), CniError> {
+    pub(super) async fn detach(&self, target: &Target, uid: Option<EndpointUid>) -> Result<(), CniError> {
         if !self.context.intent.is_reachable() {
             tracing::info!(tenant = %target.named.0, name = %target.named.1, "netmaster is away, told of the deletion later");
             return self.detach_later(target);
         }
-        let (tenant, endpoint) = target.named.clone();
-        let told = self.context.intent.detach(DetachRequest { tenant, endpoint });
-        match tokio::time::timeout(TOLD, told).await {
+        match tokio::time::timeout(TOLD, self.tell(&target.named, uid)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) if e.code == Some(ErrorCode::NotFound) => Ok(()),
             Err(_) => {
                 tracing::warn!(tenant = %target.named.0, name = %target.named.1,
                     "netmaster does not answer, told again of the detached endpoint later");
@@ -81,6 +79,27 @@ impl CniServer {
                     "netmaster not told of the detached endpoint, will retry");
                 self.detach_later(target)
             }
+        }
+    }
+
+    /// Tells netmaster that nobody is attached under this name, in the name's turn: who has it in intent is deleted, by
+    /// number. What a cut connection delivers after that turn names a number that is gone by then.
+    pub(super) async fn tell(&self, named: &Named, uid: Option<EndpointUid>) -> Result<(), CallError> {
+        let mut incarnation = uid.map_or(Incarnation::Unknown, Incarnation::Numbered);
+        loop {
+            let (tenant, endpoint) = named.clone();
+            let request = DetachRequest { tenant, endpoint, incarnation };
+            let left = match self.context.intent.detach(request).await {
+                // Another node's by now, or its tenant is gone: then ours is gone as well.
+                Err(e) if matches!(e.code, Some(ErrorCode::NotFound | ErrorCode::NotYourNode)) => None,
+                answer => answer?,
+            };
+            let Some(left) = left.map(Incarnation::Numbered) else { return Ok(()) };
+            if left == incarnation {
+                let text = format!("it keeps the endpoint it was told to delete: {incarnation:?}");
+                return Err(CallError { code: None, status: ErrorCode::Internal.status(), text });
+            }
+            incarnation = left;
         }
     }
 

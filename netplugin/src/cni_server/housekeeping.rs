@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cni::journal;
-use node_api::{DetachRequest, ErrorCode};
 
 use super::CniServer;
 
@@ -75,13 +74,11 @@ impl Housekeeping {
             if !context.detach_log.contains(&named) {
                 continue;
             }
-            let (tenant, endpoint) = named.clone();
-            let told = context.intent.detach(DetachRequest { tenant, endpoint }).await;
-            match told {
-                Err(e) if e.code != Some(ErrorCode::NotFound) => {
+            match self.server.tell(&named, None).await {
+                Err(e) => {
                     tracing::info!(tenant = %named.0, name = %named.1, error = %e, "deletion still not told");
                 }
-                _ => {
+                Ok(()) => {
                     if let Err(e) = context.detach_log.remove(&named) {
                         tracing::warn!(error = %e, "detach log not written");
                     }

@@ -1,7 +1,7 @@
 //! Endpoints this node has let go of while netmaster was away: told to it when it is back.
 //!
-//! Written down before DEL answers. An ADD of the same name first has its entry carried out, else the late deletion
-//! would hit the new endpoint.
+//! Written down before DEL answers, by name: whoever has the name in intent when netmaster is told is who was meant,
+//! because an ADD of the name first has its entry carried out.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

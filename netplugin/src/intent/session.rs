@@ -15,7 +15,7 @@ use node_api::{
 use openflow::driver::Backoff;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use types::NodeName;
+use types::{EndpointUid, NodeName};
 
 use super::Intent;
 use super::identity::Identity;
@@ -41,8 +41,8 @@ impl Intent for Netmaster {
         self.client().await?.attach(request).await
     }
 
-    async fn detach(&self, request: DetachRequest) -> Result<(), CallError> {
-        self.client().await?.detach(request).await.map(drop)
+    async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError> {
+        Ok(self.client().await?.detach(request).await?.left)
     }
 
     fn is_reachable(&self) -> bool {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use netplugin::agent::{AgentHandle, Event, SessionEvent};
 use netplugin::intent::Intent;
-use node_api::{AgentMessage, AttachReply, AttachRequest, CallError, DetachRequest, ErrorCode, Update};
+use node_api::{
+    AgentMessage, AttachReply, AttachRequest, CallError, DetachRequest, ErrorCode, Incarnation, Update,
+};
 use node_state::{
     Endpoint, Fragment, FragmentKey, Group, Network, NetworkSubnet, Node, Policy, PolicyRule, RulePeer,
     RuleService, Vrf,
@@ -33,6 +35,8 @@ struct Intentions {
     next: u64,
     away: bool,
     silent: bool,
+    swallows: bool,
+    on_their_way: Vec<DetachRequest>,
     detached: Vec<String>,
 }
 
@@ -132,6 +136,40 @@ impl FakeNetmaster {
     /// As a netmaster whose network was cut: what it is told of deletions it does not answer.
     pub fn be_silent(&self, silent: bool) {
         self.intent.lock().unwrap().silent = silent;
+    }
+
+    /// What it was told while it was silent arrives now, as from connections that nobody listens to any more.
+    pub async fn deliver_late(&self) -> usize {
+        let late = std::mem::take(&mut self.intent.lock().unwrap().on_their_way);
+        let count = late.len();
+        for request in late {
+            let _ = self.carry_out(request).await;
+        }
+        count
+    }
+
+    /// Forgets to answer who attaches: the endpoint is made, and nobody hears of it.
+    pub fn swallow_attach(&self, swallow: bool) {
+        self.intent.lock().unwrap().swallows = swallow;
+    }
+
+    async fn carry_out(&self, request: DetachRequest) -> Option<EndpointUid> {
+        let there = {
+            let intent = self.intent.lock().unwrap();
+            intent.names.get(&(request.tenant, request.endpoint.to_string())).copied()
+        };
+        let meant = match request.incarnation {
+            Incarnation::Any => there,
+            Incarnation::Numbered(uid) => there.filter(|t| *t == uid),
+            Incarnation::Unknown => None,
+        };
+        if there.is_none() || meant.is_some() {
+            self.intent.lock().unwrap().detached.push(request.endpoint.to_string());
+        }
+        if let Some(uid) = meant {
+            self.remove(uid).await;
+        }
+        there.filter(|_| meant.is_none())
     }
 
     /// The names of endpoints detached so far.
@@ -234,6 +272,9 @@ impl Intent for FakeNetmaster {
         let (reply, update) = {
             let mut intent = self.intent.lock().unwrap();
             let (reply, key) = intent.attach(&request)?;
+            if intent.swallows {
+                return Err(away());
+            }
             (reply, key.map(|k| intent.update(BTreeSet::from([k]), BTreeSet::new())))
         };
         if let Some(update) = update {
@@ -242,22 +283,20 @@ impl Intent for FakeNetmaster {
         Ok(reply)
     }
 
-    async fn detach(&self, request: DetachRequest) -> Result<(), CallError> {
-        if self.intent.lock().unwrap().silent {
+    async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError> {
+        let silent = {
+            let mut intent = self.intent.lock().unwrap();
+            let silent = intent.silent;
+            intent.on_their_way.extend(silent.then(|| request.clone()));
+            silent
+        };
+        if silent {
             std::future::pending::<()>().await;
         }
-        let uid = {
-            let mut intent = self.intent.lock().unwrap();
-            if intent.away {
-                return Err(away());
-            }
-            intent.detached.push(request.endpoint.to_string());
-            intent.names.get(&(request.tenant, request.endpoint.to_string())).copied()
-        };
-        if let Some(uid) = uid {
-            self.remove(uid).await;
+        if self.intent.lock().unwrap().away {
+            return Err(away());
         }
-        Ok(())
+        Ok(self.carry_out(request).await)
     }
 
     fn is_reachable(&self) -> bool {

@@ -291,6 +291,42 @@ async fn an_add_first_carries_out_the_deletion_that_is_still_owed() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_arrives_late_leaves_the_next_endpoint_of_its_name_alone() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    agent.netmaster.be_silent(true);
+    agent.del("web-1").await;
+    agent.netmaster.be_silent(false);
+    agent.add("web-1").await;
+    assert_eq!((agent.netmaster.detached().len(), agent.netmaster.endpoints()), (1, 1));
+    assert_eq!(agent.netmaster.deliver_late().await, 1);
+    agent.status().await;
+    assert_eq!((agent.netmaster.detached().len(), agent.netmaster.endpoints()), (1, 1));
+    assert_eq!(world.ports.view.borrow().endpoints.len(), 1);
+}
+
+/// Nothing of it is known here: netmaster is asked what there is, and told to delete that.
+#[tokio::test]
+async fn an_endpoint_nobody_here_heard_of_is_deleted_by_the_number_netmaster_tells() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.netmaster.swallow_attach(true);
+    assert!(matches!(agent.server.answer(request(Verb::Add, "web-1")).await, Reply::Failed(_)));
+    agent.netmaster.swallow_attach(false);
+    assert_eq!(agent.netmaster.endpoints(), 1);
+    agent.netmaster.be_silent(true);
+    agent.del("web-1").await;
+    agent.netmaster.be_silent(false);
+    // What was on its way asks, so that it does no harm whenever it arrives.
+    assert_eq!((agent.netmaster.deliver_late().await, agent.netmaster.endpoints()), (1, 1));
+    agent.housekeeping.once().await;
+    assert_eq!((agent.netmaster.detached().len(), agent.netmaster.endpoints()), (1, 0));
+}
+
+#[tokio::test]
 async fn what_the_plugin_journalled_is_carried_out() {
     let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
     let agent = world.start(dir.path()).await;

@@ -179,14 +179,20 @@ async fn what_was_so_on_an_old_view_is_not_taken_for_so() {
 }
 
 #[tokio::test]
-async fn absence_is_asked_of_the_store() {
+async fn what_a_view_shows_is_asked_of_the_store() {
     let bench = bench().await;
     let old = bench.informer.snapshot();
     bench.apply(json!([{"kind": "tenant", "name": "blue"}])).await;
-    let found = confirm_absent(bench.store.as_ref(), &old, &object("tenant", "blue")).await;
+    let found = confirm(bench.store.as_ref(), &old, &object("tenant", "blue")).await;
     assert!(matches!(found, Err(CommitError::Conflict { extra_only: false, .. })), "{found:?}");
-    let none = confirm_absent(bench.store.as_ref(), &old, &object("tenant", "red")).await.unwrap();
+    let none = confirm(bench.store.as_ref(), &old, &object("tenant", "red")).await.unwrap();
     assert_eq!(none.revision, old.revision());
+    let seen = bench.informer.snapshot();
+    let same = confirm(bench.store.as_ref(), &seen, &object("tenant", "blue")).await.unwrap();
+    assert_eq!(same.revision, seen.revision());
+    bench.apply(json!([{"kind": "tenant", "name": "blue", "defaultAction": "deny"}])).await;
+    let changed = confirm(bench.store.as_ref(), &seen, &object("tenant", "blue")).await;
+    assert!(matches!(changed, Err(CommitError::Conflict { .. })), "{changed:?}");
 }
 
 #[tokio::test]

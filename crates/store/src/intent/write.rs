@@ -107,17 +107,21 @@ pub async fn remove(
     draft.run(store, extra).await
 }
 
-/// Makes sure that an object the snapshot does not show does not exist.
+/// Makes sure that an object is what the snapshot shows: in this version, or not there.
 ///
 /// # Errors
 /// As [`commit`].
-pub async fn confirm_absent(
+pub async fn confirm(
     store: &dyn Store,
     snapshot: &Snapshot,
     object: &ObjectRef,
 ) -> Result<Committed, CommitError> {
     let key = object_key(object).map_err(corrupt)?.key();
-    match store.txn(Txn::new().when(Compare::Absent(key))).await? {
+    let unchanged = match snapshot.version(object) {
+        Some(version) => Compare::ModRevision(key, version),
+        None => Compare::Absent(key),
+    };
+    match store.txn(Txn::new().when(unchanged)).await? {
         Outcome::Conflict { revision, .. } => Err(CommitError::Conflict { revision, extra_only: false }),
         Outcome::Committed { .. } | Outcome::Unchanged { .. } => {
             Ok(Committed { revision: snapshot.revision() })

@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use node_api::client::{Client, ConnectError, Identity};
 use node_api::{
-    AttachRequest, CallError, DetachRequest, ErrorCode, JoinRequest, JoinToken, PROTOCOL, Subscribe,
+    AttachRequest, CallError, DetachRequest, ErrorCode, Incarnation, JoinRequest, JoinToken, PROTOCOL,
+    Subscribe,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde::Deserialize;
@@ -232,7 +233,8 @@ async fn attach(file: &JoinFile, identity: Option<&Identity>, endpoint: &str) ->
 
 async fn detach(file: &JoinFile, identity: &Identity, endpoint: &str) -> Result<Answer> {
     let client = Client::connect(&file.server, &file.ca, Some(identity)).await?;
-    let request = DetachRequest { tenant: "blue".parse()?, endpoint: endpoint.parse()? };
+    let incarnation = Incarnation::Any;
+    let request = DetachRequest { tenant: "blue".parse()?, endpoint: endpoint.parse()?, incarnation };
     Ok(client.detach(request).await.into())
 }
 

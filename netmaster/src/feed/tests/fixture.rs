@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use model::*;
 use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
-use node_api::{CallError, ErrorCode, JoinRequest, JoinToken, MasterMessage, Update};
+use node_api::{CallError, ErrorCode, Incarnation, JoinRequest, JoinToken, MasterMessage, Update};
 use node_state::{FragmentHash, FragmentKey};
 use rcgen::{CertificateParams, KeyPair};
 use store::{Outcome, Store, Txn};
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use types::*;
 
 use super::super::{
-    Caller, Change, Changes, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus,
+    Caller, Change, Changes, Deleted, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus,
 };
 use crate::clock::Clock;
 use crate::pki::{Ca, Claim, Issued, KeyHash, TokenText};
@@ -97,11 +97,18 @@ impl NodeIntent for FakeIntent {
         caller: &Caller,
         tenant: &Name,
         endpoint: &EndpointName,
-    ) -> Result<Revision, IntentRefusal> {
+        incarnation: Incarnation,
+    ) -> Result<Deleted, IntentRefusal> {
         let at = (tenant.clone(), endpoint.clone());
-        match self.view().endpoints.get(&at) {
-            Some(e) if e.spec.node != caller.node => Err(refuse(ErrorCode::NotYourNode)),
-            _ => Ok(self.change(|v| v.endpoints.remove(&at)).1),
+        let view = self.view();
+        let there = view.endpoints.get(&at);
+        match (there, incarnation) {
+            (Some(e), _) if e.spec.node != caller.node => Err(refuse(ErrorCode::NotYourNode)),
+            (Some(e), Incarnation::Unknown) => Ok(Deleted { revision: view.revision, left: Some(e.uid) }),
+            (Some(e), Incarnation::Numbered(uid)) if uid != e.uid => {
+                Ok(Deleted { revision: view.revision, left: Some(e.uid) })
+            }
+            _ => Ok(Deleted { revision: self.change(|v| v.endpoints.remove(&at)).1, left: None }),
         }
     }
 

@@ -27,7 +27,8 @@ fn attach(endpoint: &str) -> AttachRequest {
 }
 
 fn detach(endpoint: &str) -> DetachRequest {
-    DetachRequest { tenant: name("blue"), endpoint: EndpointName::new(endpoint).unwrap() }
+    let incarnation = Incarnation::Any;
+    DetachRequest { tenant: name("blue"), endpoint: EndpointName::new(endpoint).unwrap(), incarnation }
 }
 
 #[tokio::test]
