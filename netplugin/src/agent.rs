@@ -73,8 +73,8 @@ pub enum Event {
 
 /// The session with netmaster.
 pub enum SessionEvent {
-    /// It ended.
-    Down,
+    /// It ended, or could not be opened; why, unless another follows at once.
+    Down(Option<String>),
     /// netmaster has nothing (more) to say: what is held is current.
     InSync,
     /// The difference to what is held; the answer goes to the session it came from.
@@ -99,6 +99,8 @@ pub struct Agent {
     holding: Holding,
     saved: Log,
     in_sync: bool,
+    /// Why there is no session with netmaster.
+    away: Option<String>,
     /// What updates are answered with once they are saved.
     answers: Vec<(mpsc::Sender<AgentMessage>, AgentMessage)>,
     view: PortsView,
@@ -149,6 +151,7 @@ impl Agent {
             changed: BTreeSet::new(),
             here: BTreeSet::new(),
             in_sync: false,
+            away: None,
             answers: Vec::new(),
             view: PortsView::default(),
             leaving: BTreeSet::new(),
@@ -213,7 +216,10 @@ impl Agent {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Switch(event) => self.handle_switch(event),
-            Event::Session(SessionEvent::Down) => self.in_sync = false,
+            Event::Session(SessionEvent::Down(reason)) => {
+                self.in_sync = false;
+                self.away = reason;
+            }
             Event::Session(SessionEvent::InSync) => self.become_current(),
             Event::Session(SessionEvent::Update(update, answer)) => self.take_update(*update, answer),
             Event::Request(request) => self.handle_request(request),
@@ -306,6 +312,7 @@ impl Agent {
     }
 
     fn become_current(&mut self) {
+        self.away = None;
         if self.holding.known().is_some() {
             self.dirty |= !self.in_sync;
             self.in_sync = true;
@@ -466,6 +473,7 @@ impl Agent {
             node: self.local.node.clone(),
             vtep: self.local.vtep,
             intent,
+            session_error: self.away.clone(),
             held_revision: self.holding.known().map(|k| k.revision),
             realized_revision: self.enforcement.revision,
             switch_connected: self.switch.is_some(),

@@ -71,8 +71,8 @@ pub struct Config {
     /// network, and may be unable to forget connections (new in 3.1), so that addresses do not get another owner.
     #[arg(long)]
     pub allow_untested_ovs: bool,
-    /// Join file of `netctl node join-token`; used only while the node has no certificate, or one that has
-    /// expired.
+    /// Join file of `netctl node join-token`; used only while the node has no certificate, or one that has expired or
+    /// that netmaster does not accept (any more).
     #[arg(long, value_name = "FILE")]
     pub join: Option<PathBuf>,
     /// Where Prometheus finds metrics (plain HTTP, no tenant is named): ADDRESS:PORT or `off`.

@@ -106,6 +106,9 @@ pub struct Status {
     pub vtep: IpAddr,
     /// Whether netmaster's session is open and its intent fully received.
     pub intent: IntentStatus,
+    /// Why there is no session with netmaster, once one has ended or was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_error: Option<String>,
     /// Revision of the intent held.
     pub held_revision: Option<Revision>,
     /// Revision of the intent the switch enforces.

@@ -26,7 +26,7 @@ use crate::cni_server::{self, CniServer, Context, Housekeeping, Mtu};
 use crate::config::Config;
 use crate::intent::detach_log::DetachLog;
 use crate::intent::identity::{Identity, is_transient};
-use crate::intent::session::Session;
+use crate::intent::session::{Enrolment, Session};
 use crate::metrics::Metrics;
 use crate::netlink::{Interfaces, Veths};
 use crate::ports::Ports;
@@ -109,8 +109,13 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     }
 
     let identity = join(&config, &dir).await?;
-    let (session, netmaster) =
-        Session::new(config.node.clone(), dir.clone(), identity, agent.clone(), reports);
+    let enrolment = Enrolment {
+        node: config.node.clone(),
+        vtep: config.vtep,
+        dir: dir.clone(),
+        join: config.join.clone(),
+    };
+    let (session, netmaster) = Session::new(enrolment, identity, agent.clone(), reports);
     tasks.spawn(done(session.run()));
     let journal = config.cni_journal_dir.unwrap_or_else(|| cni::journal::default_dir(&config.cni_socket));
     let context = Context {

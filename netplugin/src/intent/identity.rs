@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use node_api::client::{Client, ConnectError, Identity as TlsIdentity};
-use node_api::{CallError, JoinRequest, JoinToken, RenewRequest};
+use node_api::{CallError, JoinReply, JoinRequest, JoinToken, RenewRequest};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde::{Deserialize, Serialize};
 use types::NodeName;
@@ -33,6 +33,27 @@ struct JoinFile {
     ca: String,
     node: NodeName,
     token: String,
+}
+
+impl JoinFile {
+    fn read(path: &Path, node: &NodeName) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("join file {}", path.display()))?;
+        let file: Self =
+            serde_json::from_str(&text).with_context(|| format!("join file {}", path.display()))?;
+        anyhow::ensure!(file.node == *node, "join file {} is for node {}", path.display(), file.node);
+        Ok(file)
+    }
+
+    async fn spend(self, node: &NodeName, vtep: IpAddr, key_pem: &str) -> anyhow::Result<JoinReply> {
+        let client = Client::connect(&self.server, &self.ca, None).await.context("cannot join")?;
+        let request = JoinRequest {
+            token: JoinToken::new(self.token),
+            node: node.clone(),
+            vtep,
+            csr_pem: certificate_request(key_pem, node)?,
+        };
+        client.join(request).await.context("cannot join")
+    }
 }
 
 /// Where netmaster is, kept beside the certificate.
@@ -95,21 +116,30 @@ impl Identity {
     }
 
     async fn join(dir: &StateDir, node: &NodeName, vtep: IpAddr, path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("join file {}", path.display()))?;
-        let file: JoinFile =
-            serde_json::from_str(&text).with_context(|| format!("join file {}", path.display()))?;
-        anyhow::ensure!(file.node == *node, "join file {} is for node {}", path.display(), file.node);
-        let key_pem = key(dir)?;
-        let client = Client::connect(&file.server, &file.ca, None).await.context("cannot join")?;
-        let request = JoinRequest {
-            token: JoinToken::new(file.token),
-            node: node.clone(),
-            vtep,
-            csr_pem: certificate_request(&key_pem, node)?,
-        };
-        let reply = client.join(request).await.context("cannot join")?;
+        let file = JoinFile::read(path, node)?;
+        let (server, key_pem) = (file.server.clone(), key(dir)?);
+        let reply = file.spend(node, vtep, &key_pem).await?;
+        Self::keep(dir, node, &server, &reply)
+    }
+
+    /// Joins with another key, because netmaster refuses the one there is for ever: its node was removed, or another
+    /// machine has its name. Until the join file's token is spent, the old identity stays.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or netmaster refused its token.
+    pub async fn rejoin(dir: &StateDir, node: &NodeName, vtep: IpAddr, path: &Path) -> anyhow::Result<Self> {
+        let file = JoinFile::read(path, node)?;
+        let (server, key_pem) = (file.server.clone(), KeyPair::generate()?.serialize_pem());
+        let reply = file.spend(node, vtep, &key_pem).await?;
+        // Key and certificate never lie there as a pair that does not fit; a crash in between costs a token.
+        dir.remove(CERTIFICATE)?;
+        dir.write(KEY, key_pem.as_bytes())?;
+        Self::keep(dir, node, &server, &reply)
+    }
+
+    fn keep(dir: &StateDir, node: &NodeName, server: &str, reply: &JoinReply) -> anyhow::Result<Self> {
         dir.write(CA, reply.ca_pem.as_bytes())?;
-        dir.write(SERVER, &serde_json::to_vec(&Server { server: file.server })?)?;
+        dir.write(SERVER, &serde_json::to_vec(&Server { server: server.to_owned() })?)?;
         // Last: with a certificate the node has joined.
         dir.write(CERTIFICATE, reply.certificate_pem.as_bytes())?;
         tracing::info!(%node, "node joined");
@@ -236,6 +266,24 @@ mod tests {
         assert_eq!(days(identity(&dir, 0, 90)), 60.0);
         assert_eq!(days(identity(&dir, -50, 40)), 10.0);
         assert_eq!(days(identity(&dir, -80, 10)), 0.0);
+    }
+
+    #[tokio::test]
+    async fn joining_anew_in_vain_leaves_the_identity_there_is() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(temporary.path()).unwrap();
+        let (node, vtep): (NodeName, _) = ("node-a".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let held = identity(&dir, -1, 89);
+        let file = temporary.path().join("join.json");
+        for named in ["node-a", "node-b"] {
+            let ca = &held.certificate_pem;
+            let text = serde_json::json!({"server": "127.0.0.1:1", "ca": ca, "node": named, "token": "t"});
+            std::fs::write(&file, text.to_string()).unwrap();
+            let error = Identity::rejoin(&dir, &node, vtep, &file).await.unwrap_err();
+            assert_eq!(is_transient(&error), named == "node-a", "{error:#}");
+            let still = Identity::load(&dir).unwrap().unwrap();
+            assert_eq!(still.certificate_pem, held.certificate_pem);
+        }
     }
 
     /// Nobody listens at the join file's address: who tries to join says so.

@@ -4,13 +4,15 @@
 //! sends the newest report whenever it differs (a slow link gets the latest one, not a queue).
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use node_api::client::{Client, SessionReceiver, SessionSender};
 use node_api::{
-    AgentMessage, AttachReply, AttachRequest, CallError, DetachRequest, MasterMessage, PROTOCOL, Realized,
-    Subscribe,
+    AgentMessage, AttachReply, AttachRequest, CallError, DetachRequest, ErrorCode, MasterMessage, PROTOCOL,
+    Realized, Subscribe,
 };
 use openflow::driver::Backoff;
 use tokio::sync::{mpsc, watch};
@@ -18,7 +20,7 @@ use tokio::time::Instant;
 use types::{EndpointUid, NodeName};
 
 use super::Intent;
-use super::identity::Identity;
+use super::identity::{Identity, is_transient};
 use crate::agent::{AgentHandle, Event, SessionEvent};
 use crate::state_dir::StateDir;
 
@@ -65,11 +67,25 @@ impl Netmaster {
     }
 }
 
+/// Under which name, from where, and with what the node joins.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    /// The node's name.
+    pub node: NodeName,
+    /// Its tunnel endpoint address.
+    pub vtep: IpAddr,
+    /// Where its identity lies.
+    pub dir: StateDir,
+    /// A join file, if one was given. Another may be put in its place.
+    pub join: Option<PathBuf>,
+}
+
 /// What the session task needs.
 pub struct Session {
-    node: NodeName,
-    dir: StateDir,
+    enrolment: Enrolment,
     identity: Identity,
+    /// When the join file was written that did not help: each is tried once.
+    useless: Option<SystemTime>,
     agent: AgentHandle,
     reports: watch::Receiver<Option<Realized>>,
     client: watch::Sender<Option<Client>>,
@@ -81,27 +97,32 @@ enum End {
     Agent,
     /// The connection broke, or netmaster ended it.
     Broken(String),
+    /// netmaster does not know our key, and will not.
+    Unknown(String),
     /// The certificate was renewed: connect with it.
     Renewed(Box<Identity>),
 }
 
 impl From<CallError> for End {
     fn from(e: CallError) -> Self {
-        Self::Broken(e.to_string())
+        match e.code {
+            Some(ErrorCode::NodeUnknown) => Self::Unknown(e.to_string()),
+            _ => Self::Broken(e.to_string()),
+        }
     }
 }
 
 impl Session {
     /// The task, and the handle for calls.
     pub fn new(
-        node: NodeName,
-        dir: StateDir,
+        enrolment: Enrolment,
         identity: Identity,
         agent: AgentHandle,
         reports: watch::Receiver<Option<Realized>>,
     ) -> (Self, Netmaster) {
         let (client, receiver) = watch::channel(None);
-        (Self { node, dir, identity, agent, reports, client }, Netmaster { client: receiver })
+        let session = Self { enrolment, identity, useless: None, agent, reports, client };
+        (session, Netmaster { client: receiver })
     }
 
     /// Keeps a session open for as long as the agent lives.
@@ -115,13 +136,18 @@ impl Session {
                 backoff.reset();
             }
             self.client.send_replace(None);
-            if self.agent.tell(Event::Session(SessionEvent::Down)).await.is_err() {
+            let reason = match &end {
+                End::Agent => return,
+                End::Renewed(_) => None,
+                End::Broken(reason) | End::Unknown(reason) => Some(reason.clone()),
+            };
+            if self.agent.tell(Event::Session(SessionEvent::Down(reason))).await.is_err() {
                 return;
             }
+            let joined = matches!(end, End::Unknown(_)) && self.rejoin().await;
             match end {
-                End::Agent => return,
                 End::Renewed(identity) => self.identity = *identity,
-                End::Broken(reason) => {
+                End::Broken(reason) | End::Unknown(reason) if !joined => {
                     let delay = backoff.next_delay(rand::random());
                     tracing::info!(
                         reason,
@@ -131,6 +157,31 @@ impl Session {
                     #[expect(clippy::disallowed_methods, reason = "a back-off really sleeps")]
                     tokio::time::sleep(delay).await;
                 }
+                End::Agent | End::Broken(_) | End::Unknown(_) => {}
+            }
+        }
+    }
+
+    /// With a join file that was not tried before; whether the node has another identity now.
+    async fn rejoin(&mut self) -> bool {
+        let Enrolment { node, vtep, dir, join } = &self.enrolment;
+        let written = join.as_ref().and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
+        let (Some(path), Some(written)) = (join, written.filter(|w| self.useless != Some(*w))) else {
+            return false;
+        };
+        match Identity::rejoin(dir, node, *vtep, path).await {
+            Ok(identity) => {
+                self.identity = identity;
+                true
+            }
+            Err(e) => {
+                let error = format!("{e:#}");
+                tracing::error!(
+                    error,
+                    "netmaster refuses this node's key: give a new join file (netctl node join-token)"
+                );
+                self.useless = (!is_transient(&e)).then_some(written);
+                false
             }
         }
     }
@@ -144,7 +195,7 @@ impl Session {
         };
         let Ok((known, held)) = self.agent.holds().await else { return End::Agent };
         let subscribe = Subscribe {
-            node: self.node.clone(),
+            node: self.enrolment.node.clone(),
             protocol: PROTOCOL,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             features: BTreeSet::new(),
@@ -178,7 +229,7 @@ impl Session {
                     Ok(()) => self.report(&sender).await,
                     Err(_) => Err(End::Agent),
                 },
-                _ = renewal.tick() => match self.identity.renew(&self.dir, &self.node, client).await {
+                _ = renewal.tick() => match self.identity.renew(&self.enrolment.dir, &self.enrolment.node, client).await {
                     Ok(identity) => Err(End::Renewed(Box::new(identity))),
                     Err(e) => {
                         tracing::warn!(error = format!("{e:#}"), "certificate not renewed, will retry");

@@ -19,6 +19,7 @@ fn status() -> Status {
         node: "node-1".parse().unwrap(),
         vtep: "192.0.2.1".parse().unwrap(),
         intent: IntentStatus::Current,
+        session_error: None,
         held_revision: Some(Revision::new(9)),
         realized_revision: Revision::new(8),
         switch_connected: true,
