@@ -3,6 +3,7 @@
 mod agent;
 pub mod first_light;
 pub mod hardening;
+mod intruder;
 mod runtime;
 mod traffic;
 mod verdicts;

@@ -49,6 +49,8 @@ pub struct Master {
     address: Ipv4Addr,
     store: StoreKind,
     binaries: Binaries,
+    /// How long freed addresses stay unused; netmaster's default without it.
+    cooling: Option<Duration>,
     etcd: Option<Daemon>,
     netmaster: Option<Daemon>,
 }
@@ -72,6 +74,7 @@ impl Master {
             address: mgmt.master(),
             store,
             binaries: binaries.clone(),
+            cooling: None,
             etcd: None,
             netmaster: None,
         };
@@ -115,12 +118,20 @@ impl Master {
         if self.store == StoreKind::Etcd {
             command.args(["--store", "etcd", "--etcd-endpoints", ETCD]);
         }
+        if let Some(cooling) = self.cooling {
+            command.args(["--cooling", &cooling.as_secs().to_string()]);
+        }
         command.env(ENV, self.mark.as_str());
         failpoints.set(&mut command);
         let netmaster = Daemon::start("netmaster", &command, &self.dir.join("netmaster.log"))?;
         write(&self.pid_file(), netmaster.pid().to_string())?;
         self.netmaster = Some(netmaster);
         Ok(())
+    }
+
+    /// From its next start on, netmaster lets freed addresses cool for so many seconds.
+    pub fn cool_for(&mut self, cooling: Duration) {
+        self.cooling = Some(cooling);
     }
 
     /// Has netmaster's process id.

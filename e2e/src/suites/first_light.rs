@@ -2,7 +2,6 @@
 
 mod cni;
 mod grid;
-mod intruder;
 mod join;
 mod kill_points;
 mod policy;

@@ -5,6 +5,7 @@ mod cleanup;
 mod drift;
 mod host;
 mod kill_points;
+mod node_rm;
 mod outage;
 mod port_reuse;
 mod snapshot;
@@ -29,7 +30,7 @@ pub const SUITE: Suite = Suite {
         },
         Scenario {
             name: "partition",
-            about: "a node loses the management network: no packet lost, what it missed is caught up with",
+            about: "a node is cut off while netmaster restarts: no packet lost, what it missed is caught up with",
             stores: BOTH,
             run: outage::partition,
         },
@@ -44,6 +45,12 @@ pub const SUITE: Suite = Suite {
             about: "netplugin cleanup leaves a machine as it was; its dry run says what it will do and does nothing",
             stores: SQLITE,
             run: cleanup::run,
+        },
+        Scenario {
+            name: "node-rm",
+            about: "a dead node is drained and removed: nothing of it is accepted; a new token readmits the machine",
+            stores: SQLITE,
+            run: node_rm::run,
         },
     ],
     with_failpoints: &[
@@ -62,6 +69,22 @@ pub const SUITE: Suite = Suite {
     ],
     sabotages: &[
         Sabotage { defect: "keep-connections", scenario: "chaos", claim: "connections-as-before" },
+        Sabotage { defect: "leak-reference", scenario: "chaos", claim: "store-as-before" },
+        Sabotage {
+            defect: "forget-detach",
+            scenario: "store-outage",
+            claim: "deletion-while-the-store-was-away-reaches-it",
+        },
+        Sabotage {
+            defect: "forget-detach",
+            scenario: "partition",
+            claim: "deletion-of-the-partition-reaches-netmaster",
+        },
+        Sabotage {
+            defect: "removed-node-speaks",
+            scenario: "node-rm",
+            claim: "removed-node-is-refused-and-says-why",
+        },
         Sabotage {
             defect: "forget-detach",
             scenario: "kill-points-all",

@@ -42,7 +42,7 @@ const AGENT: Allowed = Allowed {
         "switchConnected",
         "vtep",
     ],
-    text: &["warnings"],
+    text: &["sessionError", "warnings"],
     open: &["drift", "endpoints"],
 };
 

@@ -239,7 +239,7 @@ impl<'a> Draft<'a> {
             let (modified, since) = (held.modified, self.at.clone());
             self.try_edit(|txn| alloc::release(txn, slot, modified, since))?;
         }
-        if let Some(reference) = node_reference(object)? {
+        if let Some(reference) = node_reference(object)?.filter(|_| !leak_reference()) {
             self.edit(|txn| txn.delete(reference));
         }
         self.note(Some(object), None)
@@ -321,6 +321,12 @@ impl<'a> Draft<'a> {
 /// Named defect for sabotage runs: freed addresses stay taken for ever.
 fn leak_address() -> bool {
     fail::fail_point!("leak-address", |_| true);
+    false
+}
+
+/// Named defect for sabotage runs: a node stays in use by endpoints that are gone.
+fn leak_reference() -> bool {
+    fail::fail_point!("leak-reference", |_| true);
     false
 }
 

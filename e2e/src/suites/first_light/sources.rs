@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-use super::intruder::{
-    Batch, GATEWAY_MAC, Mark, PORT, Seen, Station, Watch, at, node_address, send, udp, underlay_mac,
-};
 use crate::capture::Way;
 use crate::frame::odd::{self, Arp, protocol};
 use crate::frame::{BROADCAST, End, Mac, vxlan};
 use crate::lab::{Lab, Wanted, fabric, run};
 use crate::suite::{Context, claim_none};
+use crate::suites::intruder::{
+    Batch, GATEWAY_MAC, Mark, PORT, Seen, Station, Watch, at, node_address, send, udp, underlay_mac,
+};
 
 const ROGUE_MAC: Mac = [0x02, 0xba, 0xd0, 0, 0, 0x66];
 const VXLAN_PORT: u16 = 4789;

@@ -8,9 +8,9 @@ mod neighbours;
 
 use anyhow::Result;
 
-use super::intruder::{Batch, Seen, Watch, send};
 use crate::lab::{Lab, Wanted};
 use crate::suite::{Context, claim_none};
+use crate::suites::intruder::{Batch, Seen, Watch, send};
 use cast::Cast;
 use honest::Honest;
 

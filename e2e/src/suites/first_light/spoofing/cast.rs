@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::{Context as _, Result};
 use types::Family;
 
-use super::super::intruder::{GATEWAY_MAC, Station, at, host_mac, node_address, underlay_mac};
 use crate::frame::{BROADCAST, End, Mac};
 use crate::lab::Lab;
+use crate::suites::intruder::{GATEWAY_MAC, Station, at, host_mac, node_address, underlay_mac};
 
 /// The spoofing endpoint and those around it.
 pub(super) struct Cast {

@@ -2,10 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use super::super::intruder::{Batch, GATEWAY_MAC, at};
 use super::cast::{ALL_NODES, Cast, STRANGER};
 use crate::frame::odd::{Extension, behind, icmpv6_message, nd_option, protocol};
 use crate::frame::{End, Mac};
+use crate::suites::intruder::{Batch, GATEWAY_MAC, at};
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;

@@ -2,9 +2,9 @@
 
 use types::Family;
 
-use super::super::intruder::{Batch, PORT, Seen, at, udp};
 use super::cast::Cast;
 use crate::frame::odd::{self, Extension, protocol};
+use crate::suites::intruder::{Batch, PORT, Seen, at, udp};
 
 /// Honest packets, each with the place where it must turn up.
 pub(super) struct Honest {

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use types::Family;
 
-use super::super::intruder::{Batch, GATEWAY_MAC, PORT, at, udp};
 use super::cast::{ALL_NODES, Cast, STRANGER, multicast, of};
 use crate::frame::odd::{self, Arp, Extension, protocol};
 use crate::frame::{BROADCAST, End, Mac, ethernet, ethertype, vxlan};
+use crate::suites::intruder::{Batch, GATEWAY_MAC, PORT, at, udp};
 
 /// From where UDP of [`udp`] comes.
 const HONEST_PORT: u16 = 40_000;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use test_support::wait_for_blocking;
 
-use super::super::intruder::{Batch, GATEWAY_MAC, Seen, Station, Watch, send};
 use super::cast::Cast;
 use crate::frame::odd::Arp;
 use crate::frame::{BROADCAST, Mac};
 use crate::lab::{Lab, run};
 use crate::suite::{claim, claim_none};
+use crate::suites::intruder::{Batch, GATEWAY_MAC, Seen, Station, Watch, send};
 
 const PATIENCE: Duration = Duration::from_secs(8);
 

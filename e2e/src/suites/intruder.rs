@@ -1,4 +1,4 @@
-//! What the intruder's scenarios share: frames with numbered marks, captures everywhere, and who got which mark.
+//! What scenarios about forged and unwanted packets share: frames with numbered marks, captures everywhere, and who got which mark.
 //!
 //! A list of frames that must arrive nowhere proves nothing by itself: they may never have been sent, or been lost on a
 //! full buffer. So every such frame is sent between two honest ones, and those must arrive: [`Batch::between_honest`].
@@ -108,6 +108,16 @@ impl Batch {
             (!places.is_empty()).then(|| format!("{name}: on {}", places.join(", ")))
         };
         self.items.iter().enumerate().filter_map(at).collect()
+    }
+
+    /// The same, but for one place where they are expected.
+    pub(super) fn arrivals_but(&self, seen: &Seen, expected: &str) -> Vec<String> {
+        let elsewhere = |(number, (name, _)): (usize, &(String, _))| {
+            let places: Vec<_> =
+                seen.places(self.first + number).into_iter().filter(|p| *p != expected).collect();
+            (!places.is_empty()).then(|| format!("{name}: on {}", places.join(", ")))
+        };
+        self.items.iter().enumerate().filter_map(elsewhere).collect()
     }
 
     /// Whether its n-th packet did not turn up at a place.
