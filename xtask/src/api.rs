@@ -19,7 +19,7 @@ use crate::step::{run, step};
 /// Named defects this suite must notice, and the check that is there to do it.
 pub const SABOTAGES: &[(&str, &str)] = &[
     ("answer-500", "Server error"),
-    ("answer-202", "Undocumented HTTP status code"),
+    ("answer-202", "Undocumented status code"),
     ("store-before-checks", "the store has changed"),
 ];
 /// Checks of schemathesis that hold for every answer, and ours.
