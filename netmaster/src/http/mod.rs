@@ -20,6 +20,7 @@ pub mod serve;
 mod status;
 mod statuses;
 pub mod tls;
+mod unread;
 mod watch;
 
 pub use watch::{WatchBounds, Watches};
@@ -82,5 +83,6 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(api.clone(), request::identify))
+        .layer(middleware::from_fn(unread::announce))
         .with_state(api)
 }

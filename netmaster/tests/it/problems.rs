@@ -144,3 +144,19 @@ async fn long_bodies_are_cut_off() {
     let answer = bench.call("POST", "/api/v1/apply", &[], Some(body)).await;
     assert_eq!((answer.status, answer.body["code"].as_str()), (413, Some("body_too_large")));
 }
+
+#[tokio::test]
+async fn who_sent_a_body_that_was_not_read_is_told_that_the_connection_ends() {
+    let bench = Bench::new(KINDS[0]).await;
+    let ends = async |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+        let answer = bench.call(method, path, headers, Some(body.to_owned())).await;
+        answer.headers.get("connection").map(|v| v.to_str().unwrap().to_owned())
+    };
+    let nobody = [("authorization", "")];
+    assert_eq!(ends("POST", "/api/v1/tenants", &nobody, "{}").await.as_deref(), Some("close"));
+    assert_eq!(ends("PATCH", "/api/v1/tenants", &[], "{}").await.as_deref(), Some("close"));
+    // Read to its end, or none: the connection goes on.
+    assert_eq!(ends("POST", "/api/v1/tenants", &[], "{}").await, None);
+    assert_eq!(ends("POST", "/api/v1/tenants", &[("content-type", "text/plain")], "{}").await, None);
+    assert_eq!(ends("GET", "/api/v1/tenants", &nobody, "").await, None);
+}
