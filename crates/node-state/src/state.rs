@@ -92,8 +92,8 @@ impl NodeState {
 
 impl FromIterator<Fragment> for NodeState {
     fn from_iter<I: IntoIterator<Item = Fragment>>(iter: I) -> Self {
-        let mut state = Self::default();
-        iter.into_iter().for_each(|f| state.insert(f));
-        state
+        // A tree that is made of what is sorted is full; one that grows in order is half empty.
+        let fragments = iter.into_iter().map(|fragment| (fragment.key(), fragment)).collect();
+        Self { revision: Revision::default(), fragments }
     }
 }

@@ -48,6 +48,12 @@ impl PackedEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowSet(BTreeMap<PackedKey, PackedEntry>);
 
+impl FromIterator<(PackedKey, PackedEntry)> for FlowSet {
+    fn from_iter<I: IntoIterator<Item = (PackedKey, PackedEntry)>>(flows: I) -> Self {
+        Self(flows.into_iter().collect())
+    }
+}
+
 impl FlowSet {
     /// No flow.
     pub fn new() -> Self {

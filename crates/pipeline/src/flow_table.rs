@@ -66,6 +66,9 @@ pub(crate) struct FlowTable {
     /// Units with a flow that drops because it is too large, and its table.
     too_large: BTreeMap<Unit, Table>,
     actions: Pool,
+    /// Flows of the first rendering, with their units, until [`FlowTable::gather`] makes a set of them: a tree that grows
+    /// in order is half empty, one that is made of what is sorted is full.
+    first: Vec<(PackedKey, PackedEntry, Option<Unit>)>,
 }
 
 /// Entries as they were before a change.
@@ -85,6 +88,9 @@ impl Before {
     }
 }
 
+/// Bytes of actions worth looking for.
+const SHARED_AT_MOST: usize = 120;
+
 /// Actions, each once.
 #[derive(Debug, Default)]
 struct Pool {
@@ -96,6 +102,10 @@ struct Pool {
 impl Pool {
     /// The same actions, shared.
     fn share(&mut self, actions: PackedActions) -> PackedActions {
+        // Long ones are answers in somebody's own name.
+        if actions.len() > SHARED_AT_MOST {
+            return actions;
+        }
         if let Some(known) = self.known.get(&actions) {
             return known.clone();
         }
@@ -126,11 +136,13 @@ impl FlowTable {
 
     /// Puts one flow that is no unit's.
     pub(crate) fn put(&mut self, key: PackedKey, entry: Option<PackedEntry>, before: &mut Before) {
+        let entry = entry.map(|e| PackedEntry { actions: self.actions.share(e.actions), ..e });
+        if matches!(before, Before::Nothing) {
+            self.first.extend(entry.map(|entry| (key, entry, None)));
+            return;
+        }
         let old = match entry {
-            Some(entry) => {
-                let actions = self.actions.share(entry.actions);
-                self.flows.put(key.clone(), PackedEntry { actions, ..entry })
-            }
+            Some(entry) => self.flows.put(key.clone(), entry),
             None => self.flows.take(&key),
         };
         if old.is_some() {
@@ -178,6 +190,11 @@ impl FlowTable {
         let mut keys = Vec::with_capacity(own.len());
         for (key, entry) in own {
             keys.push(key.clone());
+            if matches!(before, Before::Nothing) {
+                let actions = self.actions.share(entry.actions);
+                self.first.push((key, PackedEntry { actions, ..entry }, Some(unit)));
+                continue;
+            }
             let entry = self.claim(unit, &key, entry);
             self.put(key, Some(entry), before);
         }
@@ -199,11 +216,36 @@ impl FlowTable {
         resolve(claims).unwrap_or(entry)
     }
 
+    /// Makes a set of the flows of the first rendering; nothing, when it was not the first.
+    pub(crate) fn gather(&mut self) {
+        if self.first.is_empty() {
+            return;
+        }
+        let mut first = std::mem::take(&mut self.first);
+        first.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        let contested = &mut self.contested;
+        let one = |group: &[(PackedKey, PackedEntry, Option<Unit>)]| {
+            let (key, last, _) = group.last()?;
+            if group.len() == 1 {
+                return Some((key.clone(), last.clone()));
+            }
+            let claims = group.iter().filter_map(|(_, entry, unit)| Some(((*unit)?, entry.clone())));
+            let claims: BTreeMap<Unit, PackedEntry> = claims.collect();
+            let entry = if claims.len() > 1 { resolve(&claims) } else { None };
+            if claims.len() > 1 {
+                contested.insert(key.clone(), claims);
+            }
+            Some((key.clone(), entry.unwrap_or_else(|| last.clone())))
+        };
+        self.flows = first.chunk_by(|(a, ..), (b, ..)| a == b).filter_map(one).collect();
+    }
+
     /// What leads from what was `before` to what is now.
     pub(crate) fn plan(&self, before: &Before) -> FlowPlan {
         let mut plan = FlowPlan::default();
         match before {
             Before::Nothing => {
+                plan.add.reserve_exact(self.flows.len());
                 self.flows.packed().for_each(|(key, entry)| plan.step(key, None, Some(entry)));
             }
             Before::Entries(entries) => {
@@ -246,7 +288,7 @@ mod tests {
     #[test]
     fn equal_actions_exist_once_and_go_with_their_last_user() {
         let mut table = FlowTable::default();
-        let mut before = Before::Nothing;
+        let mut before = Before::Entries(BTreeMap::new());
         let unit = |n| Unit::Vrf(VrfId::new(n).unwrap());
         table.set(unit(1), flows(0..500, &[Action::output(Port(1))]), &mut before);
         table.set(unit(2), flows(500..1000, &[Action::output(Port(1))]), &mut before);
@@ -260,9 +302,27 @@ mod tests {
     }
 
     #[test]
+    fn flows_of_the_first_rendering_have_their_owners_as_later_ones_have() {
+        let unit = |n| Unit::Vrf(VrfId::new(n).unwrap());
+        let same = [Action::output(Port(1))];
+        let mut tables = [FlowTable::default(), FlowTable::default()];
+        for (table, mut before) in tables.iter_mut().zip([Before::Nothing, Before::Entries(BTreeMap::new())])
+        {
+            table.set(unit(1), flows(0..9, &same), &mut before);
+            table.set(unit(2), flows(5..12, &same), &mut before);
+            table.gather();
+            assert_eq!(table.plan(&before).len(), 12);
+            let mut before = Before::Entries(BTreeMap::new());
+            table.clear(unit(1), &mut before);
+            assert_eq!(table.plan(&before).delete.len(), 5, "what the other one has, too, stays");
+        }
+        assert_eq!(tables[0].flows(), tables[1].flows());
+    }
+
+    #[test]
     fn a_flow_too_large_drops_and_is_told_for_as_long_as_it_is() {
         let mut table = FlowTable::default();
-        let (mut before, unit) = (Before::Nothing, Unit::Flood(Vni::new(7).unwrap()));
+        let (mut before, unit) = (Before::Entries(BTreeMap::new()), Unit::Flood(Vni::new(7).unwrap()));
         table.set(unit, flows(0..2, &vec![Action::output(Port(1)); 5000]), &mut before);
         assert_eq!(table.too_large().collect::<Vec<_>>(), [(unit, Table::Flood)]);
         assert!(table.flows().iter().all(|(_, entry)| entry.actions.is_empty()));

@@ -70,6 +70,20 @@ impl Renderer {
     /// Follows `state`, of which at most the fragments `changed` differ from what was seen last, and `ports`. Gives the
     /// plan that leads from the flows before to those now.
     pub fn update(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> FlowPlan {
+        let before = self.follow(state, changed, ports);
+        self.table.plan(&before)
+    }
+
+    /// As [`Renderer::update`], for who compares all flows anyway; whether some are others than before.
+    pub fn refresh(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> bool {
+        let before = self.follow(state, changed, ports);
+        match before {
+            Before::Nothing => !self.flows().is_empty(),
+            Before::Entries(_) => !self.table.plan(&before).is_empty(),
+        }
+    }
+
+    fn follow(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> Before {
         let touched = self.view.update(state, changed, ports);
         let first = !std::mem::replace(&mut self.started, true);
         let mut work = Work {
@@ -99,7 +113,8 @@ impl Renderer {
             self.set(Unit::Rule(id), flows, &mut work.before);
         }
         self.render_units(&mut work);
-        self.table.plan(&work.before)
+        self.table.gather();
+        work.before
     }
 
     /// The flows.

@@ -17,6 +17,14 @@ use crate::switch::{Switch, SwitchError};
 /// A failed pass is not repeated sooner.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The way from the flows the switch holds to those of this pass.
+enum Step {
+    /// It holds those of the last pass.
+    By(FlowPlan),
+    /// What it holds is to be found out. `quiet`: it should be what is wanted, unless somebody else changed it.
+    Unknown { quiet: bool },
+}
+
 impl Agent {
     /// Brings the switch to what intent says.
     pub(super) async fn reconcile(&mut self) {
@@ -26,7 +34,13 @@ impl Agent {
             return;
         };
         let ports = self.ports_to_render(state);
-        let step = self.renderer.update(state, &std::mem::take(&mut self.changed), &ports);
+        let changed = std::mem::take(&mut self.changed);
+        let step = if self.installed {
+            Step::By(self.renderer.update(state, &changed, &ports))
+        } else {
+            let differs = self.renderer.refresh(state, &changed, &ports);
+            Step::Unknown { quiet: self.untouched && !differs }
+        };
         let revision = state.revision;
         let vrfs = state.networks().map(|n| (n.vni, n.vrf)).collect();
         match self.bring_to(&switch, step, &ports, &vrfs).await {
@@ -65,28 +79,26 @@ impl Agent {
         Ports { tunnel: self.view.tunnel, endpoints }
     }
 
-    /// Sends the difference; returns how many flows it changed. `step` leads from the flows of the last pass to those
-    /// of this one.
+    /// Sends the difference; returns how many flows it changed.
     async fn bring_to(
         &mut self,
         switch: &Arc<dyn Switch>,
-        step: FlowPlan,
+        step: Step,
         ports: &Ports,
         vrfs: &BTreeMap<Vni, VrfId>,
     ) -> Result<usize, SwitchError> {
-        let (mut plan, expected) = if self.installed {
-            let mut plan = step;
-            self.drift.put_back(&mut plan, self.renderer.flows());
-            let expected = self.connections.expect_plan(&plan, vrfs).await;
-            (plan, expected)
-        } else {
-            let quiet = self.untouched && step.is_empty();
-            // What it holds is found out from the switch.
-            drop(step);
-            let found = self.compare(switch).await?;
-            self.drift.compared(&found.plan, quiet);
-            let expected = self.connections.expect(found.owners, self.renderer.flows(), vrfs).await;
-            (found.plan, expected)
+        let (mut plan, expected) = match step {
+            Step::By(mut plan) => {
+                self.drift.put_back(&mut plan, self.renderer.flows());
+                let expected = self.connections.expect_plan(&plan, vrfs).await;
+                (plan, expected)
+            }
+            Step::Unknown { quiet } => {
+                let found = self.compare(switch).await?;
+                self.drift.compared(&found.plan, quiet);
+                let expected = self.connections.expect(found.owners, self.renderer.flows(), vrfs).await;
+                (found.plan, expected)
+            }
         };
         // Defect: what should no longer be there stays.
         if crate::sabotaged!("keep-old-flows") {

@@ -68,6 +68,15 @@ impl Holding {
         self.state.insert(fragment);
     }
 
+    /// What was held, all of it.
+    pub(super) fn whole(known: Known, fragments: Vec<(Fragment, FragmentHash)>) -> Self {
+        let hashes = fragments.iter().map(|(fragment, hash)| (fragment.key(), *hash)).collect();
+        let state = fragments.into_iter().map(|(fragment, _)| fragment).collect();
+        let mut this = Self { known: None, state, hashes };
+        this.place(known);
+        this
+    }
+
     /// Takes a fragment out that was removed before.
     pub(super) fn forget(&mut self, key: &FragmentKey) {
         self.state.remove(key);

@@ -249,6 +249,10 @@ fn read_record(record: &[u8], chain: &mut Sha256, holding: &mut Holding) -> Resu
     }
     chain.update(seal);
     let text = std::str::from_utf8(record).map_err(|_| Damaged("is no text".into()))?;
+    if holding.known().is_none() {
+        *holding = read_first(text).map_err(Damaged)?;
+        return Ok(());
+    }
     for line in text.lines() {
         match parse(line).map_err(Damaged)? {
             Line::From(known) => holding.place(known),
@@ -258,6 +262,20 @@ fn read_record(record: &[u8], chain: &mut Sha256, holding: &mut Holding) -> Resu
         }
     }
     Ok(())
+}
+
+/// The first record: everything.
+fn read_first(text: &str) -> Result<Holding, String> {
+    let (mut known, mut fragments) = (None, Vec::new());
+    for line in text.lines() {
+        match parse(line)? {
+            Line::From(from) => known = Some(from),
+            Line::Put(fragment, hash) => fragments.push((*fragment, hash)),
+            Line::Remove(_) => return Err("its first record removes".into()),
+            Line::Seal => {}
+        }
+    }
+    Ok(Holding::whole(known.ok_or("its first record names no store")?, fragments))
 }
 
 fn parse(line: &str) -> Result<Line, String> {

@@ -66,6 +66,12 @@ impl PackedActions {
         Ok(Self(bytes.into()))
     }
 
+    /// How many bytes they take.
+    #[allow(clippy::len_without_is_empty, reason = "no bytes: no actions, which is to drop")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there is another one that shares these bytes.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
