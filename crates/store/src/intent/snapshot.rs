@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Cooling, IntentView, Map, ObjectRef, ViewEvent};
-use types::Revision;
+use model::{Cooling, IntentView, Map, Object, ObjectRef, ViewEvent};
+use types::{Name, Revision, VrfId};
 
 use super::codec;
 use crate::StoreError;
@@ -22,6 +22,11 @@ pub struct Snapshot {
     allocations: Map<Slot, Known>,
     /// Those of `allocations` that are cooling: every new object asks for them.
     cooling: Map<Slot, Timestamp>,
+    /// Those of `allocations` whose holder does not exist: nothing of ours leaves any, but one would otherwise be offered
+    /// to every new object, and refused by the store each time.
+    strays: Map<Slot, ()>,
+    /// What objects held that are deleted in the revision being taken in.
+    released: Vec<Slot>,
     leader: Option<Leader>,
 }
 
@@ -41,8 +46,16 @@ impl Snapshot {
         for kv in items {
             snapshot.put(kv)?;
         }
+        let mut owned: Vec<Slot> = snapshot.view.objects().flat_map(|o| snapshot.slots(&o)).collect();
+        owned.sort_unstable();
+        let held = snapshot.allocations.keys().copied();
+        snapshot.released = held.filter(|slot| owned.binary_search(slot).is_err()).collect();
         snapshot.reached(revision);
         Ok(snapshot)
+    }
+
+    fn slots(&self, object: &Object) -> Vec<Slot> {
+        slots(object, |tenant| self.view.tenants.get(tenant).map(|t| t.vrf)).unwrap_or_default()
     }
 
     /// Takes one change in, and says which object it is about, if any. The caller says [`Self::reached`] when a revision
@@ -55,6 +68,14 @@ impl Snapshot {
     }
 
     pub(super) fn reached(&mut self, revision: Revision) {
+        for slot in std::mem::take(&mut self.released) {
+            let known = self.allocations.get(&slot).map(|known| &known.allocation);
+            if let Some(Allocation::Held { owner }) = known {
+                let error = format!("{slot} is held by {owner}, which does not exist");
+                tracing::error!(error, "number or address lost, it is not handed out");
+                self.strays.insert(slot, ());
+            }
+        }
         Arc::make_mut(&mut self.view).revision = revision;
     }
 
@@ -73,6 +94,7 @@ impl Snapshot {
                     Allocation::Cooling { since } => self.cooling.insert(slot, since.clone()),
                     Allocation::Held { .. } => drop(self.cooling.remove(&slot)),
                 }
+                self.strays.remove(&slot);
                 self.allocations.insert(slot, known);
             }
             Entry::Leader => self.leader = Some(election::decode(kv)?),
@@ -85,12 +107,15 @@ impl Snapshot {
         match parse(key)? {
             Entry::Object(key) => {
                 let object = codec::object_ref(&key);
+                let held = self.view.get(&object).map(|o| self.slots(&o));
+                self.released.extend(held.into_iter().flatten());
                 self.versions.remove(&object);
                 Arc::make_mut(&mut self.view).apply(ViewEvent::Delete(object.clone()));
                 return Ok(Some(object));
             }
             Entry::Allocation(slot) => {
                 self.cooling.remove(&slot);
+                self.strays.remove(&slot);
                 self.allocations.remove(&slot);
             }
             Entry::Leader => self.leader = None,
@@ -138,11 +163,11 @@ impl Snapshot {
         self.cooling.iter().map(|(slot, since)| Cooled { slot: *slot, since: since.clone() })
     }
 
-    /// The same, as checks want it.
+    /// What is not to be handed out though no object has it, as checks want it.
     pub fn cooling(&self) -> Cooling {
         let mut cooling = Cooling::default();
-        for cooled in self.cooled() {
-            match cooled.slot {
+        for slot in self.cooling.keys().chain(self.strays.keys()) {
+            match *slot {
                 Slot::Vrf(n) => drop(cooling.vrfs.insert(n)),
                 Slot::Vni(n) => drop(cooling.vnis.insert(n)),
                 Slot::Group(n) => drop(cooling.groups.insert(n)),
@@ -154,6 +179,22 @@ impl Snapshot {
         }
         cooling
     }
+}
+
+/// The numbers and addresses an object holds; an endpoint's are in its tenant's address space.
+pub(super) fn slots(object: &Object, vrf: impl Fn(&Name) -> Option<VrfId>) -> Option<Vec<Slot>> {
+    Some(match object {
+        Object::Node(_) => Vec::new(),
+        Object::Tenant(o) => vec![Slot::Vrf(o.vrf)],
+        Object::Network(o) => vec![Slot::Vni(o.vni)],
+        Object::Policy(o) => vec![Slot::Policy(o.id)],
+        Object::Group(o) => vec![Slot::Group(o.id)],
+        Object::Endpoint(o) => {
+            let vrf = vrf(&o.spec.tenant)?;
+            let addresses = o.addresses.iter().map(|a| Slot::Address(vrf, *a));
+            std::iter::once(Slot::Endpoint(o.uid)).chain(addresses).collect()
+        }
+    })
 }
 
 fn parse(key: &Key) -> Result<Entry, StoreError> {

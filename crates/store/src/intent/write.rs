@@ -6,7 +6,7 @@ use model::{Guard, Kind, Object, ObjectRef, Outcome as Change, Plan, Removal};
 use types::{Invalid, Name, Revision, VrfId};
 
 use super::codec::{self, object_key};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, slots};
 use crate::alloc;
 use crate::change::{ChangeRecord, Timestamp};
 use crate::election::{Fence, FencedError};
@@ -245,31 +245,15 @@ impl<'a> Draft<'a> {
         self.note(Some(object), None)
     }
 
-    /// The numbers and addresses an object holds.
+    /// The numbers and addresses an object holds, in the address space of its tenant, stored or made in this transaction.
     fn slots(&self, object: &Object) -> Result<Vec<Slot>, StoreError> {
-        Ok(match object {
-            Object::Node(_) => Vec::new(),
-            Object::Tenant(o) => vec![Slot::Vrf(o.vrf)],
-            Object::Network(o) => vec![Slot::Vni(o.vni)],
-            Object::Policy(o) => vec![Slot::Policy(o.id)],
-            Object::Group(o) => vec![Slot::Group(o.id)],
-            Object::Endpoint(o) => {
-                let vrf = self.vrf_of(o)?;
-                let addresses = o.addresses.iter().map(|a| Slot::Address(vrf, *a));
-                std::iter::once(Slot::Endpoint(o.uid)).chain(addresses).collect()
-            }
-        })
-    }
-
-    /// The address space of an endpoint: its tenant's, stored or made in this transaction.
-    fn vrf_of(&self, endpoint: &model::Endpoint) -> Result<VrfId, StoreError> {
-        let tenant = &endpoint.spec.tenant;
-        let stored = self.snapshot.view().tenants.get(tenant).map(|t| t.vrf);
-        stored.or_else(|| self.vrfs.get(tenant).copied()).ok_or_else(|| {
-            StoreError::Corrupt(format!(
-                "endpoint {} is in tenant {tenant}, which does not exist",
-                endpoint.spec.name
-            ))
+        let vrf = |tenant: &Name| {
+            let stored = self.snapshot.view().tenants.get(tenant).map(|t| t.vrf);
+            stored.or_else(|| self.vrfs.get(tenant).copied())
+        };
+        slots(object, vrf).ok_or_else(|| {
+            let reference = object.object_ref();
+            StoreError::Corrupt(format!("{reference} is in a tenant that does not exist"))
         })
     }
 
