@@ -192,6 +192,27 @@ impl Default for Limits {
     }
 }
 
+/// How much of the limits something takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Operations or comparisons, whichever are more.
+    ops: usize,
+    bytes: usize,
+}
+
+impl Size {
+    pub(crate) fn fits(self, limits: Limits) -> bool {
+        self.ops <= limits.max_ops && self.bytes <= limits.max_bytes
+    }
+}
+
+impl std::ops::Add for Size {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { ops: self.ops + other.ops, bytes: self.bytes + other.bytes }
+    }
+}
+
 /// Room for the cluster's prefix and the framing of one operation or comparison, so that what passes here passes etcd.
 const OVERHEAD: usize = 128;
 
@@ -266,17 +287,22 @@ impl Prepared {
     }
 
     fn check(&self, limits: Limits) -> Result<(), StoreError> {
+        let Size { ops, bytes } = self.size();
+        if self.size().fits(limits) {
+            return Ok(());
+        }
+        let Limits { max_ops, max_bytes } = limits;
+        Err(StoreError::TooLarge { ops, max_ops, bytes, max_bytes })
+    }
+
+    /// What it is of the limits.
+    pub(crate) fn size(&self) -> Size {
         let generations = generations(self.ops.iter().map(Op::key));
         let tests = self.tests().map(Test::key).chain(self.unpinned());
         let (count, mut bytes) = tests.fold((0, 0), |(n, b), k| (n + 1, b + 2 * k.as_str().len() + OVERHEAD));
         bytes += self.ops.iter().map(|o| o.key().as_str().len() + o.value_len() + OVERHEAD).sum::<usize>();
         bytes += generations.iter().map(|k| k.as_str().len() + OVERHEAD).sum::<usize>();
-        let ops = (self.ops.len() + generations.len()).max(count);
-        if ops > limits.max_ops || bytes > limits.max_bytes {
-            let Limits { max_ops, max_bytes } = limits;
-            return Err(StoreError::TooLarge { ops, max_ops, bytes, max_bytes });
-        }
-        Ok(())
+        Size { ops: (self.ops.len() + generations.len()).max(count), bytes }
     }
 
     /// The conditions to evaluate.
@@ -295,6 +321,13 @@ impl Prepared {
     /// Every key that must be read to decide, each once.
     pub(crate) fn keys(&self) -> BTreeSet<&Key> {
         self.tests().map(Test::key).chain(self.uncertain()).collect()
+    }
+
+    /// Every key it reads or writes, for a back end that reads them all at once.
+    pub(crate) fn touched(&self) -> BTreeSet<Key> {
+        let written = self.ops.iter().map(Op::key);
+        let generations = generations(written.clone());
+        self.keys().into_iter().chain(written).cloned().chain(generations).collect()
     }
 
     /// The keys whose present value decides whether writing them changes anything.

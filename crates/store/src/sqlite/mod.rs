@@ -15,23 +15,25 @@
 //! the commit itself, where it is not known whether it happened.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
+use sqlx::{Connection, SqlitePool};
 use tokio::sync::watch;
 use types::{Revision, StoreId};
 
 use crate::error::StoreError;
 use crate::keys::{Key, Prefix};
-use crate::kv::{KeyValue, Page, PageRequest};
+use crate::kv::{Event, KeyValue, Page, PageRequest};
 use crate::lease::{LeaseId, LeaseOwner, LocalLeases, grant_local};
-use crate::txn::{Decision, Limits, Outcome, Prepared, Txn, Write};
+use crate::txn::{Decision, Limits, Outcome, Prepared, Present, Txn, Write};
 use crate::watch::{History, Past, WatchStream, tail};
 use crate::{FirstKeys, Health, Store, check_identity, identity};
+use recent::Recent;
 
 mod open;
+mod recent;
 mod rows;
 
 #[derive(Clone)]
@@ -45,6 +47,7 @@ struct Inner {
     writer: SqlitePool,
     reader: SqlitePool,
     head: watch::Sender<Revision>,
+    recent: Mutex<Recent>,
     leases: LocalLeases,
     /// Held for its lock, which the system drops with the process.
     _lock: std::fs::File,
@@ -58,6 +61,7 @@ impl SqliteStore {
             writer,
             reader,
             head: watch::Sender::new(Revision::ZERO),
+            recent: Mutex::default(),
             leases: LocalLeases::default(),
             _lock: lock,
         };
@@ -70,56 +74,80 @@ impl SqliteStore {
 }
 
 impl Inner {
+    // Nothing panics while it is held, so what a poisoned lock guards is whole.
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn commit(&self, prepared: &Prepared) -> Result<Outcome, StoreError> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
+        let mut writer = self.writer.acquire().await.map_err(failed("begin"))?;
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
         // Inside the write lock: an expiring lease is taken off the list first and its keys deleted afterwards.
         if let Some(gone) = prepared.leases().find(|lease| !self.leases.is_live(*lease)) {
             return Err(StoreError::LeaseGone(gone));
         }
-        let revision = rows::position(&mut *tx).await?.revision;
-        let present = rows::present(&mut tx, &prepared.keys()).await?;
+        let present = rows::present(&mut tx, &prepared.touched()).await?;
         match prepared.decide(&present) {
-            Decision::Conflict(failed) => Ok(Outcome::Conflict { failed, revision }),
-            Decision::Unchanged => Ok(Outcome::Unchanged { revision }),
             Decision::Apply(writes) => {
-                let revision = self.apply(tx, writes).await?;
+                let revision = self.apply(tx, present, writes).await?;
                 Ok(Outcome::Committed { revision })
+            }
+            Decision::Conflict(failed) => {
+                let revision = rows::position(&mut *tx).await?.revision;
+                Ok(Outcome::Conflict { failed, revision })
+            }
+            Decision::Unchanged => {
+                let revision = rows::position(&mut *tx).await?.revision;
+                Ok(Outcome::Unchanged { revision })
             }
         }
     }
 
+    /// Writes and announces it. The caller holds the writer until this returns, so revisions are announced in order.
     async fn apply(
         &self,
         mut tx: sqlx::Transaction<'_, sqlx::Sqlite>,
+        present: Present,
         writes: Vec<Write>,
     ) -> Result<Revision, StoreError> {
         let revision = rows::next_revision(&mut tx).await?;
-        for write in writes {
-            rows::write(&mut tx, revision, write).await?;
-        }
+        let events = events(present, writes, revision);
+        rows::write(&mut tx, revision, &events).await?;
         fail::fail_point!("store::sqlite::before-commit");
         tx.commit().await.map_err(unknown("commit"))?;
         fail::fail_point!("store::sqlite::after-commit");
-        // The writer is free from here on, so a later commit may announce itself first.
-        self.head.send_if_modified(|head| {
-            revision > *head && {
-                *head = revision;
-                true
-            }
-        });
+        self.recent().push(revision, events.into_iter().filter(|e| !e.key().is_generation()).collect());
+        self.head.send_replace(revision);
         Ok(revision)
     }
 
     /// Deletes the keys of one lease, or of all.
     async fn delete_leased(&self, lease: Option<LeaseId>) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
+        let mut writer = self.writer.acquire().await.map_err(failed("begin"))?;
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
         let keys = rows::leased(&mut tx, lease).await?;
-        let writes: Vec<Write> = keys.into_iter().map(|key| Write::Delete { key }).collect();
-        if !writes.is_empty() {
-            self.apply(tx, writes).await?;
+        if !keys.is_empty() {
+            let present = rows::present(&mut tx, &keys.iter().cloned().collect()).await?;
+            let writes = keys.into_iter().map(|key| Write::Delete { key }).collect();
+            self.apply(tx, present, writes).await?;
         }
         Ok(())
     }
+}
+
+/// What the writes of one revision do, in key order.
+fn events(mut present: Present, writes: Vec<Write>, revision: Revision) -> Vec<Event> {
+    let event = |write| match write {
+        Write::Delete { key } => Event::Delete { previous: present.remove(&key), key },
+        Write::Put { key, value, lease } => {
+            let previous = present.remove(&key);
+            let created = previous.as_ref().map_or(revision, |kv| kv.created);
+            Event::Put { current: KeyValue { key, value, created, modified: revision, lease }, previous }
+        }
+    };
+    let mut events: Vec<Event> = writes.into_iter().map(event).collect();
+    events.sort_by(|a, b| a.key().cmp(b.key()));
+    events
 }
 
 /// Runs a write in a task of its own, so that a caller who goes away neither tears it nor hides it from watches.
@@ -178,7 +206,11 @@ impl LeaseOwner for Inner {
 #[async_trait]
 impl History for SqliteStore {
     async fn past(&self, prefix: &Prefix, after: Revision, revisions: usize) -> Result<Past, StoreError> {
-        rows::past(&self.inner.reader, prefix, after, revisions).await
+        let recent = self.inner.recent().past(prefix, after, revisions);
+        match recent {
+            Some(past) => Ok(past),
+            None => rows::past(&self.inner.reader, prefix, after, revisions).await,
+        }
     }
 
     fn head(&self) -> watch::Receiver<Revision> {
@@ -240,6 +272,7 @@ impl Store for SqliteStore {
         detached(async move {
             // A stretch at a time: writers wait for one, not for all of it.
             while rows::compact(&inner.writer, up_to, COMPACTED_AT_ONCE).await? < up_to {}
+            inner.recent().clear();
             Ok(())
         })
         .await

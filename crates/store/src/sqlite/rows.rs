@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Executor, Row, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Executor, Row, Sqlite, SqlitePool};
 use types::Revision;
 
 use super::{failed, unknown};
@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::keys::{Key, Prefix};
 use crate::kv::{Event, KeyValue, Page, PageRequest, Value};
 use crate::lease::LeaseId;
-use crate::txn::{Present, Write};
+use crate::txn::Present;
 use crate::watch::Past;
 
 /// How far the store is, and from where on its history is known.
@@ -39,14 +39,20 @@ pub(super) async fn get(db: &mut SqliteConnection, key: &Key) -> Result<Option<K
         .transpose()
 }
 
-pub(super) async fn present(db: &mut SqliteConnection, keys: &BTreeSet<&Key>) -> Result<Present, StoreError> {
-    let mut present = Present::new();
-    for key in keys {
-        if let Some(kv) = get(db, key).await? {
-            present.insert((*key).clone(), kv);
-        }
-    }
-    Ok(present)
+/// Those of the keys that there are, by one statement whose text does not depend on how many.
+pub(super) async fn present(db: &mut SqliteConnection, keys: &BTreeSet<Key>) -> Result<Present, StoreError> {
+    let names: Vec<&str> = keys.iter().map(Key::as_str).collect();
+    let names = serde_json::to_string(&names).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let rows = sqlx::query(
+        "SELECT kv.key, kv.value, created, modified, lease
+         FROM json_each(?1) AS wanted CROSS JOIN kv ON kv.key = CAST(wanted.value AS BLOB)",
+    )
+    .bind(names)
+    .fetch_all(db)
+    .await
+    .map_err(failed("get"))?;
+    let present = rows.iter().map(|row| key_value(row).map(|kv| (kv.key.clone(), kv)));
+    present.collect()
 }
 
 pub(super) async fn leased(
@@ -71,41 +77,76 @@ pub(super) async fn next_revision(db: &mut SqliteConnection) -> Result<Revision,
     revision(&row, "revision")
 }
 
-/// Writes one key and its place in the log.
+/// Rows that one statement writes. Every number of rows up to here is a statement of its own, which is kept prepared.
+const ROWS_AT_ONCE: usize = 16;
+
+/// Writes what a revision does, and its place in the log.
 pub(super) async fn write(
     db: &mut SqliteConnection,
     revision: Revision,
-    write: Write,
+    events: &[Event],
 ) -> Result<(), StoreError> {
-    let rev = number(revision)?;
-    let (key, put) = match write {
-        Write::Put { key, value, lease } => (key, Some((value, lease.map_or(0, LeaseId::get)))),
-        Write::Delete { key } => (key, None),
-    };
-    let before = get(db, &key).await?;
-    let prev = before.as_ref().map_or(Ok(0), |kv| number(kv.modified))?;
-    let created = before.as_ref().map_or(Ok(rev), |kv| number(kv.created))?;
-    let statement = match &put {
-        Some((value, lease)) => sqlx::query("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)")
-            .bind(bytes(key.as_str()))
-            .bind(value.as_bytes())
-            .bind(created)
-            .bind(rev)
-            .bind(*lease),
-        None => sqlx::query("DELETE FROM kv WHERE key = ?").bind(bytes(key.as_str())),
-    };
-    statement.execute(&mut *db).await.map_err(failed("write"))?;
-    sqlx::query("INSERT INTO log (rev, key, value, created, prev, lease) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(rev)
-        .bind(bytes(key.as_str()))
-        .bind(put.as_ref().map(|(value, _)| value.as_bytes()))
-        .bind(created)
-        .bind(prev)
-        .bind(put.as_ref().map_or(0, |(_, lease)| *lease))
-        .execute(&mut *db)
-        .await
-        .map_err(failed("write the log"))?;
+    for some in events.chunks(ROWS_AT_ONCE) {
+        log(db, revision, some).await?;
+        let puts: Vec<&KeyValue> = some.iter().filter_map(put).collect();
+        if !puts.is_empty() {
+            store(db, &puts).await?;
+        }
+    }
+    for event in events {
+        if let Event::Delete { key, .. } = event {
+            let statement = sqlx::query("DELETE FROM kv WHERE key = ?").bind(bytes(key.as_str()));
+            statement.execute(&mut *db).await.map_err(failed("write"))?;
+        }
+    }
     Ok(())
+}
+
+fn put(event: &Event) -> Option<&KeyValue> {
+    match event {
+        Event::Put { current, .. } => Some(current),
+        Event::Delete { .. } => None,
+    }
+}
+
+async fn store(db: &mut SqliteConnection, puts: &[&KeyValue]) -> Result<(), StoreError> {
+    let statement = format!("INSERT OR REPLACE INTO kv VALUES {}", places("(?, ?, ?, ?, ?)", puts.len()));
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for kv in puts {
+        query = query
+            .bind(bytes(kv.key.as_str()))
+            .bind(kv.value.as_bytes())
+            .bind(number(kv.created)?)
+            .bind(number(kv.modified)?)
+            .bind(kv.lease.map_or(0, LeaseId::get));
+    }
+    query.execute(db).await.map_err(failed("write"))?;
+    Ok(())
+}
+
+async fn log(db: &mut SqliteConnection, revision: Revision, events: &[Event]) -> Result<(), StoreError> {
+    let places = places("(?, ?, ?, ?, ?, ?)", events.len());
+    let statement = format!("INSERT INTO log (rev, key, value, created, prev, lease) VALUES {places}");
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for event in events {
+        let (Event::Put { previous, .. } | Event::Delete { previous, .. }) = event;
+        let put = put(event);
+        // A deletion is a version of what it deletes.
+        let created = put.or(previous.as_ref()).map_or(revision, |kv| kv.created);
+        query = query
+            .bind(number(revision)?)
+            .bind(bytes(event.key().as_str()))
+            .bind(put.map(|kv| kv.value.as_bytes()))
+            .bind(number(created)?)
+            .bind(previous.as_ref().map_or(Ok(0), |kv| number(kv.modified))?)
+            .bind(put.and_then(|kv| kv.lease).map_or(0, LeaseId::get));
+    }
+    query.execute(db).await.map_err(failed("write the log"))?;
+    Ok(())
+}
+
+fn places(row: &str, rows: usize) -> String {
+    vec![row; rows].join(", ")
 }
 
 pub(super) async fn list(pool: &SqlitePool, prefix: &Prefix, page: &PageRequest) -> Result<Page, StoreError> {
@@ -156,6 +197,7 @@ pub(super) async fn past(
     }
     let span = u64::try_from(revisions).unwrap_or(u64::MAX);
     let through = head.min(Revision::new(after.get().saturating_add(span)));
+    let through = through.min(within_reason(&mut tx, after).await?);
     let (start, end) = prefix.bounds();
     let rows = sqlx::query(
         "SELECT l.key, l.value, l.created, l.rev AS modified, l.lease, l.prev AS prev,
@@ -184,6 +226,21 @@ pub(super) async fn past(
     }
     batches.retain(|(_, events)| !events.is_empty() || prefix.has_hole());
     Ok(Past::Events { batches, through })
+}
+
+/// The revision up to which one may read at once from after another one: whole revisions, and not too many rows.
+async fn within_reason(db: &mut SqliteConnection, after: Revision) -> Result<Revision, StoreError> {
+    const ROWS: i64 = 4_096;
+    let row = sqlx::query("SELECT rev FROM log WHERE rev > ?1 ORDER BY rev LIMIT 1 OFFSET ?2")
+        .bind(number(after)?)
+        .bind(ROWS)
+        .fetch_optional(db)
+        .await
+        .map_err(failed("watch"))?;
+    let too_far = row.map(|row| revision(&row, "rev")).transpose()?;
+    Ok(too_far.map_or(Revision::new(u64::MAX), |far| {
+        Revision::new(far.get().saturating_sub(1).max(after.get().saturating_add(1)))
+    }))
 }
 
 /// The first keys of a range, and how many it has.

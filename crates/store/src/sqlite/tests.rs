@@ -95,3 +95,42 @@ async fn tables_of_a_newer_version_are_refused() {
     close(store).await;
     assert!(matches!(SqliteStore::open(&path, Limits::default()).await, Err(StoreError::Layout { .. })));
 }
+
+/// What watches are given from memory is what the log says, for whoever follows what from where.
+#[tokio::test]
+async fn recent_revisions_are_those_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("store.db"), Limits::default()).await.unwrap();
+    let change = Entry::Change(crate::change::ChangeId::new(&crate::change::Timestamp::epoch(), 1)).key();
+    let network = |n: u32| {
+        let name = |text: String| Name::new(text).unwrap();
+        ObjectKey::Network { tenant: name("a".into()), name: name(format!("n{n}")) }.key()
+    };
+    for n in 0..20 {
+        let mut txn = Txn::new().put(tenant(["a", "b", "c"][n % 3]), n.to_string());
+        txn = if n % 4 == 3 { txn.delete(tenant(["b", "c", "a"][n % 3])) } else { txn };
+        // More rows than one statement takes.
+        txn = (0..if n == 7 { 40 } else { 1 }).fold(txn, |txn, i| txn.put(network(i), n.to_string()));
+        let _ = store.txn(txn).await.unwrap();
+    }
+    let _ = store.txn(Txn::new().put(change, "x")).await.unwrap();
+    let head = store.health().await.unwrap().revision;
+    let first = head.get() - 20;
+    for prefix in [Prefix::everything(), Prefix::present(), Prefix::tenants(), Prefix::changes()] {
+        for after in first..head.get() {
+            for span in [1, 5, 256] {
+                let after = Revision::new(after);
+                let Some(Past::Events { batches, through }) = store.inner.recent().past(&prefix, after, span)
+                else {
+                    panic!("{after} is not here")
+                };
+                let logged = rows::past(&store.inner.reader, &prefix, after, span).await.unwrap();
+                let Past::Events { batches: logged, through: reached } = logged else { panic!("compacted") };
+                assert_eq!((batches, through), (logged, reached), "{prefix} after {after}, {span} at once");
+            }
+        }
+    }
+    assert!(store.inner.recent().past(&Prefix::tenants(), head, 1).is_none());
+    store.compact(head).await.unwrap();
+    assert!(store.inner.recent().past(&Prefix::tenants(), Revision::new(first), 1).is_none());
+}
