@@ -71,7 +71,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         app: app.clone(),
         reports: reports.clone(),
         metrics: metrics.clone(),
-        auth: Auth::new(store.clone()),
+        auth: Auth::new(app.clone()),
         watches: Watches::new(history, WatchBounds::default()),
         ca: ca.clone(),
         node_server: node_server(&config, node_address).into(),
@@ -94,7 +94,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let mut leader = tokio::spawn(leader::run(candidate, duties, until(stopped)));
 
     let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
-    let metrics = serve_metrics(metrics_listener, metrics, app, reports);
+    let metrics = serve_metrics(metrics_listener, metrics, app.clone(), reports);
     publish(&config.data_dir, api_address, node_address, metrics_address)?;
     let limits = store.limits();
     tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), metrics = %config.metrics_listen, ?limits, "serving");
@@ -113,8 +113,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
             grace.map_or(Ok(()), |ended| ended.map(drop))
         }
     };
-    // A leader makes room for the next one, if the store lets it.
     stop.send_replace(true);
+    // A write that is under way ends, answered or not.
+    drop(tokio::time::timeout(std::time::Duration::from_secs(1), app.settled()).await);
+    // A leader makes room for the next one, if the store lets it.
     if tokio::time::timeout(std::time::Duration::from_secs(1), &mut leader).await.is_err() {
         leader.abort();
         drop(leader.await);

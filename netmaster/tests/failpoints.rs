@@ -26,10 +26,9 @@ async fn defects_break_what_they_name() {
         {"kind": "network", "tenant": "blue", "name": "b", "ipv4": {"subnet": "10.0.1.0/24"}},
     ]))
     .unwrap();
-    let cooling = snapshot.cooling();
     let plan = |specs: Vec<Spec>| {
         let mut uid = || EndpointUid::MIN;
-        plan_apply(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, specs)
+        plan_apply(snapshot.view(), Supply { taken: snapshot.taken(), uid: &mut uid }, specs)
     };
     assert!(plan(specs.clone()).is_err());
     fail::cfg("no-overlap-check", "return").unwrap();
@@ -39,7 +38,7 @@ async fn defects_break_what_they_name() {
     let node = serde_json::from_value(json!({"name": "n1", "vtep": "198.18.0.1"})).unwrap();
     let mut uid = || EndpointUid::MIN;
     let joined =
-        model::plan_node(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, node, "".into())
+        model::plan_node(snapshot.view(), Supply { taken: snapshot.taken(), uid: &mut uid }, node, "".into())
             .unwrap();
     let done = commit(store.as_ref(), &snapshot, &joined, author(), Extra::default()).await.unwrap();
     let snapshot = informer.reach(done.revision).await.unwrap();
@@ -48,7 +47,7 @@ async fn defects_break_what_they_name() {
     let endpoint = json!({"kind": "endpoint", "tenant": "blue", "name": "e", "network": "a", "node": "n1"});
     specs.push(serde_json::from_value(endpoint).unwrap());
     let object = specs[2].object_ref();
-    let made = plan_apply(snapshot.view(), Supply { cooling: &cooling, uid: &mut uid }, specs).unwrap();
+    let made = plan_apply(snapshot.view(), Supply { taken: snapshot.taken(), uid: &mut uid }, specs).unwrap();
     let done = commit(store.as_ref(), &snapshot, &made, author(), Extra::default()).await.unwrap();
     let snapshot = informer.reach(done.revision).await.unwrap();
     fail::cfg("leak-address", "return").unwrap();

@@ -295,7 +295,8 @@ proptest! {
         }
         // And back to nothing: no index keeps what is gone.
         let all: Vec<ObjectRef> = world.view.objects().map(|o| o.object_ref()).collect();
-        let nothing = IntentView { revision: world.view.revision, ..IntentView::default() };
+        let mut nothing = IntentView::default();
+        nothing.revision = world.view.revision;
         let changed = world.compiler.apply(nothing, &all);
         world.tell(&changed);
         prop_assert!(world.held.values().all(BTreeMap::is_empty));

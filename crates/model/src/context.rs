@@ -3,12 +3,19 @@
 //! A request of several documents is checked in dependency order against *stored intent plus what the request has
 //! made so far*, without copying the view. Whatever a check reads beyond the object itself it also guards, so that
 //! the store can refuse the transaction when it has changed in between (write skew).
+//!
+//! # Invariants
+//! Checks reach stored intent through [`Context`] only, and it offers no way to go through all objects of a kind: what a
+//! check costs does not depend on how many there are. Looks are counted, and tests hold them to it.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use types::{EndpointName, EndpointUid, GroupId, Name, PolicyId, Vni, VrfId};
+use types::{EndpointName, EndpointUid, IpCidr, MacAddr, Name, NodeName, Vni, VrfId};
 
+use crate::index::Index;
+use crate::runs::{Number, Pool, Taken};
 use crate::{
     Endpoint, FieldError, Group, IntentView, Kind, Network, Node, Object, ObjectRef, Policy, Spec, Tenant,
     ViewEvent,
@@ -16,25 +23,10 @@ use crate::{
 
 /// Numbers the view alone does not know about.
 pub struct Supply<'a> {
-    /// Freed a moment ago: not handed out again yet.
-    pub cooling: &'a Cooling,
+    /// Not free, whatever the view says: freed a moment ago, for one.
+    pub taken: &'a Taken,
     /// Makes a random endpoint number. The claim in the store proves that it is new.
     pub uid: &'a mut dyn FnMut() -> EndpointUid,
-}
-
-/// Numbers and addresses that were freed a moment ago.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cooling {
-    /// Address spaces.
-    pub vrfs: BTreeSet<VrfId>,
-    /// VXLAN network identifiers.
-    pub vnis: BTreeSet<Vni>,
-    /// Group numbers.
-    pub groups: BTreeSet<GroupId>,
-    /// Policy numbers.
-    pub policies: BTreeSet<PolicyId>,
-    /// Endpoint addresses, by address space.
-    pub addresses: BTreeSet<(VrfId, IpAddr)>,
 }
 
 /// What a decision rests on. The transaction that writes it must compare these.
@@ -91,6 +83,7 @@ pub(crate) struct Context<'a> {
     pub(crate) supply: Supply<'a>,
     errors: Vec<FieldError>,
     guards: BTreeSet<Guard>,
+    looks: Cell<usize>,
 }
 
 impl<'a> Context<'a> {
@@ -102,7 +95,23 @@ impl<'a> Context<'a> {
             supply,
             errors: Vec::new(),
             guards: BTreeSet::new(),
+            looks: Cell::new(0),
         }
+    }
+
+    /// How often stored intent was looked at.
+    pub(crate) fn looks(&self) -> usize {
+        self.looks.get()
+    }
+
+    /// Stored intent, and what the request has made so far.
+    fn views(&self) -> [&IntentView; 2] {
+        self.looks.set(self.looks.get() + 1);
+        [&self.made, self.stored]
+    }
+
+    fn indexes(&self) -> [&Index; 2] {
+        self.views().map(|view| &view.index)
     }
 
     /// Notes a wrong field.
@@ -189,6 +198,7 @@ impl<'a> Context<'a> {
         target: ObjectRef,
         reason: impl Into<String>,
     ) -> bool {
+        self.looks.set(self.looks.get() + 1);
         if self.stored.contains(&target) {
             self.guards.insert(Guard::Same(target));
         } else if !self.declared.objects.contains(&target) {
@@ -199,51 +209,95 @@ impl<'a> Context<'a> {
     }
 
     pub(crate) fn tenant_object(&self, name: &Name) -> Option<&Tenant> {
-        self.made.tenants.get(name).or_else(|| self.stored.tenants.get(name))
+        self.views().into_iter().find_map(|view| view.tenants.get(name))
     }
 
     pub(crate) fn network(&self, tenant: &Name, name: &Name) -> Option<&Network> {
         let key = (tenant.clone(), name.clone());
-        self.made.networks.get(&key).or_else(|| self.stored.networks.get(&key))
+        self.views().into_iter().find_map(|view| view.networks.get(&key))
     }
 
     pub(crate) fn group(&self, tenant: &Name, name: &Name) -> Option<&Group> {
         let key = (tenant.clone(), name.clone());
-        self.made.groups.get(&key).or_else(|| self.stored.groups.get(&key))
+        self.views().into_iter().find_map(|view| view.groups.get(&key))
     }
 
     pub(crate) fn policy(&self, tenant: &Name, name: &Name) -> Option<&Policy> {
         let key = (tenant.clone(), name.clone());
-        self.made.policies.get(&key).or_else(|| self.stored.policies.get(&key))
+        self.views().into_iter().find_map(|view| view.policies.get(&key))
     }
 
     pub(crate) fn endpoint(&self, key: &(Name, EndpointName)) -> Option<&Endpoint> {
-        self.made.endpoints.get(key).or_else(|| self.stored.endpoints.get(key))
+        self.views().into_iter().find_map(|view| view.endpoints.get(key))
     }
 
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = &Tenant> {
-        self.stored.tenants.values().chain(self.made.tenants.values())
+    pub(crate) fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.views().into_iter().find_map(|view| view.nodes.get(name))
     }
 
-    pub(crate) fn networks(&self) -> impl Iterator<Item = &Network> {
-        self.stored.networks.values().chain(self.made.networks.values())
+    /// The node that has this tunnel endpoint.
+    pub(crate) fn vtep_owner(&self, vtep: IpAddr) -> Option<&NodeName> {
+        self.indexes().into_iter().find_map(|index| index.vtep_owner(vtep))
     }
 
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.stored.groups.values().chain(self.made.groups.values())
+    /// The tenant of the network that has this VNI.
+    pub(crate) fn vni_tenant(&self, vni: Vni) -> Option<&Name> {
+        self.indexes().into_iter().find_map(|index| index.vni_tenant(vni))
     }
 
-    pub(crate) fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.stored.policies.values().chain(self.made.policies.values())
+    /// A network of the tenant that this subnet overlaps, and its subnet.
+    pub(crate) fn overlapping(&self, tenant: &Name, cidr: IpCidr) -> Option<(IpCidr, &Name)> {
+        let [made, stored] = self.indexes();
+        stored.overlapping(tenant, cidr).or_else(|| made.overlapping(tenant, cidr))
     }
 
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.stored.nodes.values().chain(self.made.nodes.values())
+    /// Whether an endpoint of the network has this MAC address, folded from an IPv6 address.
+    pub(crate) fn has_folded(&self, tenant: &Name, network: &Name, mac: MacAddr) -> bool {
+        self.indexes().into_iter().any(|index| index.has_folded(tenant, network, mac))
     }
 
-    pub(crate) fn tenant_endpoints<'b>(&'b self, tenant: &'b Name) -> impl Iterator<Item = &'b Endpoint> {
-        let all = self.stored.endpoints.values().chain(self.made.endpoints.values());
-        all.filter(move |e| e.spec.tenant == *tenant)
+    /// Whether an endpoint of the tenant has this number of the pool.
+    pub(crate) fn holds(&self, pool: &Pool<Name>, number: u128) -> bool {
+        self.indexes().into_iter().any(|index| index.numbers.contains(pool, number))
+    }
+
+    /// Whether a number nobody holds is kept back nevertheless.
+    pub(crate) fn is_cooling(&self, number: Number) -> bool {
+        self.supply.taken.contains(number)
+    }
+
+    /// The lowest free number from `first` to `last` that `fits`; `fits` refuses a few numbers, not most of them.
+    pub(crate) fn lowest_free(
+        &self,
+        pools: (&Pool<Name>, &Pool<VrfId>),
+        (first, last): (u128, u128),
+        fits: impl Fn(u128) -> bool,
+    ) -> Option<u128> {
+        let (pool, kept_back) = pools;
+        let mut number = first;
+        while number <= last {
+            let held = self.indexes().map(|index| index.numbers.run_end(pool, number));
+            let run =
+                held.into_iter().chain([self.supply.taken.0.run_end(kept_back, number)]).flatten().max();
+            number = match run {
+                None if fits(number) => return Some(number),
+                None => number.checked_add(1)?,
+                Some(end) => end.checked_add(1)?,
+            };
+        }
+        None
+    }
+
+    /// [`Self::lowest_free`] of the numbers of a kind of object.
+    pub(crate) fn lowest_free_number(
+        &self,
+        pools: (&Pool<Name>, &Pool<VrfId>),
+        (first, last): (u64, u64),
+        fits: impl Fn(u64) -> bool,
+    ) -> Option<u64> {
+        let small = |number: u128| u64::try_from(number).ok();
+        let found = self.lowest_free(pools, (first.into(), last.into()), |n| small(n).is_some_and(&fits));
+        found.and_then(small)
     }
 }
 

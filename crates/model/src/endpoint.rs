@@ -1,12 +1,13 @@
 //! Endpoints: an interface of a container on a node, in a network and optionally a group.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use types::{EndpointName, EndpointUid, Family, MacAddr, Name, NodeName, VrfId};
 
 use crate::context::Context;
+use crate::index::is_folded;
+use crate::runs::{Number, Pool, address_number};
 use crate::{FieldError, Kind, Network, ObjectRef, Rejection, SubnetSpec};
 
 /// What a node (or a person) asks for when an endpoint is made.
@@ -92,8 +93,7 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: EndpointSpec) -> Option<Endpoint>
         check_unchanged(cx, &object, &spec, &stored);
         return Some(Endpoint { spec, ..stored });
     }
-    let cordoned = cx.nodes().any(|n| n.spec.name == spec.node && n.cordoned);
-    if cordoned {
+    if cx.node(&spec.node).is_some_and(|n| n.cordoned) {
         cx.refuse(&object, "node", &spec.node, "is cordoned: it takes no new endpoints");
     }
     // A tenant or network that is itself refused in this request has errors of its own; nothing to add here.
@@ -184,8 +184,6 @@ fn choose_addresses(
     vrf: VrfId,
 ) -> Option<Vec<IpAddr>> {
     let before = cx.error_count();
-    let taken: BTreeSet<IpAddr> =
-        cx.tenant_endpoints(&spec.tenant).flat_map(|e| e.addresses.clone()).collect();
     let mut chosen = Vec::new();
     for family in Family::ALL {
         let subnet = network.spec.subnets().find(|(f, _)| *f == family).map(|(_, s)| s);
@@ -195,28 +193,31 @@ fn choose_addresses(
                 let reason = format!("network {} has no {} subnet", spec.network, family_name(family));
                 cx.refuse(object, field(family), wanted, reason);
             }
-            (Some(subnet), Some(wanted)) => match refuse_wanted(cx, subnet, family, wanted, vrf, &taken) {
+            (Some(subnet), Some(wanted)) => match refuse_wanted(cx, spec, subnet, wanted, vrf) {
                 Some(reason) => cx.refuse(object, field(family), wanted, reason),
                 None => chosen.push(wanted),
             },
-            (Some(subnet), None) => {
-                let cooling = &cx.supply.cooling.addresses;
-                let wanted = &cx.declared.addresses;
-                let free = |a: IpAddr| {
-                    let claimed = taken.contains(&a) || wanted.contains(&(spec.tenant.clone(), a));
-                    !claimed && !cooling.contains(&(vrf, a))
-                };
-                match subnet.lowest_free(free) {
-                    Some(address) => chosen.push(address),
-                    None => {
-                        let reason = format!("every address of {} is taken or cooling down", subnet.subnet);
-                        cx.refuse(object, field(family), "", reason);
-                    }
+            (Some(subnet), None) => match lowest_free(cx, &spec.tenant, subnet, vrf) {
+                Some(address) => chosen.push(address),
+                None => {
+                    let reason = format!("every address of {} is taken or cooling down", subnet.subnet);
+                    cx.refuse(object, field(family), "", reason);
                 }
-            }
+            },
         }
     }
     (cx.error_count() == before).then_some(chosen)
+}
+
+/// The lowest address of a subnet that nobody has or asks for.
+fn lowest_free(cx: &Context<'_>, tenant: &Name, subnet: &SubnetSpec, vrf: VrfId) -> Option<IpAddr> {
+    let family = subnet.subnet.family();
+    let pools = (&Pool::Address(tenant.clone(), family), &Pool::Address(vrf, family));
+    let fits = |number| {
+        let wanted = |address| cx.declared.addresses.contains(&(tenant.clone(), address));
+        subnet.address(number).is_some_and(|address| subnet.fits(address) && !wanted(address))
+    };
+    cx.lowest_free(pools, subnet.bounds(), fits).and_then(|number| subnet.address(number))
 }
 
 const fn family_name(family: Family) -> &'static str {
@@ -226,15 +227,15 @@ const fn family_name(family: Family) -> &'static str {
     }
 }
 
-/// Why a wanted address cannot be had.
+/// Why a wanted address cannot be had; it was asked for in the field of the subnet's family.
 fn refuse_wanted(
     cx: &Context<'_>,
+    spec: &EndpointSpec,
     subnet: &SubnetSpec,
-    family: Family,
     wanted: IpAddr,
     vrf: VrfId,
-    taken: &BTreeSet<IpAddr>,
 ) -> Option<String> {
+    let family = subnet.subnet.family();
     if Family::of(wanted) != family {
         return Some(format!("must be an {} address", family_name(family)));
     }
@@ -244,22 +245,22 @@ fn refuse_wanted(
     if subnet.gateway == Some(wanted) {
         return Some("is the network's gateway".to_owned());
     }
-    if taken.contains(&wanted) {
+    if cx.holds(&Pool::Address(spec.tenant.clone(), family), address_number(wanted)) {
         return Some("is another endpoint's".to_owned());
     }
-    let cooling = cx.supply.cooling.addresses.contains(&(vrf, wanted));
+    let cooling = cx.is_cooling(Number::Address(vrf, wanted));
     cooling.then(|| "was freed a moment ago and is cooling down; try again later".to_owned())
 }
 
-/// A MAC no other endpoint of the network has.
+/// A MAC no other endpoint of the network has. One made of an IPv4 address is as unique as that.
 fn choose_mac(cx: &mut Context<'_>, spec: &EndpointSpec, addresses: &[IpAddr]) -> Option<MacAddr> {
-    let used: BTreeSet<MacAddr> =
-        cx.tenant_endpoints(&spec.tenant).filter(|e| e.spec.network == spec.network).map(|e| e.mac).collect();
-    if addresses.iter().all(IpAddr::is_ipv6) {
-        // No claim on an address protects a folded MAC from a concurrent request.
-        cx.guard_unchanged(Kind::Endpoint, Some(&spec.tenant));
+    if !is_folded(addresses) {
+        return endpoint_mac(addresses);
     }
-    (0..=u32::MAX).find_map(|salt| salted_mac(addresses, salt).filter(|mac| !used.contains(mac)))
+    // No claim on an address protects a folded MAC from a concurrent request.
+    cx.guard_unchanged(Kind::Endpoint, Some(&spec.tenant));
+    let free = |mac: &MacAddr| !cx.has_folded(&spec.tenant, &spec.network, *mac);
+    (0..=u32::MAX).find_map(|salt| salted_mac(addresses, salt).filter(free))
 }
 
 #[cfg(test)]

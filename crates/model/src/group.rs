@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use types::{GroupId, Name};
 
-use crate::context::{Context, lowest_free};
+use crate::context::Context;
+use crate::runs::Pool;
 use crate::{Kind, ObjectRef};
 
 /// What people write of an endpoint group.
@@ -52,9 +53,9 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: GroupSpec) -> Option<Group> {
         }
         return Some(Group { spec, id: stored.id });
     }
-    let cooling = cx.supply.cooling.groups.iter().copied();
-    let used = cx.groups().map(|g| g.id).chain(cooling).map(u64::from).collect();
-    let id = lowest_free(&used, GroupId::MIN.into(), GroupId::MAX.into()).and_then(|n| GroupId::new(n).ok());
+    let range = (GroupId::MIN.into(), GroupId::MAX.into());
+    let id = cx.lowest_free_number((&Pool::Group, &Pool::Group), range, |_| true);
+    let id = id.and_then(|n| GroupId::new(n).ok());
     let Some(id) = id else {
         cx.refuse(&object, "name", &spec.name, format!("there is room for {} groups", GroupId::MAX));
         return None;

@@ -16,17 +16,19 @@ mod context;
 mod endpoint;
 mod error;
 mod group;
+mod index;
 mod map;
 mod network;
 mod node;
 mod object;
 mod plan;
 mod policy;
+mod runs;
 mod tenant;
 mod validated;
 mod view;
 
-pub use context::{Cooling, Guard, Supply};
+pub use context::{Guard, Supply};
 pub use endpoint::{Endpoint, EndpointSpec, check_same_endpoint, endpoint_mac};
 pub use error::{FieldError, InUse, Rejection};
 pub use group::{Group, GroupSpec};
@@ -34,10 +36,9 @@ pub use map::Map;
 pub use network::{Network, NetworkSpec, SubnetSpec};
 pub use node::{Node, NodeSpec};
 pub use object::{Kind, Object, ObjectRef, Spec};
-pub use plan::{
-    DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_cordon, plan_delete, plan_node, users,
-};
+pub use plan::{DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_cordon, plan_delete, plan_node};
 pub use policy::{Peer, Policy, PolicySpec, RuleSpec};
+pub use runs::{Number, Taken};
 pub use tenant::{Tenant, TenantSpec};
 pub use validated::Validated;
 pub use view::{IntentView, ViewEvent};

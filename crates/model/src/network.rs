@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use types::{Family, Name, Subnet, Vni};
 
-use crate::context::{Context, lowest_free};
+use crate::context::Context;
+use crate::runs::{Number, Pool, address_number};
 use crate::{Kind, ObjectRef};
 
 /// What people write of a network.
@@ -57,26 +58,32 @@ impl NetworkSpec {
 }
 
 impl SubnetSpec {
-    /// The lowest address an endpoint may have that `free` agrees to; never the gateway.
-    pub(crate) fn lowest_free(&self, free: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    /// The first and last address endpoints may be numbered from, as numbers of their family.
+    pub(crate) fn bounds(&self) -> (u128, u128) {
         let (first, last) = match self.subnet.range() {
             Some(r) => (r.first(), r.last()),
             None => (self.subnet.cidr().addr(), self.subnet.cidr().last()),
         };
-        addresses(first, last).find(|a| self.subnet.assignable(*a) && self.gateway != Some(*a) && free(*a))
+        (address_number(first), address_number(last))
     }
-}
 
-/// The addresses of an inclusive range, lowest first. Both ends are of one family (a `Subnet` says so).
-fn addresses(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
-    match (first, last) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            Box::new((u32::from(a)..=u32::from(b)).map(|n| IpAddr::V4(n.into())))
-        }
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            Box::new((u128::from(a)..=u128::from(b)).map(|n| IpAddr::V6(n.into())))
-        }
-        _ => Box::new(std::iter::empty()),
+    /// The address with this number.
+    pub(crate) fn address(&self, number: u128) -> Option<IpAddr> {
+        Some(match self.subnet.family() {
+            Family::V4 => IpAddr::V4(u32::try_from(number).ok()?.into()),
+            Family::V6 => IpAddr::V6(number.into()),
+        })
+    }
+
+    /// Whether an endpoint may have this address: one of the subnet's, not the gateway's.
+    pub(crate) fn fits(&self, address: IpAddr) -> bool {
+        self.subnet.assignable(address) && self.gateway != Some(address)
+    }
+
+    /// Whether there is an address for any endpoint. Network, broadcast and gateway address are the only that are not.
+    fn has_room(&self) -> bool {
+        let (first, last) = self.bounds();
+        (first..=last).take(4).any(|number| self.address(number).is_some_and(|a| self.fits(a)))
     }
 }
 
@@ -93,14 +100,14 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: NetworkSpec) -> Option<Network> {
     check_overlap(cx, &object, &spec);
     let vni = match spec.vni {
         Some(vni) => {
-            let owner = cx.networks().find(|n| n.vni == vni).map(|n| n.spec.tenant.clone());
+            let owner = cx.vni_tenant(vni).cloned();
             match owner {
                 Some(tenant) if tenant == spec.tenant => {
                     cx.refuse(&object, "vni", vni, "is another network's");
                 }
                 // Names of other tenants are not the asker's to know.
                 Some(_) => cx.refuse(&object, "vni", vni, "is in use in the cluster"),
-                None if cx.supply.cooling.vnis.contains(&vni) => {
+                None if cx.is_cooling(Number::Vni(vni)) => {
                     cx.refuse(
                         &object,
                         "vni",
@@ -118,10 +125,10 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: NetworkSpec) -> Option<Network> {
 }
 
 fn free_vni(cx: &mut Context<'_>, object: &ObjectRef) -> Option<Vni> {
-    let wanted = cx.declared.vnis.iter().copied();
-    let cooling = cx.supply.cooling.vnis.iter().copied();
-    let used = cx.networks().map(|n| n.vni).chain(wanted).chain(cooling).map(u64::from).collect();
-    let vni = lowest_free(&used, Vni::MIN.into(), Vni::MAX.into()).and_then(|n| Vni::new(n).ok());
+    let range = (Vni::MIN.into(), Vni::MAX.into());
+    let wanted = |n| Vni::new(n).is_ok_and(|vni| cx.declared.vnis.contains(&vni));
+    let vni = cx.lowest_free_number((&Pool::Vni, &Pool::Vni), range, |n| !wanted(n));
+    let vni = vni.and_then(|n| Vni::new(n).ok());
     if vni.is_none() {
         cx.refuse(object, "vni", "", "every VXLAN network identifier is taken");
     }
@@ -151,7 +158,7 @@ fn check_subnets(cx: &mut Context<'_>, object: &ObjectRef, spec: &NetworkSpec) {
             Some(format!("is the network address of {cidr}"))
         } else if family == Family::V4 && gateway == cidr.last() {
             Some(format!("is the broadcast address of {cidr}"))
-        } else if part.lowest_free(|_| true).is_none() {
+        } else if !part.has_room() {
             Some(format!("is the only address of {}, none is left for endpoints", part.subnet))
         } else {
             None
@@ -168,12 +175,8 @@ fn check_overlap(cx: &mut Context<'_>, object: &ObjectRef, spec: &NetworkSpec) {
     fail::fail_point!("no-overlap-check", |_| ());
     for (family, part) in spec.subnets() {
         let cidr = part.subnet.cidr();
-        let clash = cx
-            .networks()
-            .filter(|n| n.spec.tenant == spec.tenant)
-            .flat_map(|n| n.spec.subnets().map(move |(_, s)| (n, s)))
-            .find(|(_, other)| other.subnet.cidr().overlaps(cidr))
-            .map(|(n, other)| format!("overlaps {} of network {}", other.subnet.cidr(), n.spec.name));
+        let clash = cx.overlapping(&spec.tenant, cidr);
+        let clash = clash.map(|(other, network)| format!("overlaps {other} of network {network}"));
         if let Some(reason) = clash {
             let field = if family == Family::V4 { "ipv4.subnet" } else { "ipv6.subnet" };
             cx.refuse(object, field, part.subnet, reason);

@@ -39,15 +39,14 @@ fn node_ref(spec: &NodeSpec) -> ObjectRef {
 pub(crate) fn plan(cx: &mut Context<'_>, spec: NodeSpec, key_sha256: String) -> Node {
     let object = node_ref(&spec);
     cx.guard_unchanged(Kind::Node, None);
-    let twin = cx.nodes().find(|n| n.spec.vtep == spec.vtep && n.spec.name != spec.name);
-    if let Some(twin) = twin.map(|n| n.spec.name.clone()) {
+    if let Some(twin) = cx.vtep_owner(spec.vtep).filter(|name| **name != spec.name).cloned() {
         cx.refuse(&object, "vtep", spec.vtep, format!("is the tunnel endpoint of node {twin}"));
     }
     if let Some(reason) = refuse_vtep(spec.vtep) {
         cx.refuse(&object, "vtep", spec.vtep, reason);
     }
     // Who cordoned a machine did not mean the disk it had then.
-    let cordoned = cx.nodes().any(|n| n.spec.name == spec.name && n.cordoned);
+    let cordoned = cx.node(&spec.name).is_some_and(|n| n.cordoned);
     Node { spec, key_sha256, cordoned }
 }
 
@@ -74,7 +73,7 @@ fn refuse_vtep(vtep: IpAddr) -> Option<&'static str> {
 /// Nodes come to be by joining: a document may only repeat what is stored.
 pub(crate) fn plan_document(cx: &mut Context<'_>, spec: NodeSpec) -> Option<Node> {
     let object = node_ref(&spec);
-    let stored = cx.nodes().find(|n| n.spec.name == spec.name).cloned();
+    let stored = cx.node(&spec.name).cloned();
     let Some(stored) = stored else {
         cx.refuse(
             &object,

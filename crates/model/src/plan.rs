@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use types::{NodeName, Revision};
+use types::{Name, NodeName, Revision};
 
 use crate::context::Context;
 use crate::{
-    FieldError, Guard, InUse, IntentView, Kind, Node, NodeSpec, Object, ObjectRef, Rejection, Spec, Supply,
-    Validated, endpoint, group, network, node, policy, tenant,
+    Endpoint, FieldError, Guard, InUse, IntentView, Kind, Node, NodeSpec, Object, ObjectRef, Rejection, Spec,
+    Supply, Validated, endpoint, group, network, node, policy, tenant,
 };
 
 /// What a document does to its object.
@@ -60,6 +60,7 @@ pub struct Plan {
     revision: Revision,
     steps: Vec<Step>,
     guards: BTreeSet<Guard>,
+    looks: usize,
 }
 
 impl Plan {
@@ -77,6 +78,11 @@ impl Plan {
     pub fn guards(&self) -> &BTreeSet<Guard> {
         &self.guards
     }
+
+    /// How often stored intent was looked at: what the checks cost.
+    pub fn looks(&self) -> usize {
+        self.looks
+    }
 }
 
 /// A delete that passed every check.
@@ -85,6 +91,7 @@ pub struct Removal {
     revision: Revision,
     object: Validated<Object>,
     guards: BTreeSet<Guard>,
+    looks: usize,
 }
 
 impl Removal {
@@ -101,6 +108,11 @@ impl Removal {
     /// What the transaction must compare, beyond the object itself.
     pub fn guards(&self) -> &BTreeSet<Guard> {
         &self.guards
+    }
+
+    /// How often stored intent was looked at: what the checks cost.
+    pub fn looks(&self) -> usize {
+        self.looks
     }
 }
 
@@ -145,7 +157,8 @@ pub fn plan_apply<'a>(view: &'a IntentView, supply: Supply<'a>, specs: Vec<Spec>
     reject(errors)?;
     steps.sort_by_key(|(index, _)| *index);
     let steps = steps.into_iter().map(|(_, step)| step).collect();
-    Ok(Plan { revision: view.revision, steps, guards: cx.into_guards() })
+    let looks = cx.looks();
+    Ok(Plan { revision: view.revision, steps, guards: cx.into_guards(), looks })
 }
 
 fn plan_one(cx: &mut Context<'_>, spec: Spec) -> Option<Object> {
@@ -190,7 +203,8 @@ pub fn plan_node<'a>(
     reject(cx.take_errors().into_iter().map(|e| (0, e)).collect())?;
     let step = Step { before, after: Validated::new(Object::Node(made)) };
     guard_unchanged(&mut cx, &step, step.after().object_ref());
-    Ok(Plan { revision: view.revision, steps: vec![step], guards: cx.into_guards() })
+    let looks = cx.looks();
+    Ok(Plan { revision: view.revision, steps: vec![step], guards: cx.into_guards(), looks })
 }
 
 /// Cordons a node, or takes it back; `None` when there is no such node.
@@ -199,7 +213,7 @@ pub fn plan_cordon(view: &IntentView, node: &NodeName, cordoned: bool) -> Option
     let after = Object::Node(Node { cordoned, ..before.clone() });
     let guards = BTreeSet::from([Guard::Same(after.object_ref())]);
     let step = Step { before: Some(Object::Node(before)), after: Validated::new(after) };
-    Some(Plan { revision: view.revision, steps: vec![step], guards })
+    Some(Plan { revision: view.revision, steps: vec![step], guards, looks: 1 })
 }
 
 /// Checks that nothing needs the object.
@@ -208,7 +222,7 @@ pub fn plan_cordon(view: &IntentView, node: &NodeName, cordoned: bool) -> Option
 /// [`DeleteError`]: there is none, or the list of its users.
 pub fn plan_delete(view: &IntentView, object: &ObjectRef) -> Result<Removal, DeleteError> {
     let stored = view.get(object).ok_or_else(|| DeleteError::NotFound(object.clone()))?;
-    let users = users(view, &stored);
+    let (users, looks) = users(view, &stored);
     if !users.is_empty() {
         return Err(InUse { object: object.clone(), users: users.into_iter().collect() }.into());
     }
@@ -228,42 +242,52 @@ pub fn plan_delete(view: &IntentView, object: &ObjectRef) -> Result<Removal, Del
     // A node's users may be in any tenant.
     let unused = (object.kind == Kind::Node).then(|| Guard::Unused(object.clone()));
     let guards = ranges.chain(unused).collect();
-    Ok(Removal { revision: view.revision, object: Validated::new(stored), guards })
+    Ok(Removal { revision: view.revision, object: Validated::new(stored), guards, looks: looks + 1 })
 }
 
-/// Everything that names the object.
-pub fn users(view: &IntentView, object: &Object) -> BTreeSet<ObjectRef> {
-    let all = view.objects().filter(|user| match object {
-        Object::Tenant(t) => user.object_ref().tenant.as_ref() == Some(&t.spec.name),
-        Object::Network(n) => user.in_tenant(&n.spec.tenant) && uses_network(user, n.spec.name.as_str()),
-        Object::Group(g) => user.in_tenant(&g.spec.tenant) && uses_group(user, g.spec.name.as_str()),
-        Object::Policy(p) => {
-            user.in_tenant(&p.spec.tenant)
-                && matches!(user, Object::Group(g) if g.spec.policies.contains(&p.spec.name))
+/// Everything that names the object, and at how much was looked to know it. An object that nothing names costs one look;
+/// endpoints of one that is named are looked for among those of its tenant, or of all for a node.
+fn users(view: &IntentView, object: &Object) -> (BTreeSet<ObjectRef>, usize) {
+    let reference = object.object_ref();
+    let mut looks = 1;
+    let mut users: BTreeSet<ObjectRef> = view.index.users(&reference).cloned().collect();
+    looks += users.len();
+    let mut add = |all: &mut dyn Iterator<Item = &Endpoint>, count, such: &dyn Fn(&Endpoint) -> bool| {
+        users.extend(all.inspect(|_| looks += 1).filter(|e| such(e)).take(count).map(endpoint_ref));
+    };
+    match object {
+        Object::Tenant(t) => return in_tenant(view, &t.spec.name),
+        Object::Policy(_) | Object::Endpoint(_) => {}
+        Object::Network(n) => {
+            let (tenant, name) = (&n.spec.tenant, &n.spec.name);
+            let count = view.count_on_network(tenant, name);
+            add(&mut view.endpoints_of(tenant), count, &|e| e.spec.network == *name);
         }
-        Object::Node(n) => uses_node(user, &n.spec.name),
-        Object::Endpoint(_) => false,
-    });
-    all.map(|user| user.object_ref()).collect()
-}
-
-fn uses_network(user: &Object, name: &str) -> bool {
-    match user {
-        Object::Group(g) => g.spec.network.as_str() == name,
-        Object::Endpoint(e) => e.spec.network.as_str() == name,
-        Object::Policy(p) => p.spec.names_peer(Kind::Network, name),
-        _ => false,
+        Object::Group(g) => {
+            let (tenant, name) = (&g.spec.tenant, &g.spec.name);
+            let count = view.count_in_group(tenant, name);
+            add(&mut view.endpoints_of(tenant), count, &|e| e.spec.group.as_ref() == Some(name));
+        }
+        Object::Node(n) => {
+            let (name, count) = (&n.spec.name, view.count_on_node(&n.spec.name));
+            add(&mut view.endpoints.values(), count, &|e| e.spec.node == *name);
+        }
     }
+    (users, looks)
 }
 
-fn uses_group(user: &Object, name: &str) -> bool {
-    match user {
-        Object::Endpoint(e) => e.spec.group.as_ref().is_some_and(|g| g.as_str() == name),
-        Object::Policy(p) => p.spec.names_peer(Kind::Group, name),
-        _ => false,
-    }
+fn endpoint_ref(endpoint: &Endpoint) -> ObjectRef {
+    let spec = &endpoint.spec;
+    ObjectRef { kind: Kind::Endpoint, tenant: Some(spec.tenant.clone()), name: spec.name.to_string() }
 }
 
-fn uses_node(user: &Object, name: &NodeName) -> bool {
-    matches!(user, Object::Endpoint(e) if e.spec.node == *name)
+fn in_tenant(view: &IntentView, tenant: &Name) -> (BTreeSet<ObjectRef>, usize) {
+    let of = |kind, name: String| ObjectRef { kind, tenant: Some(tenant.clone()), name };
+    let networks = view.networks_of(tenant).map(|o| of(Kind::Network, o.spec.name.to_string()));
+    let groups = view.groups_of(tenant).map(|o| of(Kind::Group, o.spec.name.to_string()));
+    let policies = view.policies_of(tenant).map(|o| of(Kind::Policy, o.spec.name.to_string()));
+    let endpoints = view.endpoints_of(tenant).map(endpoint_ref);
+    let users: BTreeSet<ObjectRef> = networks.chain(groups).chain(policies).chain(endpoints).collect();
+    let looks = users.len() + 1;
+    (users, looks)
 }

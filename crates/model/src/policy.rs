@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, RulePriority, RuleSlot, Verdict};
 
 use crate::context::{Context, lowest_free};
+use crate::runs::Pool;
 use crate::{Kind, ObjectRef};
 
 /// What people write of a policy.
@@ -79,17 +80,6 @@ pub struct Policy {
 /// Rules of one policy at most: the slots there are.
 const MAX_RULES: usize = RuleSlot::MAX.get() as usize + 1;
 
-impl PolicySpec {
-    /// Whether a rule's peer is this group or network.
-    pub(crate) fn names_peer(&self, kind: Kind, name: &str) -> bool {
-        self.rules.iter().any(|rule| match &rule.peer {
-            Peer::Group(g) => kind == Kind::Group && g.as_str() == name,
-            Peer::Network(n) => kind == Kind::Network && n.as_str() == name,
-            Peer::Any | Peer::Cidr(_) => false,
-        })
-    }
-}
-
 /// Checks a policy; gives a new one its number and its rules their slots.
 pub(crate) fn plan(cx: &mut Context<'_>, spec: PolicySpec) -> Option<Policy> {
     let object =
@@ -111,10 +101,9 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: PolicySpec) -> Option<Policy> {
     if let Some(stored) = stored {
         return Some(Policy { spec, id: stored.id, slots });
     }
-    let cooling = cx.supply.cooling.policies.iter().copied();
-    let used = cx.policies().map(|p| p.id).chain(cooling).map(u64::from).collect();
-    let id =
-        lowest_free(&used, PolicyId::MIN.into(), PolicyId::MAX.into()).and_then(|n| PolicyId::new(n).ok());
+    let range = (PolicyId::MIN.into(), PolicyId::MAX.into());
+    let id = cx.lowest_free_number((&Pool::Policy, &Pool::Policy), range, |_| true);
+    let id = id.and_then(|n| PolicyId::new(n).ok());
     let Some(id) = id else {
         cx.refuse(&object, "name", &spec.name, format!("there is room for {} policies", PolicyId::MAX));
         return None;

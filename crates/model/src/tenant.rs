@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use types::{DefaultAction, Name, VrfId};
 
-use crate::context::{Context, lowest_free};
+use crate::context::Context;
+use crate::runs::Pool;
 use crate::{Kind, ObjectRef};
 
 /// What people write of a tenant.
@@ -32,9 +33,9 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: TenantSpec) -> Option<Tenant> {
     if let Some(stored) = cx.tenant_object(&spec.name) {
         return Some(Tenant { vrf: stored.vrf, spec });
     }
-    let cooling = cx.supply.cooling.vrfs.iter().copied();
-    let used = cx.tenants().map(|t| t.vrf).chain(cooling).map(u64::from).collect();
-    let vrf = lowest_free(&used, VrfId::MIN.into(), VrfId::MAX.into()).and_then(|n| VrfId::new(n).ok());
+    let range = (VrfId::MIN.into(), VrfId::MAX.into());
+    let vrf = cx.lowest_free_number((&Pool::Vrf, &Pool::Vrf), range, |_| true);
+    let vrf = vrf.and_then(|n| VrfId::new(n).ok());
     let Some(vrf) = vrf else {
         let object = ObjectRef { kind: Kind::Tenant, tenant: None, name: spec.name.to_string() };
         cx.refuse(&object, "name", &spec.name, format!("there is room for {} tenants", VrfId::MAX));

@@ -2,10 +2,12 @@
 
 use types::{EndpointName, Name, NodeName, Revision};
 
+use crate::index::{Index, Place};
 use crate::{Endpoint, Group, Kind, Map, Network, Node, Object, ObjectRef, Policy, Tenant};
 
 /// Intent at one revision. Ordered, no interior mutability; a copy costs nothing, and a change costs the logarithm of
-/// what there is, whether or not somebody holds a copy ([`Map`]).
+/// what there is, whether or not somebody holds a copy ([`Map`]). [`IntentView::apply`] alone changes it: an index is kept
+/// beside the objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntentView {
     /// The revision this view has reached.
@@ -22,6 +24,7 @@ pub struct IntentView {
     pub endpoints: Map<(Name, EndpointName), Endpoint>,
     /// Nodes by name.
     pub nodes: Map<NodeName, Node>,
+    pub(crate) index: Index,
 }
 
 /// One change to intent, as a watch delivers it.
@@ -43,6 +46,10 @@ impl IntentView {
     }
 
     fn put(&mut self, object: Object) {
+        if let Some(before) = self.get(&object.object_ref()) {
+            self.index.remove(&before);
+        }
+        self.index.insert(&object);
         match object {
             Object::Node(o) => self.nodes.insert(o.spec.name.clone(), o),
             Object::Tenant(o) => self.tenants.insert(o.spec.name.clone(), o),
@@ -55,7 +62,63 @@ impl IntentView {
 
     /// Whether there is such an object.
     pub fn contains(&self, object: &ObjectRef) -> bool {
-        self.get(object).is_some()
+        self.has(object).unwrap_or(false)
+    }
+
+    fn has(&self, object: &ObjectRef) -> Option<bool> {
+        let name = || Name::new(object.name.as_str()).ok();
+        let key = || Some((object.tenant.clone()?, name()?));
+        Some(match object.kind {
+            Kind::Node => self.nodes.contains_key(&NodeName::new(object.name.as_str()).ok()?),
+            Kind::Tenant => self.tenants.contains_key(&name()?),
+            Kind::Network => self.networks.contains_key(&key()?),
+            Kind::Policy => self.policies.contains_key(&key()?),
+            Kind::Group => self.groups.contains_key(&key()?),
+            Kind::Endpoint => {
+                let name = EndpointName::new(object.name.as_str()).ok()?;
+                self.endpoints.contains_key(&(object.tenant.clone()?, name))
+            }
+        })
+    }
+
+    /// How many objects of a kind a tenant has.
+    pub fn count_in_tenant(&self, tenant: &Name, kind: Kind) -> usize {
+        self.index.count(&Place::Tenant(tenant.clone(), kind))
+    }
+
+    /// How many endpoints a network has.
+    pub fn count_on_network(&self, tenant: &Name, network: &Name) -> usize {
+        self.index.count(&Place::Network(tenant.clone(), network.clone()))
+    }
+
+    /// How many endpoints a group has.
+    pub fn count_in_group(&self, tenant: &Name, group: &Name) -> usize {
+        self.index.count(&Place::Group(tenant.clone(), group.clone()))
+    }
+
+    /// How many endpoints a node hosts.
+    pub fn count_on_node(&self, node: &NodeName) -> usize {
+        self.index.count(&Place::Node(node.clone()))
+    }
+
+    /// The networks of a tenant, by name; this and the next three look at no others.
+    pub fn networks_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Network> {
+        of_tenant(&self.networks, tenant, Name::least())
+    }
+
+    /// The groups of a tenant, by name.
+    pub fn groups_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Group> {
+        of_tenant(&self.groups, tenant, Name::least())
+    }
+
+    /// The policies of a tenant, by name.
+    pub fn policies_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Policy> {
+        of_tenant(&self.policies, tenant, Name::least())
+    }
+
+    /// The endpoints of a tenant, by name.
+    pub fn endpoints_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Endpoint> {
+        of_tenant(&self.endpoints, tenant, EndpointName::least())
     }
 
     /// Looks an object up.
@@ -91,6 +154,7 @@ impl IntentView {
 
     /// A name its kind cannot have is nobody's: there is nothing to delete then.
     fn delete(&mut self, object: &ObjectRef) -> Option<bool> {
+        self.index.remove(&self.get(object)?);
         let name = || Name::new(object.name.as_str()).ok();
         let key = || Some((object.tenant.clone()?, name()?));
         Some(match object.kind {
@@ -105,4 +169,13 @@ impl IntentView {
             }
         })
     }
+}
+
+fn of_tenant<'a, N: Ord, V>(
+    all: &'a Map<(Name, N), V>,
+    tenant: &'a Name,
+    least: N,
+) -> impl Iterator<Item = &'a V> {
+    let from = all.range((tenant.clone(), least)..);
+    from.take_while(move |((of, _), _)| of == tenant).map(|(_, value)| value)
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{apply, apply_with, cluster, store};
-use model::{Cooling, Guard, Kind, Object, Outcome, Plan, plan_delete};
+use model::{Guard, Kind, Number, Object, ObjectRef, Outcome, Plan, Taken, ViewEvent, plan_delete};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use types::Name;
@@ -33,7 +33,7 @@ fn new_numbers_are_the_lowest_free_ones() {
     // 100 was asked for; the automatic ones start at 1.
     let vnis: Vec<_> = view.networks.values().map(|n| n.vni.get()).collect();
     assert_eq!(vnis, [2, 100, 1]);
-    let cooling = Cooling { vrfs: [types::VrfId::new(3).unwrap()].into(), ..Cooling::default() };
+    let cooling = Taken::from_iter([Number::Vrf(types::VrfId::new(3).unwrap())]);
     let plan = apply_with(&view, &cooling, json!([{"kind": "tenant", "name": "red"}])).unwrap();
     assert!(matches!(object(&plan), Object::Tenant(t) if t.vrf.get() == 4));
 }
@@ -188,7 +188,8 @@ proptest! {
                     store(&mut view, &plan);
                 }
             } else {
-                view.endpoints.remove(&("blue".parse().unwrap(), name.parse().unwrap()));
+                let endpoint = ObjectRef { kind: Kind::Endpoint, tenant: Some("blue".parse().unwrap()), name };
+                view.apply(ViewEvent::Delete(endpoint));
             }
             let addresses: Vec<_> = view.endpoints.values().flat_map(|e| e.addresses.clone()).collect();
             let distinct: std::collections::BTreeSet<_> = addresses.iter().collect();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{apply, apply_with, cluster, store};
-use model::{Cooling, ObjectRef, plan_delete};
+use model::{Number, ObjectRef, Taken, plan_delete};
 use serde_json::{Value, json};
 use types::VrfId;
 
@@ -103,7 +103,7 @@ fn rejects_vni_in_use_without_naming_another_tenants_network() {
     );
     let green = json!([{"kind": "network", "tenant": "green", "name": "x", "vni": 100, "ipv4": {"subnet": "10.9.0.0/24"}}]);
     refused(green, &[("vni", "100", "is in use in the cluster")]);
-    let cooling = Cooling { vnis: [types::Vni::new(7).unwrap()].into(), ..Cooling::default() };
+    let cooling = Taken::from_iter([Number::Vni(types::Vni::new(7).unwrap())]);
     let documents = network(json!({"ipv4": {"subnet": "10.9.0.0/24"}, "vni": 7}));
     let rejection = apply_with(&cluster(), &cooling, documents).unwrap_err();
     assert_eq!(rejection.errors[0].reason, "was freed a moment ago and is cooling down; try again later");
@@ -232,13 +232,12 @@ fn rejects_wanted_addresses_that_cannot_be_had() {
 fn rejects_cooling_addresses_and_a_full_range() {
     let view = cluster();
     let vrf: VrfId = view.tenants.values().next().unwrap().vrf;
-    let address = |a: &str| (vrf, a.parse().unwrap());
-    let cooling = Cooling { addresses: [address("10.1.1.11")].into(), ..Cooling::default() };
+    let address = |a: &str| Number::Address(vrf, a.parse().unwrap());
+    let cooling = Taken::from_iter([address("10.1.1.11")]);
     let rejection = apply_with(&view, &cooling, endpoint(json!({"ipv4": "10.1.1.11"}))).unwrap_err();
     assert_eq!(rejection.errors[0].reason, "was freed a moment ago and is cooling down; try again later");
 
-    let cooling =
-        Cooling { addresses: [address("10.1.1.11"), address("10.1.1.12")].into(), ..Cooling::default() };
+    let cooling = Taken::from_iter([address("10.1.1.11"), address("10.1.1.12")]);
     let rejection = apply_with(&view, &cooling, endpoint(json!({}))).unwrap_err();
     assert_eq!(rejection.errors[0].field, "ipv4");
     assert_eq!(
@@ -275,7 +274,7 @@ fn rejects_declared_nodes_and_twin_vteps() {
     ] {
         let spec = serde_json::from_value(json!({"name": "n3", "vtep": vtep})).unwrap();
         let mut uid = || types::EndpointUid::MAX;
-        let supply = model::Supply { cooling: &Cooling::default(), uid: &mut uid };
+        let supply = model::Supply { taken: &Taken::default(), uid: &mut uid };
         let rejection = model::plan_node(&cluster(), supply, spec, String::new()).unwrap_err();
         assert_eq!(
             (rejection.errors[0].field.as_str(), rejection.errors[0].reason.as_str()),

@@ -27,7 +27,7 @@ pub struct Codec {
 }
 
 /// Why a stored object was not understood.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// Written by a newer version.
     #[error(

@@ -10,7 +10,7 @@ use crate::keys::{Key, Prefix};
 use crate::lease::LeaseId;
 
 /// Why a store refused or failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The transaction is beyond the limits; nothing was written.
     #[error(

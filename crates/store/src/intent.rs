@@ -7,7 +7,8 @@
 //! | [`Informer`] | a snapshot that keeps itself up to date by watching; [`Deltas`] say what changed |
 //! | [`History`] | what happened, by revision, for those who watch |
 //! | [`page`] | a collection page by page, at one revision |
-//! | `write` | a checked [`model::Plan`] or [`model::Removal`] as one transaction |
+//! | [`Draft`] | checked plans and removals of one or several requests as one transaction |
+//! | `write` | a [`model::Plan`] or [`model::Removal`] alone; reclaiming |
 //!
 //! # Invariants
 //! * Only plans of `model` are written; nothing that was not checked gets here.
@@ -19,6 +20,7 @@
 //! [`CommitError::Conflict`] when the snapshot a decision was made on is not the newest: decide again on a newer one.
 
 mod codec;
+mod draft;
 mod history;
 mod informer;
 mod page;
@@ -29,8 +31,9 @@ mod write;
 mod tests;
 
 pub use codec::object_key;
+pub use draft::{Admission, Draft, Intention};
 pub use history::{Batch, Change, Depth, Gone, History, Past, history};
 pub use informer::{Delta, Deltas, Informer, InformerError, start};
 pub use page::{ObjectPage, page};
 pub use snapshot::{Cooled, Snapshot};
-pub use write::{Author, CommitError, Committed, Extra, ReclaimError, commit, confirm, reclaim, remove};
+pub use write::{Author, CommitError, Committed, Extra, ReclaimError, commit, reclaim, remove};

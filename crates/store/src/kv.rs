@@ -110,11 +110,13 @@ pub struct PageRequest {
     pub limit: usize,
     /// Where the last page ended.
     pub from: Option<Cursor>,
+    /// Whether it may be larger than others' pages.
+    bulk: bool,
 }
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: Self::MAX, from: None }
+        Self::first(Self::MAX)
     }
 }
 
@@ -124,22 +126,33 @@ impl PageRequest {
 
     /// The first page of this size.
     pub fn first(limit: usize) -> Self {
-        Self { limit, from: None }
+        Self { limit, from: None, bulk: false }
+    }
+
+    /// What follows a page of [`list_all`](crate::list_all) and the like: as many items as fit into a few MiB if they are
+    /// like those of the page. etcd looks at all keys of the rest for every page, so pages of 500 would cost the square
+    /// of what there is.
+    pub(crate) fn following(items: &[KeyValue], cursor: Cursor) -> Self {
+        const BYTES: usize = 8 << 20;
+        const LARGEST: usize = 20_000;
+        let bytes: usize = items.iter().map(|kv| kv.key.as_str().len() + kv.value.len() + 64).sum();
+        let fit = BYTES.saturating_mul(items.len()) / bytes.max(1);
+        Self { limit: fit.clamp(Self::MAX, LARGEST), from: Some(cursor), bulk: true }
     }
 
     /// The page after one that ended at `cursor`.
     pub fn after(limit: usize, cursor: Cursor) -> Self {
-        Self { limit, from: Some(cursor) }
+        Self { limit, from: Some(cursor), bulk: false }
     }
 
     /// The first page of what follows a key.
     pub fn beyond(limit: usize, key: Key) -> Self {
-        Self { limit, from: Some(Cursor { at: None, last: Some(key) }) }
+        Self { limit, from: Some(Cursor { at: None, last: Some(key) }), bulk: false }
     }
 
     /// A page of the store as of a revision: the first, or what follows a key.
     pub(crate) fn at_revision(limit: usize, revision: Revision, after: Option<Key>) -> Self {
-        Self { limit, from: Some(Cursor { at: Some(revision), last: after }) }
+        Self { limit, from: Some(Cursor { at: Some(revision), last: after }), bulk: false }
     }
 
     /// The revision wanted; `None` is now.
@@ -153,7 +166,8 @@ impl PageRequest {
     }
 
     pub(crate) fn effective_limit(&self) -> usize {
-        self.limit.clamp(1, Self::MAX)
+        let most = if self.bulk { usize::MAX } else { Self::MAX };
+        self.limit.clamp(1, most)
     }
 }
 

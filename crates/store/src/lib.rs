@@ -159,8 +159,10 @@ pub async fn list_all(store: &dyn Store, prefix: &Prefix) -> Result<(Vec<KeyValu
 async fn list_once(store: &dyn Store, prefix: &Prefix) -> Result<(Vec<KeyValue>, Revision), StoreError> {
     let mut page = store.list(prefix, PageRequest::default()).await?;
     let mut items = std::mem::take(&mut page.items);
-    while let Some(cursor) = page.next {
-        page = store.list(prefix, PageRequest::after(PageRequest::MAX, cursor)).await?;
+    let mut request = page.next.map(|cursor| PageRequest::following(&items, cursor));
+    while let Some(next) = request.take() {
+        page = store.list(prefix, next).await?;
+        request = page.next.map(|cursor| PageRequest::following(&page.items, cursor));
         items.append(&mut page.items);
     }
     Ok((items, page.revision))

@@ -1,4 +1,8 @@
 //! Names people give: checked once, so that store keys, URLs and file names never need escaping.
+//!
+//! A name is in many places at once (an object, its key, indexes, copies of a view); copies share one text.
+
+use std::sync::Arc;
 
 use crate::Invalid;
 
@@ -33,7 +37,7 @@ macro_rules! name_type {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The checked constructor.
@@ -44,7 +48,12 @@ macro_rules! name_type {
                 let value = value.into();
                 let check: fn(&'static str, &str) -> Result<(), Invalid> = $check;
                 check($what, &value)?;
-                Ok(Self(value))
+                Ok(Self(value.into()))
+            }
+
+            /// The first of all names in their order: where a range of names begins.
+            pub fn least() -> Self {
+                Self("0".into())
             }
 
             /// The text.
@@ -62,7 +71,7 @@ macro_rules! name_type {
 
         impl From<$name> for String {
             fn from(value: $name) -> Self {
-                value.0
+                value.as_str().to_owned()
             }
         }
 

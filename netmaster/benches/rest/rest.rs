@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use model::{Cooling, Supply, plan_node};
+use model::{Supply, Taken, plan_node};
 use netmaster::StoreConfig;
 use netmaster::clock::Clock;
 use rustls::{ClientConfig, RootCertStore};
@@ -108,7 +108,7 @@ pub async fn register_node(config: &StoreConfig, data_dir: &Path) -> Result<()> 
     let snapshot = informer.snapshot();
     let spec = serde_json::from_value(json!({"name": "n1", "vtep": "198.18.0.1"}))?;
     let mut uid = || EndpointUid::MAX;
-    let supply = Supply { cooling: &Cooling::default(), uid: &mut uid };
+    let supply = Supply { taken: &Taken::default(), uid: &mut uid };
     let plan = plan_node(snapshot.view(), supply, spec, "00".repeat(32))?;
     let at = Clock::system().stamp();
     let author = Author { who: "bench".into(), from: "bench".into(), request_id: "bench".into(), at };

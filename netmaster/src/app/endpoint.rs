@@ -95,22 +95,22 @@ impl App {
     ) -> Result<(model::Endpoint, Revision), AppError> {
         let key = (spec.tenant.clone(), spec.name.clone());
         let object = Spec::Endpoint(spec.clone()).object_ref();
-        let decide = |snapshot: &Snapshot| {
-            let spec = match snapshot.view().endpoints.get(&key) {
+        let (sought, wanted, quota) = (key.clone(), object.clone(), self.quota);
+        let decide = move |snapshot: &Snapshot| {
+            let spec = match snapshot.view().endpoints.get(&sought) {
                 None => {
-                    self.quota.check(snapshot.view(), &spec.node)?;
+                    quota.check(snapshot.view(), &spec.node)?;
                     spec.clone()
                 }
                 Some(stored) if stored.spec.node != spec.node => {
-                    return Err(AppError::NotYours(object.clone()));
+                    return Err(AppError::NotYours(wanted.clone()));
                 }
                 Some(stored) => {
                     check_same_endpoint(stored, &spec)?;
                     stored.spec.clone()
                 }
             };
-            let (cooling, mut uid) = (snapshot.cooling(), random_uid);
-            let supply = Supply { cooling: &cooling, uid: &mut uid };
+            let supply = Supply { taken: snapshot.taken(), uid: &mut random_uid };
             let plan = plan_apply(snapshot.view(), supply, vec![Spec::Endpoint(spec)])?;
             Ok(Decision::Plan(plan))
         };
@@ -139,9 +139,11 @@ impl App {
     ) -> Result<Deleted, AppError> {
         let object = Endpoints::reference(Some(tenant.clone()), name.as_str());
         let key = (tenant.clone(), name.clone());
-        let decide = |snapshot: &Snapshot| match snapshot.view().endpoints.get(&key) {
+        let host = node.clone();
+        let sought = key.clone();
+        let decide = move |snapshot: &Snapshot| match snapshot.view().endpoints.get(&sought) {
             Some(endpoint) if is_meant(endpoint, incarnation) => {
-                if endpoint.spec.node != *node {
+                if endpoint.spec.node != host {
                     return Err(AppError::NotYours(object.clone()));
                 }
                 Ok(Decision::Removal(plan_delete(snapshot.view(), &object)?))

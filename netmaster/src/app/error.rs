@@ -8,7 +8,7 @@ use types::{NodeName, Revision};
 use super::Expected;
 
 /// Why a use case did not happen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppError {
     /// The request breaks a rule.
     #[error(transparent)]

@@ -29,7 +29,7 @@ impl Noun for Groups {
         let reference = object.object_ref();
         let Object::Group(group) = object else { return None };
         let spec = group.spec;
-        let endpoints = scene.count_endpoints(&spec.tenant, |e| e.spec.group.as_ref() == Some(&spec.name));
+        let endpoints = scene.snapshot.view().count_in_group(&spec.tenant, &spec.name);
         Some(Group {
             kind: Kind::Group,
             resource_version: scene.version(&reference),

@@ -7,7 +7,8 @@
 //!
 //! # Invariants
 //! * Nothing is written that `model` did not check, and nothing is pushed to agents from here.
-//! * Writers of one replica take turns, so they do not conflict with each other; replicas may, and retry.
+//! * Writers of one replica do not conflict with each other: those that come together share a transaction. Replicas may,
+//!   and retry.
 //!
 //! # Failure
 //! [`AppError`]; [`AppError::Busy`] after a bounded number of conflicts.
@@ -28,6 +29,7 @@ pub mod status;
 pub mod tenant;
 mod watcher;
 mod write;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,6 @@ use std::time::Duration;
 use model::ObjectRef;
 use store::Store;
 use store::intent::{Author, Deltas, Informer, Snapshot};
-use tokio::sync::Mutex;
 use types::{NodeName, Revision};
 
 pub use error::AppError;
@@ -94,14 +95,15 @@ struct Inner {
     store: Arc<dyn Store>,
     informer: Informer,
     clock: Clock,
-    turn: Mutex<()>,
+    queue: writer::Queue,
     full: Refusals,
 }
 
 impl App {
     /// Use cases over this store, which `informer` follows.
     pub fn new(store: Arc<dyn Store>, informer: Informer, clock: Clock) -> Self {
-        let inner = Inner { store, informer, clock, turn: Mutex::new(()), full: Refusals::default() };
+        let inner =
+            Inner { store, informer, clock, queue: writer::Queue::default(), full: Refusals::default() };
         Self { inner: Arc::new(inner), quota: Quota::default() }
     }
 

@@ -2,7 +2,6 @@
 
 use api::v1::{AddressUse, Network, NetworkBody, NetworkStatus};
 use model::{IntentView, Kind, Object};
-use store::keys::Slot;
 use types::{Family, Name};
 
 use super::noun::in_tenant;
@@ -32,7 +31,7 @@ impl Noun for Networks {
         let spec = &network.spec;
         let status = NetworkStatus {
             vni: network.vni,
-            endpoints: scene.count_endpoints(&spec.tenant, |e| e.spec.network == spec.name),
+            endpoints: scene.snapshot.view().count_on_network(&spec.tenant, &spec.name),
             addresses: addresses(&network, scene),
             refused: scene.refused(&reference),
         };
@@ -53,17 +52,12 @@ impl Noun for Networks {
 fn addresses(network: &model::Network, scene: &Scene<'_>) -> Vec<AddressUse> {
     let spec = &network.spec;
     let vrf = scene.snapshot.view().tenants.get(&spec.tenant).map(|t| t.vrf);
-    let of = |family: Family, cidr: types::IpCidr| AddressUse {
-        family,
-        used: scene.count_endpoints(&spec.tenant, |e| e.addresses.iter().any(|a| cidr.contains(*a))),
-        cooling: scene
-            .snapshot
-            .cooled()
-            .filter_map(|c| match c.slot {
-                Slot::Address(of, address) if Some(of) == vrf && cidr.contains(address) => Some(address),
-                _ => None,
-            })
-            .collect(),
+    let cooling = |cidr| {
+        let of_vrf = vrf.map(|vrf| scene.snapshot.cooling_addresses(vrf, cidr).collect());
+        of_vrf.unwrap_or_default()
     };
+    // Each of its endpoints has an address of each of its families.
+    let used = scene.snapshot.view().count_on_network(&spec.tenant, &spec.name);
+    let of = |family: Family, cidr: types::IpCidr| AddressUse { family, used, cooling: cooling(cidr) };
     spec.subnets().map(|(family, subnet)| of(family, subnet.subnet.cidr())).collect()
 }

@@ -44,13 +44,12 @@ impl Noun for Nodes {
         let line = scene.status.node(&node.spec.name);
         let line = line.as_ref();
         let session = line.and_then(|l| l.session.as_ref());
-        let endpoints = scene.snapshot.view().endpoints.values();
         let status = NodeStatus {
             connected: session.is_some(),
             agent_version: session.map(|s| s.agent_version.clone()),
             realized_revision: line.and_then(|l| l.realized_through).map(|r| r.to_string()),
             flows: line.and_then(|l| l.realized.as_ref()).map(|r| r.flows),
-            endpoints: endpoints.filter(|e| e.spec.node == node.spec.name).count(),
+            endpoints: scene.snapshot.view().count_on_node(&node.spec.name),
             warnings: line.map(warnings).unwrap_or_default(),
             refused: scene.refused(&reference),
         };
@@ -80,17 +79,17 @@ impl App {
         if pki::is_revoked(self.store().as_ref(), &key_sha256).await? {
             return Err(AppError::KeyRevoked(spec.name));
         }
-        let decide = |snapshot: &Snapshot| {
-            let (cooling, mut uid) = (snapshot.cooling(), random_uid);
-            let supply = Supply { cooling: &cooling, uid: &mut uid };
+        let (name, key, app) = (spec.name.clone(), key_sha256.clone(), self.clone());
+        let decide = move |snapshot: &Snapshot| {
+            let supply = Supply { taken: snapshot.taken(), uid: &mut random_uid };
             let plan = plan_node(snapshot.view(), supply, spec.clone(), key_sha256.clone())?;
             Ok(Decision::Plan(plan))
         };
-        let extra = |snapshot: &Snapshot| {
+        let extra = move |snapshot: &Snapshot| {
             let mut extra = extra.clone();
-            extra.compares.extend(pki::unless_revoked(&key_sha256));
+            extra.compares.extend(pki::unless_revoked(&key));
             // Whoever had the name with another key does not get it back.
-            extra.ops.extend(self.revocation(snapshot, &spec.name, Some(&key_sha256))?);
+            extra.ops.extend(app.revocation(snapshot, &name, Some(&key))?);
             Ok(extra)
         };
         Ok(self.write(actor, extra, decide).await?.revision)
@@ -101,9 +100,10 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn cordon(&self, actor: &Actor, node: &NodeName, cordoned: bool) -> Result<Written, AppError> {
-        let decide = |snapshot: &Snapshot| {
-            let plan = plan_cordon(snapshot.view(), node, cordoned);
-            plan.map(Decision::Plan).ok_or_else(|| AppError::NotFound(reference(node)))
+        let node = node.clone();
+        let decide = move |snapshot: &Snapshot| {
+            let plan = plan_cordon(snapshot.view(), &node, cordoned);
+            plan.map(Decision::Plan).ok_or_else(|| AppError::NotFound(reference(&node)))
         };
         self.write(actor, NOTHING_ELSE, decide).await
     }
@@ -148,9 +148,10 @@ impl App {
     ) -> Result<Revision, AppError> {
         let (object, expected) = (reference(node), expected.into());
         let tokens = pki::discard(self.store().as_ref(), node).await?;
-        let decide = |snapshot: &Snapshot| decide_removal(snapshot, &object, &expected);
-        let extra = |snapshot: &Snapshot| {
-            let revoked = self.revocation(snapshot, node, None)?;
+        let decide = move |snapshot: &Snapshot| decide_removal(snapshot, &object, &expected);
+        let (app, node) = (self.clone(), node.clone());
+        let extra = move |snapshot: &Snapshot| {
+            let revoked = app.revocation(snapshot, &node, None)?;
             Ok(Extra { compares: Vec::new(), ops: revoked.into_iter().chain(tokens.clone()).collect() })
         };
         Ok(self.write(actor, extra, decide).await?.revision)

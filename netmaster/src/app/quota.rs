@@ -49,11 +49,7 @@ impl Quota {
     /// # Errors
     /// [`AppError::NodeFull`].
     pub(super) fn check(self, view: &IntentView, node: &NodeName) -> Result<(), AppError> {
-        if view.endpoints.len() < self.get() {
-            return Ok(());
-        }
-        let has = view.endpoints.values().filter(|e| e.spec.node == *node).take(self.get()).count();
-        if has < self.get() {
+        if view.count_on_node(node) < self.get() {
             return Ok(());
         }
         Err(AppError::NodeFull { node: node.clone(), limit: self.get() })

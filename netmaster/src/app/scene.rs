@@ -53,16 +53,9 @@ impl Scene<'_> {
         self.compiled.refused.get(object).map(ToString::to_string)
     }
 
-    /// How many endpoints of a tenant are such.
-    pub fn count_endpoints(&self, tenant: &Name, such: impl Fn(&model::Endpoint) -> bool) -> usize {
-        let all = self.snapshot.view().endpoints.values();
-        all.filter(|e| e.spec.tenant == *tenant && such(e)).count()
-    }
-
     /// Nodes that host an endpoint of a tenant, and so enforce its policies.
     pub fn nodes_of(&self, tenant: &Name) -> std::collections::BTreeSet<NodeName> {
-        let all = self.snapshot.view().endpoints.values();
-        all.filter(|e| e.spec.tenant == *tenant).map(|e| e.spec.node.clone()).collect()
+        self.snapshot.view().endpoints_of(tenant).map(|e| e.spec.node.clone()).collect()
     }
 
     /// Whether a node enforces a fragment as of a revision.

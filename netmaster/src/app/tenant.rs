@@ -30,10 +30,10 @@ impl Noun for Tenants {
         let (view, name) = (scene.snapshot.view(), &tenant.spec.name);
         let status = TenantStatus {
             vrf: tenant.vrf,
-            networks: view.networks.keys().filter(|(t, _)| t == name).count(),
-            groups: view.groups.keys().filter(|(t, _)| t == name).count(),
-            policies: view.policies.keys().filter(|(t, _)| t == name).count(),
-            endpoints: scene.count_endpoints(name, |_| true),
+            networks: view.count_in_tenant(name, Kind::Network),
+            groups: view.count_in_tenant(name, Kind::Group),
+            policies: view.count_in_tenant(name, Kind::Policy),
+            endpoints: view.count_in_tenant(name, Kind::Endpoint),
             refused: scene.refused(&reference),
         };
         Some(Tenant {

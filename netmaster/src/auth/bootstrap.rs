@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Cooling, IntentView, Spec, Supply, TenantSpec, plan_apply};
+use model::{IntentView, Spec, Supply, Taken, TenantSpec, plan_apply};
 use store::intent::{Author, CommitError, Extra, Snapshot, commit};
 use store::{Compare, Op, Store, StoreError};
 use types::{DefaultAction, EndpointUid, Name};
@@ -61,7 +61,7 @@ pub async fn first_start(store: &dyn Store, file: &Path, clock: &Clock) -> Resul
     let default = Name::new("default").map_err(|e| internal(&e))?;
     let spec = Spec::Tenant(TenantSpec { name: default, default_action: DefaultAction::Allow });
     let mut uid = || EndpointUid::MAX;
-    let supply = Supply { cooling: &Cooling::default(), uid: &mut uid };
+    let supply = Supply { taken: &Taken::default(), uid: &mut uid };
     let plan = plan_apply(&IntentView::default(), supply, vec![spec]).map_err(|e| internal(&e))?;
     match commit(store, &Snapshot::default(), &plan, author, extra).await {
         Ok(_) => Ok(true),

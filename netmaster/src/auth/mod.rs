@@ -14,14 +14,13 @@
 mod bootstrap;
 mod reissue;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use store::envelope::{Codec, EnvelopeError};
 use store::keys::Entry;
-use store::{Key, Store, StoreError};
+use store::{Key, StoreError, Value};
 use types::Name;
 
+use crate::app::App;
 use crate::secret;
 
 pub use bootstrap::{BootstrapError, first_start};
@@ -53,13 +52,14 @@ pub enum AuthError {
 /// Checks credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
-    store: Arc<dyn Store>,
+    app: App,
 }
 
 impl Auth {
-    /// Credentials kept in this store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    /// Credentials as this replica knows them, which is a moment after they change. Whoever they do not let in may come
+    /// with a newer one: the store is asked.
+    pub fn new(app: App) -> Self {
+        Self { app }
     }
 
     /// The id of the administrator's token in an `Authorization` header.
@@ -68,13 +68,22 @@ impl Auth {
     /// [`AuthError`].
     pub async fn admin(&self, authorization: Option<&str>) -> Result<Name, AuthError> {
         let (id, given) = bearer(authorization).ok_or(AuthError::Refused)?;
-        let kv = self.store.get(&key(&id)).await?;
-        let stored: Option<Stored> = kv.map(|kv| CODEC.decode(&kv.value)).transpose()?;
-        // An id that does not exist costs the same comparison.
-        let wanted = stored.as_ref().map_or_else(|| secret::hash(""), |s| s.secret_sha256.clone());
-        let same = secret::is(given, &wanted);
-        if same && stored.is_some() { Ok(id) } else { Err(AuthError::Refused) }
+        if self.app.snapshot().admin_token(&id).map(|known| opens(given, Some(known))).transpose()?
+            == Some(true)
+        {
+            return Ok(id);
+        }
+        let stored = self.app.store().get(&key(&id)).await?;
+        if opens(given, stored.as_ref().map(|kv| &kv.value))? { Ok(id) } else { Err(AuthError::Refused) }
     }
+}
+
+/// Whether a secret is that of a stored token.
+fn opens(given: &str, stored: Option<&Value>) -> Result<bool, EnvelopeError> {
+    let stored: Option<Stored> = stored.map(|value| CODEC.decode(value)).transpose()?;
+    // An id that does not exist costs the same comparison.
+    let wanted = stored.as_ref().map_or_else(|| secret::hash(""), |s| s.secret_sha256.clone());
+    Ok(secret::is(given, &wanted) && stored.is_some())
 }
 
 /// `Bearer <id>.<secret>`, RFC 6750 section 2.1.
@@ -92,6 +101,7 @@ fn key(id: &Name) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn only_bearer_tokens_are_read() {
@@ -105,17 +115,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_opens_only_with_its_own_secret() {
+    async fn a_token_opens_only_with_its_own_secret_and_while_it_exists() {
         let store = store::memory().unwrap();
+        let (informer, follow) = store::intent::start(store.clone()).await.unwrap();
         let id = Name::new("x").unwrap();
         let value = CODEC.encode(&Stored { secret_sha256: secret::hash("right") }).unwrap();
-        let _ = store.txn(store::Txn::new().put(key(&id), value)).await.unwrap();
-        let auth = Auth::new(store);
+        let made = store.txn(store::Txn::new().put(key(&id), value)).await.unwrap();
+        let auth = Auth::new(App::new(store.clone(), informer.clone(), Clock::system()));
+        // Before its arrival here, after it, and when it is gone again.
+        assert_eq!(auth.admin(Some("Bearer x.right")).await.unwrap(), id);
+        tokio::spawn(follow);
+        informer.reach(made.revision().unwrap()).await.unwrap();
         assert_eq!(auth.admin(Some("Bearer x.right")).await.unwrap(), id);
         for wrong in ["Bearer x.wrong", "Bearer y.right", "Bearer y.", "Bearer x.righ", "Bearer y.x"] {
             assert!(matches!(auth.admin(Some(wrong)).await, Err(AuthError::Refused)), "{wrong}");
         }
         // The hash of nothing is what unknown ids are compared with.
         assert!(matches!(auth.admin(Some("Bearer y.")).await, Err(AuthError::Refused)));
+        let gone = store.txn(store::Txn::new().delete(key(&id))).await.unwrap();
+        informer.reach(gone.revision().unwrap()).await.unwrap();
+        assert!(matches!(auth.admin(Some("Bearer x.right")).await, Err(AuthError::Refused)));
     }
 }

@@ -125,9 +125,17 @@ mod tests {
 
     use super::super::{Auth, AuthError, first_start};
     use super::*;
+    use crate::app::App;
 
     fn clock() -> Clock {
         Clock::new(|| "2026-05-04T03:02:01Z".parse().unwrap())
+    }
+
+    /// What a running replica lets in.
+    async fn replica(store: &Arc<dyn Store>) -> (Auth, store::intent::Informer) {
+        let (informer, follow) = store::intent::start(store.clone()).await.unwrap();
+        tokio::spawn(follow);
+        (Auth::new(App::new(store.clone(), informer.clone(), clock())), informer)
     }
 
     async fn opens(auth: &Auth, token: &str) -> bool {
@@ -148,13 +156,15 @@ mod tests {
         let other = key(&Name::new("other").unwrap());
         let value = CODEC.encode(&Stored { secret_sha256: secret::hash("x") }).unwrap();
         let _ = store.txn(Txn::new().put(other, value)).await.unwrap();
-        let auth = Auth::new(store.clone());
+        let (auth, informer) = replica(&store).await;
         assert!(opens(&auth, &first).await && opens(&auth, "other.x").await);
 
         let mut done = reissue(store.as_ref(), &file, &clock()).await.unwrap();
         done.revoked.sort();
         assert_eq!(done.revoked, [ID, "other"]);
         let second = std::fs::read_to_string(&file).unwrap();
+        assert!(opens(&auth, &second).await, "also before it has arrived here");
+        informer.reach(store.health().await.unwrap().revision).await.unwrap();
         assert!(opens(&auth, &second).await);
         assert!(!opens(&auth, &first).await && !opens(&auth, "other.x").await);
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
@@ -180,6 +190,6 @@ mod tests {
         let token = std::fs::read_to_string(&file).unwrap();
         let nowhere = dir.path().join("missing/admin.token");
         assert!(matches!(reissue(store.as_ref(), &nowhere, &clock()).await, Err(ReissueError::File { .. })));
-        assert!(opens(&Auth::new(store), &token).await);
+        assert!(opens(&replica(&store).await.0, &token).await);
     }
 }

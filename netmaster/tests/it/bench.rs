@@ -99,7 +99,7 @@ async fn build(
         clock: clock(),
     });
     let reports = Reports { status: status.unwrap_or_else(|| feed.status()), compiled: feed.snapshots() };
-    let auth = Auth::new(store.clone());
+    let auth = Auth::new(app.clone());
     let watches = Watches::new(history, watches);
     let api = Api {
         app: app.clone(),

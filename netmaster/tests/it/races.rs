@@ -120,3 +120,82 @@ async fn ninety_six_clients_of_three_replicas_get_unique_and_dense_addresses_and
         assert_eq!(last, (1..=96).collect::<Vec<u8>>(), "{kind:?}");
     }
 }
+
+/// All are there before the first is written: each waits for its turn once, and those that wait share a transaction.
+#[tokio::test]
+async fn requests_that_come_together_share_transactions_and_are_decided_one_after_the_other() {
+    for kind in STORES {
+        let bench = Bench::furnished(kind).await;
+        let before = bench.store.health().await.expect("store").revision.get();
+        let calls = (0..32).map(|i| {
+            let body = json!({"name": format!("e{i}"), "network": "web", "node": "n1"});
+            post(&bench.replica.router, &bench.token, "/api/v1/tenants/green/endpoints", body)
+        });
+        let answers = join_all(calls).await;
+        assert!(answers.iter().all(|a| a.status == 201), "{kind:?}: {answers:?}");
+        let made: BTreeSet<String> =
+            answers.iter().map(|a| a.body["status"]["addresses"][0].to_string()).collect();
+        assert_eq!(made.len(), 32, "{kind:?}: {made:?}");
+        let revisions: BTreeSet<&str> =
+            answers.iter().filter_map(|a| a.body["resourceVersion"].as_str()).collect();
+        let moved = bench.store.health().await.expect("store").revision.get() - before;
+        assert!(revisions.len() <= 4, "{kind:?}: {revisions:?}");
+        assert_eq!(u64::try_from(revisions.len()), Ok(moved), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_requests_that_exclude_each_other_in_one_transaction_each_is_answered_as_if_alone() {
+    for kind in STORES {
+        let bench = Bench::furnished(kind).await;
+        let create =
+            |name: &str| post(&bench.replica.router, &bench.token, "/api/v1/tenants", json!({"name": name}));
+        let network = |name: &str, subnet: &str| {
+            let body = json!({"name": name, "ipv4": {"subnet": subnet}});
+            post(&bench.replica.router, &bench.token, "/api/v1/tenants/blue/networks", body)
+        };
+        let version = bench.get("/api/v1/tenants/green").await.body["resourceVersion"].to_string();
+        let replace = |action: &str| {
+            let body = json!({"name": "green", "defaultAction": action}).to_string();
+            let headers = [("if-match", version.clone())];
+            let router = bench.replica.router.clone();
+            let request = Request::put("/api/v1/tenants/green").header(headers[0].0, headers[0].1.clone());
+            let request = request.header("authorization", format!("Bearer {}", bench.token));
+            async move { send(&router, request.body(body.into()).expect("request")).await }
+        };
+        let answers = tokio::join!(
+            create("twin"),
+            create("twin"),
+            network("wide", "10.77.0.0/16"),
+            network("narrow", "10.77.1.0/24"),
+            replace("allow"),
+            replace("allow"),
+            bench.delete("/api/v1/tenants/blue/endpoints/a"),
+            bench.delete("/api/v1/tenants/blue/endpoints/a"),
+        );
+        let (a, b, c, d, e, f, g, h) = &answers;
+        assert_eq!(
+            [a, b, c, d, e, f, g, h].map(|answer| answer.status),
+            [201, 409, 201, 422, 200, 412, 204, 404],
+            "{kind:?} {answers:?}"
+        );
+        assert!(d.body["detail"].to_string().contains("overlaps 10.77.0.0/16 of network wide"), "{d:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_it_waits_takes_nobody_with_it() {
+    let bench = Bench::furnished(crate::bench::Kind::Memory).await;
+    let tenant = |n: usize| {
+        post(&bench.replica.router, &bench.token, "/api/v1/tenants", json!({"name": format!("t{n}")}))
+    };
+    {
+        let gone = std::pin::pin!(tenant(0));
+        let mut gone = gone;
+        assert!(futures_util::poll!(gone.as_mut()).is_pending());
+    }
+    let answers = join_all((1..8).map(tenant)).await;
+    assert!(answers.iter().all(|a| a.status == 201), "{answers:?}");
+    bench.replica.app.settled().await;
+    assert_eq!(bench.get("/api/v1/tenants/t0").await.status, 404, "nobody waits for it");
+}

@@ -1,22 +1,22 @@
 //! A small cluster and short ways to ask for changes.
 
-use model::{Cooling, IntentView, Plan, Rejection, Spec, Supply, ViewEvent, plan_apply, plan_node};
+use model::{IntentView, Plan, Rejection, Spec, Supply, Taken, ViewEvent, plan_apply, plan_node};
 use serde_json::{Value, json};
 use types::EndpointUid;
 
 /// Checks documents; endpoint numbers count from `first_uid`.
-pub fn apply_with(view: &IntentView, cooling: &Cooling, documents: Value) -> Result<Plan, Rejection> {
+pub fn apply_with(view: &IntentView, taken: &Taken, documents: Value) -> Result<Plan, Rejection> {
     let specs: Vec<Spec> = serde_json::from_value(documents).expect("documents parse");
     let mut next = view.endpoints.len() as u64;
     let mut uid = || {
         next += 1;
         EndpointUid::new(next).expect("small")
     };
-    plan_apply(view, Supply { cooling, uid: &mut uid }, specs)
+    plan_apply(view, Supply { taken, uid: &mut uid }, specs)
 }
 
 pub fn apply(view: &IntentView, documents: Value) -> Result<Plan, Rejection> {
-    apply_with(view, &Cooling::default(), documents)
+    apply_with(view, &Taken::default(), documents)
 }
 
 /// Stores what a plan says, as the store does.
@@ -30,7 +30,7 @@ pub fn store(view: &mut IntentView, plan: &Plan) {
 pub fn join(view: &mut IntentView, name: &str, vtep: &str) {
     let spec = serde_json::from_value(json!({"name": name, "vtep": vtep})).expect("node");
     let mut uid = || EndpointUid::MAX;
-    let supply = Supply { cooling: &Cooling::default(), uid: &mut uid };
+    let supply = Supply { taken: &Taken::default(), uid: &mut uid };
     let plan = plan_node(view, supply, spec, "00".repeat(32)).expect("joins");
     store(view, &plan);
 }

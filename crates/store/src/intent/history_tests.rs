@@ -7,7 +7,9 @@ use super::*;
 
 fn tenant(name: &str, deny: bool) -> Object {
     let action = if deny { "deny" } else { "allow" };
-    let spec = serde_json::json!({"spec": {"name": name, "defaultAction": action}, "vrf": 1});
+    // Nobody else's: no two objects of stored intent have the same number.
+    let vrf: u32 = name.bytes().map(u32::from).sum();
+    let spec = serde_json::json!({"spec": {"name": name, "defaultAction": action}, "vrf": vrf});
     Object::Tenant(serde_json::from_value(spec).unwrap())
 }
 

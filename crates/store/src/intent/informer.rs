@@ -24,7 +24,7 @@ use types::Revision;
 
 use super::Snapshot;
 use crate::watch::{WatchItem, WatchStream};
-use crate::{Prefix, Store, StoreError, list_all};
+use crate::{PageRequest, Prefix, Store, StoreError};
 
 /// Revisions taken in before readers are told: they want the newest, but not to wait for it for ever.
 const AT_ONCE: usize = 256;
@@ -38,7 +38,7 @@ pub struct Informer {
 }
 
 /// The informer's task is over.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("intent is no longer followed; the informer has stopped")]
 pub struct InformerError;
 
@@ -84,14 +84,48 @@ struct Readers(Arc<Mutex<Vec<Weak<Mailbox>>>>);
 pub async fn start(
     store: Arc<dyn Store>,
 ) -> Result<(Informer, impl Future<Output = Result<(), StoreError>> + Send), StoreError> {
-    let (items, revision) = list_all(store.as_ref(), &Prefix::present()).await?;
-    let snapshot = Snapshot::new(&items, revision)?;
+    let snapshot = load(&store).await?;
+    let revision = snapshot.revision();
     let (views_in, views) = watch::channel(snapshot.view().clone());
     let (snapshots_in, snapshots) = watch::channel(Arc::new(snapshot.clone()));
     let stream = store.watch(Prefix::present(), revision);
     let readers = Readers::default();
     let follower = Follower { snapshot, snapshots: snapshots_in, views: views_in, readers: readers.clone() };
     Ok((Informer { snapshots, views, readers }, follower.run(stream)))
+}
+
+/// Reads everything, starting over when history is compacted meanwhile. Page by page: intent in the form it is stored in
+/// is several times as large as in ours.
+async fn load(store: &Arc<dyn Store>) -> Result<Snapshot, StoreError> {
+    const ATTEMPTS: u32 = 8;
+    for _ in 0..ATTEMPTS {
+        match load_once(store).await {
+            Err(StoreError::Compacted { .. }) => {}
+            done => return done,
+        }
+    }
+    Err(StoreError::Contended { attempts: ATTEMPTS })
+}
+
+async fn load_once(store: &Arc<dyn Store>) -> Result<Snapshot, StoreError> {
+    let ask = |request| {
+        let store = Arc::clone(store);
+        // In a task of its own: the next page is read while this one is taken in.
+        tokio::spawn(async move { store.list(&Prefix::present(), request).await })
+    };
+    let (mut snapshot, mut asked) = (Snapshot::default(), ask(PageRequest::default()));
+    loop {
+        let page = asked.await.map_err(|_| ended())??;
+        let next = page.next.map(|cursor| ask(PageRequest::following(&page.items, cursor)));
+        page.items.iter().try_for_each(|kv| snapshot.put(kv).map(drop))?;
+        match next {
+            Some(next) => asked = next,
+            None => {
+                snapshot.reached(page.revision);
+                return Ok(snapshot);
+            }
+        }
+    }
 }
 
 struct Follower {

@@ -4,7 +4,7 @@ use model::{Kind, Object, ObjectRef};
 use types::{Name, Revision};
 
 use super::codec::{self, object_key};
-use super::write::range;
+use super::draft::range;
 use crate::keys::Entry;
 use crate::kv::PageRequest;
 use crate::{Store, StoreError};

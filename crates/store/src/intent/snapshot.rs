@@ -1,32 +1,33 @@
 //! All intent at one revision, with what writers need besides: versions of objects, and who holds which number.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{Cooling, IntentView, Map, Object, ObjectRef, ViewEvent};
-use types::{Name, Revision, VrfId};
+use model::{IntentView, Map, Number, Object, ObjectRef, Taken, ViewEvent};
+use types::{IpCidr, Name, Revision, VrfId};
 
 use super::codec;
 use crate::StoreError;
-use crate::alloc::{self, Allocation, Known};
+use crate::alloc::{self, Allocation};
 use crate::change::Timestamp;
 use crate::election::{self, Leader};
 use crate::keys::{Entry, Key, Slot};
-use crate::kv::{Event, KeyValue};
+use crate::kv::{Event, KeyValue, Value};
 
 /// Intent at one revision. Copies share everything, and a change costs the same whether there are copies or not.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     view: Arc<IntentView>,
     versions: Map<ObjectRef, Revision>,
-    allocations: Map<Slot, Known>,
-    /// Those of `allocations` that are cooling: every new object asks for them.
+    /// Numbers and addresses in use or cooling, with the revision that wrote it.
+    claims: Map<Slot, Revision>,
+    /// Those of them that are cooling.
     cooling: Map<Slot, Timestamp>,
-    /// Those of `allocations` whose holder does not exist: nothing of ours leaves any, but one would otherwise be offered
-    /// to every new object, and refused by the store each time.
-    strays: Map<Slot, ()>,
-    /// What objects held that are deleted in the revision being taken in.
-    released: Vec<Slot>,
+    /// All of them, as every new object asks.
+    taken: Taken,
+    /// What the store keeps of administrators' tokens, by id: every request asks.
+    admins: Map<Name, Value>,
     leader: Option<Leader>,
 }
 
@@ -46,16 +47,8 @@ impl Snapshot {
         for kv in items {
             snapshot.put(kv)?;
         }
-        let mut owned: Vec<Slot> = snapshot.view.objects().flat_map(|o| snapshot.slots(&o)).collect();
-        owned.sort_unstable();
-        let held = snapshot.allocations.keys().copied();
-        snapshot.released = held.filter(|slot| owned.binary_search(slot).is_err()).collect();
         snapshot.reached(revision);
         Ok(snapshot)
-    }
-
-    fn slots(&self, object: &Object) -> Vec<Slot> {
-        slots(object, |tenant| self.view.tenants.get(tenant).map(|t| t.vrf)).unwrap_or_default()
     }
 
     /// Takes one change in, and says which object it is about, if any. The caller says [`Self::reached`] when a revision
@@ -68,18 +61,11 @@ impl Snapshot {
     }
 
     pub(super) fn reached(&mut self, revision: Revision) {
-        for slot in std::mem::take(&mut self.released) {
-            let known = self.allocations.get(&slot).map(|known| &known.allocation);
-            if let Some(Allocation::Held { owner }) = known {
-                let error = format!("{slot} is held by {owner}, which does not exist");
-                tracing::error!(error, "number or address lost, it is not handed out");
-                self.strays.insert(slot, ());
-            }
-        }
         Arc::make_mut(&mut self.view).revision = revision;
     }
 
-    fn put(&mut self, kv: &KeyValue) -> Result<Option<ObjectRef>, StoreError> {
+    /// Takes one stored value in.
+    pub(super) fn put(&mut self, kv: &KeyValue) -> Result<Option<ObjectRef>, StoreError> {
         match parse(&kv.key)? {
             Entry::Object(key) => {
                 let object = codec::decode(&key, &kv.value)?;
@@ -89,14 +75,14 @@ impl Snapshot {
                 return Ok(Some(reference));
             }
             Entry::Allocation(slot) => {
-                let known = Known { allocation: alloc::decode(kv)?, modified: kv.modified };
-                match &known.allocation {
-                    Allocation::Cooling { since } => self.cooling.insert(slot, since.clone()),
+                match alloc::decode(kv)? {
+                    Allocation::Cooling { since } => self.cooling.insert(slot, since),
                     Allocation::Held { .. } => drop(self.cooling.remove(&slot)),
                 }
-                self.strays.remove(&slot);
-                self.allocations.insert(slot, known);
+                self.claims.insert(slot, kv.modified);
+                number(slot).into_iter().for_each(|n| self.taken.insert(n));
             }
+            Entry::AdminToken(id) => self.admins.insert(id, kv.value.clone()),
             Entry::Leader => self.leader = Some(election::decode(kv)?),
             _ => {}
         }
@@ -107,17 +93,16 @@ impl Snapshot {
         match parse(key)? {
             Entry::Object(key) => {
                 let object = codec::object_ref(&key);
-                let held = self.view.get(&object).map(|o| self.slots(&o));
-                self.released.extend(held.into_iter().flatten());
                 self.versions.remove(&object);
                 Arc::make_mut(&mut self.view).apply(ViewEvent::Delete(object.clone()));
                 return Ok(Some(object));
             }
             Entry::Allocation(slot) => {
                 self.cooling.remove(&slot);
-                self.strays.remove(&slot);
-                self.allocations.remove(&slot);
+                self.claims.remove(&slot);
+                number(slot).into_iter().for_each(|n| self.taken.remove(n));
             }
+            Entry::AdminToken(id) => drop(self.admins.remove(&id)),
             Entry::Leader => self.leader = None,
             _ => {}
         }
@@ -153,9 +138,32 @@ impl Snapshot {
         self.versions.get(object).copied()
     }
 
-    /// Who holds a number or address.
-    pub fn allocation(&self, slot: Slot) -> Option<&Known> {
-        self.allocations.get(&slot)
+    /// The revision that claimed or released a number or address; `None` for one that is free.
+    pub fn claimed(&self, slot: Slot) -> Option<Revision> {
+        self.claims.get(&slot).copied()
+    }
+
+    /// Since when a number or address cools down, if it does.
+    pub fn cooling_since(&self, slot: Slot) -> Option<&Timestamp> {
+        self.cooling.get(&slot)
+    }
+
+    /// What the store keeps of an administrator's token.
+    pub fn admin_token(&self, id: &Name) -> Option<&Value> {
+        self.admins.get(id)
+    }
+
+    /// What it will show when this object is written. It has no version until then.
+    pub(super) fn foresee_put(&mut self, object: Object, slots: &[Slot]) {
+        self.versions.remove(&object.object_ref());
+        slots.iter().filter_map(|slot| number(*slot)).for_each(|n| self.taken.insert(n));
+        Arc::make_mut(&mut self.view).apply(ViewEvent::Put(Box::new(object)));
+    }
+
+    /// What it will show when this object is deleted: what it held is not free, but cools down.
+    pub(super) fn foresee_delete(&mut self, object: &ObjectRef) {
+        self.versions.remove(object);
+        Arc::make_mut(&mut self.view).apply(ViewEvent::Delete(object.clone()));
     }
 
     /// Numbers and addresses that are cooling down.
@@ -163,38 +171,31 @@ impl Snapshot {
         self.cooling.iter().map(|(slot, since)| Cooled { slot: *slot, since: since.clone() })
     }
 
-    /// What is not to be handed out though no object has it, as checks want it.
-    pub fn cooling(&self) -> Cooling {
-        let mut cooling = Cooling::default();
-        for slot in self.cooling.keys().chain(self.strays.keys()) {
-            match *slot {
-                Slot::Vrf(n) => drop(cooling.vrfs.insert(n)),
-                Slot::Vni(n) => drop(cooling.vnis.insert(n)),
-                Slot::Group(n) => drop(cooling.groups.insert(n)),
-                Slot::Policy(n) => drop(cooling.policies.insert(n)),
-                Slot::Address(vrf, address) => drop(cooling.addresses.insert((vrf, address))),
-                // Random and never looked for.
-                Slot::Endpoint(_) => {}
-            }
-        }
-        cooling
+    /// Addresses of a prefix that are cooling down.
+    pub fn cooling_addresses(&self, vrf: VrfId, cidr: IpCidr) -> impl Iterator<Item = IpAddr> {
+        let within = Slot::Address(vrf, cidr.addr())..=Slot::Address(vrf, cidr.last());
+        self.cooling.range(within).filter_map(|(slot, _)| match slot {
+            Slot::Address(_, address) => Some(*address),
+            _ => None,
+        })
+    }
+
+    /// Numbers and addresses that are not free: in use or cooling.
+    pub fn taken(&self) -> &Taken {
+        &self.taken
     }
 }
 
-/// The numbers and addresses an object holds; an endpoint's are in its tenant's address space.
-pub(super) fn slots(object: &Object, vrf: impl Fn(&Name) -> Option<VrfId>) -> Option<Vec<Slot>> {
-    Some(match object {
-        Object::Node(_) => Vec::new(),
-        Object::Tenant(o) => vec![Slot::Vrf(o.vrf)],
-        Object::Network(o) => vec![Slot::Vni(o.vni)],
-        Object::Policy(o) => vec![Slot::Policy(o.id)],
-        Object::Group(o) => vec![Slot::Group(o.id)],
-        Object::Endpoint(o) => {
-            let vrf = vrf(&o.spec.tenant)?;
-            let addresses = o.addresses.iter().map(|a| Slot::Address(vrf, *a));
-            std::iter::once(Slot::Endpoint(o.uid)).chain(addresses).collect()
-        }
-    })
+/// As checks call it; endpoint numbers are random and never looked for.
+fn number(slot: Slot) -> Option<Number> {
+    match slot {
+        Slot::Vrf(n) => Some(Number::Vrf(n)),
+        Slot::Vni(n) => Some(Number::Vni(n)),
+        Slot::Group(n) => Some(Number::Group(n)),
+        Slot::Policy(n) => Some(Number::Policy(n)),
+        Slot::Address(vrf, address) => Some(Number::Address(vrf, address)),
+        Slot::Endpoint(_) => None,
+    }
 }
 
 fn parse(key: &Key) -> Result<Entry, StoreError> {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Object, ObjectRef, Spec, Supply, plan_apply, plan_delete};
+use model::{Number, Object, ObjectRef, Spec, Supply, plan_apply, plan_delete};
 use serde_json::{Value, json};
 use types::{EndpointUid, Revision};
 
 use super::*;
-use crate::alloc::Allocation;
 use crate::change::{ChangeRecord, Timestamp};
 use crate::election::campaign;
 use crate::keys::Slot;
@@ -42,7 +41,7 @@ pub(super) fn object(kind: &str, name: &str) -> ObjectRef {
 fn plan_on(snapshot: &Snapshot, documents: Value) -> model::Plan {
     let specs: Vec<Spec> = serde_json::from_value(documents).unwrap();
     let mut uid = || EndpointUid::new(rand::random_range(1..0xffff_ffff_ffff)).unwrap();
-    let supply = Supply { cooling: &snapshot.cooling(), uid: &mut uid };
+    let supply = Supply { taken: snapshot.taken(), uid: &mut uid };
     plan_apply(snapshot.view(), supply, specs).unwrap()
 }
 
@@ -59,7 +58,7 @@ impl Bench {
         let snapshot = self.informer.snapshot();
         let spec = serde_json::from_value(json!({"name": name, "vtep": "198.18.0.1"})).unwrap();
         let mut uid = || EndpointUid::MAX;
-        let supply = Supply { cooling: &snapshot.cooling(), uid: &mut uid };
+        let supply = Supply { taken: snapshot.taken(), uid: &mut uid };
         let plan = model::plan_node(snapshot.view(), supply, spec, "00".into()).unwrap();
         let done = commit(self.store.as_ref(), &snapshot, &plan, author(), Extra::default()).await.unwrap();
         self.informer.reach(done.revision).await.unwrap();
@@ -123,14 +122,13 @@ async fn freed_numbers_cool_down_and_come_back() {
     let Some(Object::Endpoint(stored)) = bench.informer.snapshot().view().get(&endpoint) else { panic!() };
     let vrf = bench.informer.snapshot().view().tenants.values().next().unwrap().vrf;
     let slot = Slot::Address(vrf, stored.addresses[0]);
-    assert!(matches!(
-        bench.informer.snapshot().allocation(slot).unwrap().allocation,
-        Allocation::Held { .. }
-    ));
+    assert!(bench.informer.snapshot().claimed(slot).is_some());
+    assert_eq!(bench.informer.snapshot().cooling_since(slot), None);
 
     bench.remove(&endpoint).await.unwrap();
     let snapshot = bench.informer.snapshot();
-    assert!(snapshot.cooling().addresses.contains(&(vrf, stored.addresses[0])));
+    assert!(snapshot.taken().contains(Number::Address(vrf, stored.addresses[0])));
+    assert!(snapshot.cooling_since(slot).is_some());
     assert_eq!(snapshot.cooled().count(), 3, "uid and two addresses");
     let at = |second: u32| Timestamp::new(format!("2026-05-04T03:03:{second:02}.123Z")).unwrap();
     let early = Timestamp::new("2026-05-04T03:02:01.123Z").unwrap();
@@ -140,7 +138,8 @@ async fn freed_numbers_cool_down_and_come_back() {
     let now = reclaim(bench.store.as_ref(), &snapshot, &at(1), fence).await.unwrap().unwrap();
     let snapshot = bench.informer.reach(now).await.unwrap();
     assert_eq!(snapshot.cooled().count(), 0);
-    assert!(snapshot.allocation(slot).is_none());
+    assert!(snapshot.claimed(slot).is_none() && snapshot.cooling_since(slot).is_none());
+    assert!(!snapshot.taken().contains(Number::Address(vrf, stored.addresses[0])));
     assert_eq!(snapshot.leader().map(|l| (l.name.as_str(), l.since)), Some(("r1", fence.token())));
 }
 
@@ -183,15 +182,22 @@ async fn what_a_view_shows_is_asked_of_the_store() {
     let bench = bench().await;
     let old = bench.informer.snapshot();
     bench.apply(json!([{"kind": "tenant", "name": "blue"}])).await;
-    let found = confirm(bench.store.as_ref(), &old, &object("tenant", "blue")).await;
+    let confirm = async |snapshot: &Snapshot, name: &str| {
+        let mut draft = Draft::new(snapshot, bench.store.limits());
+        let tenant = object("tenant", name);
+        let added = draft.add(Intention::AsSeen(&tenant), author(), Extra::default()).unwrap();
+        assert_eq!(added, Admission::In);
+        draft.commit(bench.store.as_ref()).await
+    };
+    let found = confirm(&old, "blue").await;
     assert!(matches!(found, Err(CommitError::Conflict { extra_only: false, .. })), "{found:?}");
-    let none = confirm(bench.store.as_ref(), &old, &object("tenant", "red")).await.unwrap();
+    let none = confirm(&old, "red").await.unwrap();
     assert_eq!(none.revision, old.revision());
     let seen = bench.informer.snapshot();
-    let same = confirm(bench.store.as_ref(), &seen, &object("tenant", "blue")).await.unwrap();
+    let same = confirm(&seen, "blue").await.unwrap();
     assert_eq!(same.revision, seen.revision());
     bench.apply(json!([{"kind": "tenant", "name": "blue", "defaultAction": "deny"}])).await;
-    let changed = confirm(bench.store.as_ref(), &seen, &object("tenant", "blue")).await;
+    let changed = confirm(&seen, "blue").await;
     assert!(matches!(changed, Err(CommitError::Conflict { .. })), "{changed:?}");
 }
 
@@ -215,7 +221,7 @@ async fn what_came_into_use_meanwhile_is_not_deleted() {
         let snapshot = bench.informer.snapshot();
         let spec = serde_json::from_value(json!({"name": "n2", "vtep": "198.18.0.2"})).unwrap();
         let mut uid = || EndpointUid::MAX;
-        let supply = Supply { cooling: &snapshot.cooling(), uid: &mut uid };
+        let supply = Supply { taken: snapshot.taken(), uid: &mut uid };
         let join = model::plan_node(snapshot.view(), supply, spec, "00".into()).unwrap();
         let done = commit(bench.store.as_ref(), &snapshot, &join, author(), Extra::default()).await.unwrap();
         let snapshot = bench.informer.reach(done.revision).await.unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::tests::{Bench, bench, object, web};
 use super::*;
-use crate::{Txn, alloc, keys};
+use crate::{Txn, alloc, keys, list_all};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -101,7 +101,7 @@ async fn a_lost_stretch_of_history_becomes_the_difference() {
     let delta = until(&mut deltas, at).await;
     assert_eq!(names(&delta.changed), ["tenant green", "endpoint blue/a"]);
     assert_eq!(delta.snapshot.view(), bench.informer.snapshot().view());
-    assert_eq!(delta.snapshot.cooling(), bench.informer.snapshot().cooling());
+    assert_eq!(delta.snapshot.taken(), bench.informer.snapshot().taken());
 }
 
 #[tokio::test]
@@ -126,11 +126,28 @@ async fn revisions_without_objects_move_the_snapshot_on() {
     let claim = alloc::claim(Txn::new(), slot, "x").unwrap();
     let at = bench.store.txn(claim).await.unwrap().revision().unwrap();
     let delta = until(&mut deltas, at).await;
-    assert!(delta.changed.is_empty() && delta.snapshot.allocation(slot).is_some());
+    assert!(delta.changed.is_empty() && delta.snapshot.claimed(slot).is_some());
     // Records are no intent, but a revision is a revision.
     let record =
         crate::keys::Entry::Change(crate::change::ChangeId::new(&crate::change::Timestamp::epoch(), 1));
     let at = bench.store.txn(Txn::new().put(record, "x")).await.unwrap().revision().unwrap();
     let delta = until(&mut deltas, at).await;
     assert!(delta.changed.is_empty());
+}
+
+#[tokio::test]
+async fn intent_of_many_pages_is_read_whole() {
+    let bench = bench().await;
+    for n in 0..40 {
+        let tenants: Vec<_> =
+            (0..15).map(|i| json!({"kind": "tenant", "name": format!("t{n}-{i}")})).collect();
+        bench.apply(tenants.into()).await;
+    }
+    let (items, revision) = list_all(bench.store.as_ref(), &Prefix::present()).await.unwrap();
+    assert!(items.len() > 2 * PageRequest::MAX, "{} keys", items.len());
+    let (fresh, _follow) = start(bench.store.clone()).await.unwrap();
+    let (fresh, followed) = (fresh.snapshot(), bench.informer.snapshot());
+    assert_eq!((fresh.revision(), fresh.view()), (revision, followed.view()));
+    assert_eq!(fresh.taken(), followed.taken());
+    assert!(fresh.difference(&followed).is_empty());
 }

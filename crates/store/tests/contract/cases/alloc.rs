@@ -1,61 +1,50 @@
-//! Allocation under contention.
+//! Allocation under contention: numbers are chosen on what a replica sees, and claimed with the object that uses them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use store::alloc::{AllocError, Allocated, NumberRange, Pool, Wish, allocate};
-use store::keys::Space;
-use store::{Compare, Txn};
+use serde_json::json;
+use store::keys::Slot;
+use store::{Compare, Prefix, alloc};
 
+use super::races::{Replica, Wish};
 use super::*;
 use crate::backends::Fixture;
 
-async fn take(store: &dyn Store, owner: &str) -> Result<Allocated, AllocError> {
-    let mut pool = Pool::read(store, Space::Vni).await?;
-    let range = NumberRange::new(1_000, 9_999)?;
-    let excluded = BTreeSet::from([1_005]);
-    let wish = Wish::Lowest { pool: &mut pool, range, excluded: &excluded };
-    allocate(store, owner, &mut [wish], |txn, slots| {
-        // What uses the number comes into being with it.
-        let value = slots[0].number().to_string();
-        txn.when(Compare::Absent(network("a", owner))).put(network("a", owner), value)
-    })
-    .await
-}
-
 pub async fn concurrent_clients_get_unique_and_dense_numbers(f: &Fixture) {
-    const CLIENTS: usize = 32;
-    const EACH: usize = 3;
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|c| {
-            let store = Arc::clone(if c % 2 == 0 { &f.store } else { &f.other });
-            tokio::spawn(async move {
-                let mut mine = Vec::new();
-                for i in 0..EACH {
-                    mine.push(take(&*store, &format!("c{c}-{i}")).await.unwrap().slots[0].number());
-                }
-                mine
-            })
+    const CLIENTS: usize = 6;
+    const EACH: usize = 4;
+    let replicas = [Arc::new(Replica::new(&f.store).await), Arc::new(Replica::new(&f.other).await)];
+    let clients = (0..CLIENTS).map(|client| {
+        let replica = Arc::clone(&replicas[client % 2]);
+        tokio::spawn(async move {
+            for n in 0..EACH {
+                let tenant = json!([{"kind": "tenant", "name": format!("t{client}-{n}")}]);
+                replica.must(Wish::Apply(tenant)).await;
+            }
         })
-        .collect();
-    let mut numbers = Vec::new();
-    for client in clients {
-        numbers.extend(client.await.unwrap());
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
     }
-    numbers.sort_unstable();
-    let dense: Vec<u128> = (1_000..).filter(|n| *n != 1_005).take(CLIENTS * EACH).collect();
-    assert_eq!(numbers, dense);
+    let claimed = all(&*f.store, &Prefix::allocations(Space::Vrf)).await;
+    let dense: Vec<Key> = (1..=CLIENTS * EACH).map(|n| Space::Vrf.slot(n as u128).unwrap().key()).collect();
+    assert_eq!(claimed.into_iter().map(|kv| kv.key).collect::<Vec<_>>(), dense);
 }
 
 pub async fn an_object_and_its_number_appear_together(f: &Fixture) {
-    let done = take(&*f.store, "one").await.unwrap();
-    let number = f.other.get(&done.slots[0].key()).await.unwrap().unwrap();
+    let slot: Slot = Space::Vni.slot(7).unwrap();
+    let take = |name: &str| {
+        let txn = Txn::new().when(Compare::Absent(network("a", name))).put(network("a", name), "7");
+        alloc::claim(txn, slot, name).unwrap()
+    };
+    let at = commit(&*f.store, take("one")).await;
+    let number = f.other.get(&slot.key()).await.unwrap().unwrap();
     let object = f.other.get(&network("a", "one")).await.unwrap().unwrap();
-    assert_eq!((number.modified, object.modified), (done.revision, done.revision));
-    // The object's own condition fails: neither appears.
-    assert!(matches!(take(&*f.store, "one").await, Err(AllocError::Conflict { .. })));
-    assert_eq!(all(&*f.store, &store::Prefix::allocations(Space::Vni)).await.len(), 1);
-    // The number was not lost with it.
-    assert_eq!(take(&*f.store, "two").await.unwrap().slots[0].number(), done.slots[0].number() + 1);
-    let _: Txn = Txn::new();
+    assert_eq!((number.modified, object.modified), (at, at));
+    // Neither condition holds without the other: who loses the number has no object, and the other way round.
+    assert!(is_conflict(&*f.other, take("two")).await);
+    assert_eq!(value(&*f.store, &network("a", "two")).await, None);
+    commit(&*f.store, alloc::reclaim(Txn::new(), slot, at)).await;
+    assert!(is_conflict(&*f.store, take("one")).await);
+    assert_eq!(value(&*f.store, &slot.key()).await, None);
 }

@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Cooling, NodeSpec, Object, ObjectRef, Spec, Supply, plan_apply, plan_delete, plan_node};
+use model::{NodeSpec, Object, ObjectRef, Spec, Supply, plan_apply, plan_delete, plan_node};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use store::alloc::Allocation;
 use store::change::Timestamp;
 use store::intent::{
     Author, CommitError, Extra, Informer, Snapshot, commit as commit_plan, object_key, remove, start,
@@ -22,7 +21,7 @@ use crate::backends::Fixture;
 
 /// What a replica wants.
 #[derive(Clone, Debug)]
-enum Wish {
+pub(super) enum Wish {
     Apply(Value),
     Delete(ObjectRef),
     Join(Value),
@@ -36,13 +35,13 @@ enum Fate {
 }
 
 /// A replica as netmaster is one: decides on its newest view, writes, and decides again when that was old.
-struct Replica {
+pub(super) struct Replica {
     store: Arc<dyn Store>,
     informer: Informer,
 }
 
 impl Replica {
-    async fn new(store: &Arc<dyn Store>) -> Self {
+    pub(super) async fn new(store: &Arc<dyn Store>) -> Self {
         let (informer, follow) = start(Arc::clone(store)).await.unwrap();
         tokio::spawn(follow);
         Self { store: Arc::clone(store), informer }
@@ -69,9 +68,9 @@ impl Replica {
 
     /// One decision and its transaction; `None` when the rules refuse.
     async fn attempt(&self, snapshot: &Snapshot, wish: &Wish) -> Option<Result<Revision, CommitError>> {
-        let (store, cooling) = (self.store.as_ref(), snapshot.cooling());
+        let store = self.store.as_ref();
         let mut uid = || EndpointUid::new(rand::random_range(1..0xffff_ffff_ffff)).unwrap();
-        let supply = Supply { cooling: &cooling, uid: &mut uid };
+        let supply = Supply { taken: snapshot.taken(), uid: &mut uid };
         let plan = match wish {
             Wish::Delete(object) => {
                 let removal = plan_delete(snapshot.view(), object).ok()?;
@@ -91,7 +90,7 @@ impl Replica {
         Some(commit_plan(store, snapshot, &plan, author(), Extra::default()).await.map(|c| c.revision))
     }
 
-    async fn must(&self, wish: Wish) {
+    pub(super) async fn must(&self, wish: Wish) {
         assert_eq!(self.wish(&wish).await, Fate::Done, "{wish:?}");
     }
 }
@@ -213,16 +212,15 @@ async fn sound(store: &Arc<dyn Store>) {
     for kv in &stored {
         match Entry::parse(&kv.key).unwrap() {
             Entry::Allocation(slot) => {
-                let known = snapshot.allocation(slot).unwrap();
-                let cooling = matches!(known.allocation, Allocation::Cooling { .. });
-                assert_ne!(cooling, held.remove(&slot), "{slot}: {:?}", known.allocation);
+                assert_eq!(snapshot.claimed(slot), Some(kv.modified), "{slot}");
+                let cooling = snapshot.cooling_since(slot);
+                assert_ne!(cooling.is_some(), held.remove(&slot), "{slot}: {cooling:?}");
             }
             Entry::Reference { .. } => assert!(index.remove(&kv.key), "{} is of no endpoint", kv.key),
             _ => {}
         }
     }
     assert!(held.is_empty() && index.is_empty(), "not written: {held:?} {index:?}");
-    assert_eq!(snapshot.cooling() == Cooling::default(), snapshot.cooled().count() == 0);
 }
 
 pub async fn objects_that_exclude_each_other_never_meet(f: &Fixture) {

@@ -1,0 +1,306 @@
+//! The one loop that changes intent.
+//!
+//! Requests wait in a queue. Whoever finds nobody writing starts a task that takes all that wait, decides one after the
+//! other, each on intent as those before it leave it, and writes them in one transaction ([`Draft`]); while that is under
+//! way the next ones gather. So a lone request is written at once, and many at the same time cost the store one
+//! transaction and one sync to disk, do not conflict with each other, and are given the numbers that follow each other.
+//!
+//! # Invariants
+//! * A request is answered when this replica shows what it did, or when it is certain that it is not in the store (or
+//!   [`StoreError::Indeterminate`]).
+//! * A refusal is of stored intent: who is refused because of others in the same transaction is asked again when that
+//!   is written; and before it is told, the store is asked whether there is something newer.
+//! * What a request decides does not depend on whether its client still waits; one that has gone before its turn is
+//!   dropped.
+//!
+//! # Failure
+//! When other replicas were faster everybody decides again, a bounded number of times: then [`AppError::Busy`].
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{ObjectRef, Outcome};
+use store::StoreError;
+use store::intent::{Admission, CommitError, Committed, Draft, Extra, InformerError, Snapshot};
+use tokio::sync::{oneshot, watch};
+use types::Revision;
+
+use super::write::{Decision, Written};
+use super::{Actor, App, AppError};
+
+/// Lost races before giving up. Of three replicas that want the same range one wins each round, with all that wait there;
+/// others come in between. 64 lose all with a probability of (2/3)^64.
+const ATTEMPTS: u32 = 64;
+/// How long a refusal waits for a newer view that might not refuse.
+const SECOND_LOOK: Duration = Duration::from_millis(300);
+/// Most requests of one transaction; with stock etcd's limits it holds fewer.
+const TOGETHER: usize = 64;
+
+type Decide = dyn Fn(&Snapshot) -> Result<Decision, AppError> + Send + Sync;
+type MakeExtra = dyn Fn(&Snapshot) -> Result<Extra, AppError> + Send + Sync;
+
+/// A request that waits.
+struct Request {
+    actor: Actor,
+    extra: Box<MakeExtra>,
+    decide: Box<Decide>,
+    attempts: u32,
+    answer: oneshot::Sender<Result<Written, AppError>>,
+}
+
+impl Request {
+    fn answer(self, result: Result<Written, AppError>) {
+        // Whoever does not wait for the answer any more can read what is so.
+        drop(self.answer.send(result));
+    }
+}
+
+/// Requests that are in the transaction being made, with what they do.
+type Members = Vec<(Request, Vec<(ObjectRef, Outcome)>)>;
+
+/// Requests that wait for their turn.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<VecDeque<Request>>,
+    /// Whether a task is at work on them.
+    busy: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("actor", &self.actor).finish_non_exhaustive()
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), busy: watch::Sender::new(false) }
+    }
+}
+
+impl Queue {
+    // Nothing panics while it is held, so what a poisoned lock guards is whole.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Request>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task at work. However it ends, another one can begin.
+struct AtWork(App);
+
+impl AtWork {
+    /// Those next in turn; none when the task is over.
+    fn next(&self) -> Vec<Request> {
+        let queue = &self.0.inner.queue;
+        let mut waiting = queue.lock();
+        let some = waiting.len().min(TOGETHER);
+        if some == 0 {
+            // Under the lock: who comes now starts another task.
+            queue.busy.send_replace(false);
+        }
+        waiting.drain(..some).collect()
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let queue = &self.0.inner.queue;
+        let waiting = queue.lock();
+        // Still busy: a decision panicked. Its request is lost, those behind it are not.
+        if *queue.busy.borrow() {
+            queue.busy.send_replace(!waiting.is_empty());
+            if !waiting.is_empty() {
+                tokio::spawn(Self(self.0.clone()).work());
+            }
+        }
+    }
+}
+
+impl AtWork {
+    async fn work(self) {
+        loop {
+            let requests = self.next();
+            if requests.is_empty() {
+                return;
+            }
+            self.0.round(requests).await;
+        }
+    }
+}
+
+impl App {
+    /// Decides on the newest intent and writes, again and again until nothing came in between.
+    pub(super) async fn write(
+        &self,
+        actor: &Actor,
+        extra: impl Fn(&Snapshot) -> Result<Extra, AppError> + Send + Sync + 'static,
+        decide: impl Fn(&Snapshot) -> Result<Decision, AppError> + Send + Sync + 'static,
+    ) -> Result<Written, AppError> {
+        let (answer, answered) = oneshot::channel();
+        let (extra, decide) = (Box::new(extra), Box::new(decide));
+        let queue = &self.inner.queue;
+        {
+            let mut waiting = queue.lock();
+            waiting.push_back(Request { actor: actor.clone(), extra, decide, attempts: 0, answer });
+            if !queue.busy.send_replace(true) {
+                tokio::spawn(AtWork(self.clone()).work());
+            }
+        }
+        answered.await.unwrap_or(Err(AppError::Stopped(InformerError)))
+    }
+
+    /// Waits until no write is under way.
+    pub async fn settled(&self) {
+        // The sender is ours.
+        drop(self.inner.queue.busy.subscribe().wait_for(|busy| !busy).await);
+    }
+
+    /// One transaction's worth of requests; those that are not done come back into the queue.
+    async fn round(&self, requests: Vec<Request>) {
+        let base = self.snapshot();
+        let mut draft = Draft::new(&base, self.inner.store.limits());
+        let (mut members, mut refused, mut again) = (Members::new(), Vec::new(), Vec::new());
+        for request in requests {
+            if request.answer.is_closed() {
+                continue;
+            }
+            match self.admit(&mut draft, &request) {
+                Ok((Admission::In, outcomes)) => members.push((request, outcomes)),
+                Ok((Admission::Later, _)) => again.push(request),
+                Err(AppError::Store(error)) => request.answer(Err(error.into())),
+                Err(_) => refused.push(request),
+            }
+        }
+        let lost = self.commit(draft, &base, members).await;
+        again.extend(self.settle_refused(refused).await);
+        self.wait_again(lost.into_iter().chain(again));
+    }
+
+    fn admit(
+        &self,
+        draft: &mut Draft,
+        request: &Request,
+    ) -> Result<(Admission, Vec<(ObjectRef, Outcome)>), AppError> {
+        let snapshot = draft.snapshot();
+        let (decision, extra) = ((request.decide)(snapshot)?, (request.extra)(snapshot)?);
+        let admission = draft.add(decision.intention(), self.author(&request.actor), extra)?;
+        Ok((admission, decision.outcomes()))
+    }
+
+    /// Writes the draft and answers its members; those that have to decide again come back.
+    async fn commit(&self, draft: Draft, base: &Snapshot, members: Members) -> Vec<Request> {
+        if members.is_empty() {
+            return Vec::new();
+        }
+        let attempt = members.iter().map(|(request, _)| request.attempts).max().unwrap_or_default();
+        let shown = match draft.commit(self.inner.store.as_ref()).await {
+            Ok(Committed { revision }) => self.reach(revision).await.map(|snapshot| (snapshot, revision)),
+            Err(CommitError::Conflict { extra_only: true, .. }) => Err(AppError::TokenUsed),
+            Err(CommitError::Conflict { revision, .. }) => {
+                tracing::debug!(%revision, attempt, "decided on an old view, deciding again");
+                back_off(attempt).await;
+                match self.after_conflict(base, revision).await {
+                    Ok(_) => return members.into_iter().map(|(request, _)| request).collect(),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(CommitError::Store(StoreError::Contended { .. })) => {
+                back_off(attempt).await;
+                return members.into_iter().map(|(request, _)| request).collect();
+            }
+            Err(CommitError::Store(error)) => Err(error.into()),
+        };
+        for (request, outcomes) in members {
+            let written = shown.clone().map(|(snapshot, revision)| Written { snapshot, revision, outcomes });
+            request.answer(written);
+        }
+        Vec::new()
+    }
+
+    /// Answers those whom the newest intent refuses as well. The others come back.
+    async fn settle_refused(&self, refused: Vec<Request>) -> Vec<Request> {
+        if refused.is_empty() {
+            return Vec::new();
+        }
+        let snapshot = self.newest(self.snapshot()).await;
+        let mut again = Vec::new();
+        for request in refused {
+            match (request.decide)(&snapshot).and_then(|_| (request.extra)(&snapshot)) {
+                Ok(_) => again.push(request),
+                Err(refusal) => request.answer(Err(refusal)),
+            }
+        }
+        again
+    }
+
+    /// Puts requests back to the head of the queue, in their order; those that were there often enough are told so.
+    fn wait_again(&self, requests: impl DoubleEndedIterator<Item = Request>) {
+        let mut waiting = self.inner.queue.lock();
+        for mut request in requests.rev() {
+            request.attempts += 1;
+            if request.attempts < ATTEMPTS {
+                waiting.push_front(request);
+            } else {
+                request.answer(Err(AppError::Busy { attempts: ATTEMPTS }));
+            }
+        }
+    }
+
+    /// A view newer than the one that a conflict has proven old.
+    async fn after_conflict(&self, old: &Snapshot, revision: Revision) -> Result<Arc<Snapshot>, AppError> {
+        // On a shared etcd the revision also counts what others write, which never arrives here. Something of ours has
+        // changed after the old view, though, and that does.
+        match tokio::time::timeout(SECOND_LOOK, self.inner.informer.reach(revision)).await {
+            Ok(reached) => Ok(reached?),
+            Err(_) => self.reach(Revision::new(old.revision().get().saturating_add(1))).await,
+        }
+    }
+
+    /// A refusal may come from a view that is behind another replica's writes: the newest there is.
+    async fn newest(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        let newest = match self.inner.store.health().await {
+            Ok(health) if health.revision > snapshot.revision() => health.revision,
+            _ => return snapshot,
+        };
+        // On a shared etcd the revision also counts what others write, which never arrives here.
+        let reached = tokio::time::timeout(SECOND_LOOK, self.inner.informer.reach(newest)).await;
+        reached.ok().and_then(Result::ok).unwrap_or_else(|| self.snapshot())
+    }
+}
+
+/// Waits a little, longer after more attempts, and never as long as the others.
+async fn back_off(attempt: u32) {
+    let longest = 1_u64 << attempt.min(7);
+    let wait = Duration::from_micros(rand::random_range(0..=longest * 1_000));
+    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::Subject;
+    use crate::app::write::NOTHING_ELSE;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn a_decision_that_panics_takes_no_other_with_it() {
+        let store = store::memory().unwrap();
+        let (informer, follow) = store::intent::start(store.clone()).await.unwrap();
+        tokio::spawn(follow);
+        let app = App::new(store, informer, Clock::system());
+        let actor = Actor { subject: Subject::System("test"), source: "test".into(), request_id: "r".into() };
+        let tenant = |name: &str| ObjectRef { kind: model::Kind::Tenant, tenant: None, name: name.into() };
+        let absent = |name: &str| {
+            let object = tenant(name);
+            app.write(&actor, NOTHING_ELSE, move |_| Ok(Decision::AsSeen(object.clone())))
+        };
+        let broken = app.write(&actor, NOTHING_ELSE, |_| panic!("a defect"));
+        let (broken, behind) = tokio::join!(broken, absent("blue"));
+        assert!(matches!(broken, Err(AppError::Stopped(_))), "{broken:?}");
+        // In the same round it is lost with it, and told so; whoever comes then is served.
+        assert!(matches!(behind, Ok(_) | Err(AppError::Stopped(_))), "{behind:?}");
+        absent("red").await.unwrap();
+        app.settled().await;
+    }
+}
