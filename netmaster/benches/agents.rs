@@ -20,7 +20,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
 
-use cluster::{Cluster, Shape};
+use cluster::{Backend, Cluster, Shape};
 use crowd::Crowd;
 
 #[derive(Parser)]
@@ -34,6 +34,9 @@ struct Args {
     /// Runs of each change; the median counts.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Only the start with the large intent.
+    #[arg(long)]
+    only_start: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -46,8 +49,13 @@ fn main() -> Result<()> {
     let args = Args::parse();
     ensure!(args.runs > 0 && args.agents > 0, "--runs and --agents must be at least 1");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(changes(&args))?;
-    runtime.block_on(start_up(&args))
+    if !args.only_start {
+        runtime.block_on(changes(&args))?;
+    }
+    for backend in [Backend::Sqlite, Backend::Etcd] {
+        runtime.block_on(start_up(&args, backend))?;
+    }
+    Ok(())
 }
 
 fn say(json: bool, line: Value) {
@@ -74,7 +82,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 async fn changes(args: &Args) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let shape = Shape { nodes: args.agents, tenants: 100, endpoints_each: 100 };
-    let cluster = Cluster::seed(dir.path(), shape).await?;
+    let cluster = Cluster::seed(dir.path(), shape, Backend::Sqlite).await?;
     let started = Instant::now();
     compile::compile(&cluster.view);
     let recompute = started.elapsed();
@@ -124,13 +132,23 @@ async fn changes(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Resident memory of a netmaster that has nothing to do, in MiB.
+async fn idle(backend: Backend) -> Result<u64> {
+    let dir = tempfile::tempdir()?;
+    let shape = Shape { nodes: 1, tenants: 0, endpoints_each: 0 };
+    let cluster = Cluster::seed(dir.path(), shape, backend).await?;
+    let (netmaster, _) = cluster.start(dir.path()).await?;
+    netmaster.resident()
+}
+
 /// A large intent: from the start of the process to an agent that holds its span.
-async fn start_up(args: &Args) -> Result<()> {
+async fn start_up(args: &Args, backend: Backend) -> Result<()> {
+    let idle = idle(backend).await?;
     let dir = tempfile::tempdir()?;
     let tenants = 100;
     let each = (args.endpoints / tenants).max(1);
     let shape = Shape { nodes: args.agents.min(1000), tenants, endpoints_each: each };
-    let cluster = Cluster::seed(dir.path(), shape).await.context("large intent")?;
+    let cluster = Cluster::seed(dir.path(), shape, backend).await.context("large intent")?;
     let started = Instant::now();
     compile::compile(&cluster.view);
     let recompute = started.elapsed();
@@ -148,14 +166,17 @@ async fn start_up(args: &Args) -> Result<()> {
     say(
         args.json,
         json!({
-            "bench": "agents", "case": "start-up", "endpoints": cluster.view.endpoints.len(), "runs": args.runs,
+            "bench": "agents", "case": "start-up", "store": format!("{backend:?}").to_lowercase(),
+            "endpoints": cluster.view.endpoints.len(), "runs": args.runs,
             "serving_ms": median(serving), "first_agent_synced_ms": median(synced), "rss_mib": resident,
-            "recompute_ms": ms(recompute), "database_mib": size_mib(&dir.path().join("netmaster.db"))?,
+            "rss_idle_mib": idle, "rss_bytes_per_endpoint": ((resident - idle) << 20) / args.endpoints.max(1) as u64,
+            "recompute_ms": ms(recompute), "database_mib": size_mib(&dir.path().join("netmaster.db")),
         }),
     );
     Ok(())
 }
 
-fn size_mib(file: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(file).with_context(|| file.display().to_string())?.len() >> 20)
+/// Of a store that is a file.
+fn size_mib(file: &Path) -> Option<u64> {
+    Some(std::fs::metadata(file).ok()?.len() >> 20)
 }

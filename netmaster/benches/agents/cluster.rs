@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,8 +16,9 @@ use netmaster::pki::{Ca, ValidCsr};
 use node_api::client::Identity;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
-use store::Limits;
 use store::intent::Extra;
+use store::{EtcdConfig, Limits, Store};
+use test_support::Etcd;
 use types::{NodeName, Revision};
 
 /// How much intent there is.
@@ -30,13 +32,26 @@ pub struct Shape {
     pub endpoints_each: usize,
 }
 
+/// What keeps the intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file in the cluster's folder.
+    Sqlite,
+    /// An etcd of the cluster's own, with its data on a disk.
+    Etcd,
+}
+
 /// Intent in a folder, with all that agents and people need to use it.
 pub struct Cluster {
     pub view: IntentView,
     pub ca: String,
     pub identities: Vec<Identity>,
     token: PathBuf,
+    etcd: Option<Etcd>,
 }
+
+/// The cluster's folder in etcd.
+const PREFIX: &str = "bench";
 
 /// The tenant that is on every node.
 pub const WIDE: &str = "wide";
@@ -76,8 +91,15 @@ fn endpoint(tenant: &str, n: usize, node: &NodeName) -> serde_json::Value {
 
 impl Cluster {
     /// Writes the intent as requests would, many objects at a time.
-    pub async fn seed(dir: &Path, shape: Shape) -> Result<Self> {
-        let store = store::sqlite_with(&dir.join("netmaster.db"), Limits::RAISED).await?;
+    pub async fn seed(dir: &Path, shape: Shape, backend: Backend) -> Result<Self> {
+        let etcd = match backend {
+            Backend::Sqlite => None,
+            Backend::Etcd => Some(Etcd::start_durable()?),
+        };
+        let store: Arc<dyn Store> = match &etcd {
+            None => store::sqlite_with(&dir.join("netmaster.db"), Limits::RAISED).await?,
+            Some(etcd) => store::etcd_probed(EtcdConfig::new([etcd.url()], PREFIX.parse()?)).await?,
+        };
         let token = dir.join("admin.token");
         first_start(store.as_ref(), &token, &Clock::system()).await?;
         let ca = Ca::load_or_create(store.as_ref(), Timestamp::now()).await?;
@@ -103,7 +125,8 @@ impl Cluster {
         let view = (**app.snapshot().view()).clone();
         follow.abort();
         drop(follow.await);
-        Ok(Self { view, ca: ca.certificate_pem().to_owned(), identities, token })
+        app.settled().await;
+        Ok(Self { view, ca: ca.certificate_pem().to_owned(), identities, token, etcd })
     }
 
     /// Starts netmaster; also how long it took to serve.
@@ -116,6 +139,9 @@ impl Cluster {
         let child = Command::new(env!("CARGO_BIN_EXE_netmaster"))
             .args(["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
+            .args(self.etcd.iter().flat_map(|etcd| {
+                ["--store", "etcd", "--etcd-prefix", PREFIX, "--etcd-endpoints", etcd.url()]
+            }))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
