@@ -29,7 +29,7 @@ use std::time::Duration;
 use node_api::{AgentMessage, Nack, Realized, Update};
 use node_state::{FragmentKey, NodeState};
 use pipeline::{Local, Renderer};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::{EndpointName, EndpointUid, HostCidr, Name, OfPort};
 
@@ -41,6 +41,7 @@ use crate::report::{Conditions, Enforcement, IntentStatus, Status};
 use crate::state_dir::StateDir;
 use crate::switch::{Switch, SwitchEvent};
 
+mod admission;
 mod connections;
 pub mod drift;
 mod handle;
@@ -107,6 +108,8 @@ pub struct Agent {
     leaving: BTreeSet<EndpointUid>,
     reclaiming: BTreeSet<EndpointUid>,
     ofports: OfPorts,
+    /// Where the next process resumes the rotation of port numbers, as written down.
+    ofport_saved: Option<u16>,
     switch: Option<Arc<dyn Switch>>,
     /// The flows that should be there.
     renderer: Renderer,
@@ -124,6 +127,8 @@ pub struct Agent {
     dirty: bool,
     not_before: Instant,
     waiters: waiters::Waiters,
+    /// Who waits for intent to have its endpoint.
+    newcomers: Vec<(EndpointUid, oneshot::Sender<Option<OfPort>>)>,
     conditions: Conditions,
     flow_mods: u64,
     published: Published,
@@ -156,7 +161,8 @@ impl Agent {
             view: PortsView::default(),
             leaving: BTreeSet::new(),
             reclaiming: BTreeSet::new(),
-            ofports: OfPorts::new(next.unwrap_or(1)),
+            ofports: OfPorts::new(next.unwrap_or(0)),
+            ofport_saved: None,
             switch: None,
             installed: false,
             untouched: false,
@@ -166,6 +172,7 @@ impl Agent {
             dirty: true,
             not_before: Instant::now(),
             waiters: waiters::Waiters::default(),
+            newcomers: Vec::new(),
             conditions: Conditions::default(),
             flow_mods: 0,
             published,
@@ -201,9 +208,14 @@ impl Agent {
             while let Ok(event) = events.try_recv() {
                 self.handle(event);
             }
-            if !self.answers.is_empty() {
+            // And what came while that was being saved, newcomers above all.
+            while !self.answers.is_empty() {
                 self.save().await;
+                while let Ok(event) = events.try_recv() {
+                    self.handle(event);
+                }
             }
+            self.admit();
             let now = Instant::now();
             if (self.dirty || self.drift.is_due(now)) && now >= self.not_before {
                 self.reconcile().await;
@@ -368,7 +380,12 @@ impl Agent {
                 self.drift.repaired(what.clone(), more);
             }
         }
-        view.endpoints.keys().for_each(|uid| self.ofports.release(*uid));
+        for (uid, port) in &view.endpoints {
+            // A row that is being plugged has no number yet, and one of an earlier attempt another.
+            if port.ofport.as_ref().is_ok_and(|ofport| self.ofports.reserved(*uid) == Some(*ofport)) {
+                self.ofports.release(*uid);
+            }
+        }
         self.leaving.retain(|uid| view.endpoints.contains_key(uid));
         self.reclaiming.retain(|uid| view.endpoints.contains_key(uid));
         self.view = view;
@@ -378,8 +395,9 @@ impl Agent {
     fn handle_request(&mut self, request: Request) {
         match request {
             Request::Wait(condition, reply) => self.waiters.add(condition, reply),
+            Request::Admit(uid, reply) => self.newcomers.push((uid, reply)),
             Request::Reserve(uid, reply) => drop(reply.send(self.reserve(uid))),
-            Request::Release(uid) => self.ofports.release(uid),
+            Request::Release(uid) => self.dirty |= self.ofports.release(uid),
             Request::Leave(uid) => self.dirty |= self.leaving.insert(uid),
             Request::Stay(uid) => self.dirty |= self.leaving.remove(&uid),
             Request::Find(tenant, name, reply) => drop(reply.send(self.find(&tenant, &name))),
@@ -389,20 +407,6 @@ impl Agent {
             Request::Status(reply) => drop(reply.send(self.status())),
             Request::ReclaimFailed(uid) => drop(self.reclaiming.remove(&uid)),
         }
-    }
-
-    fn reserve(&mut self, uid: EndpointUid) -> Result<OfPort, crate::ports::allocate::AllocateError> {
-        let numbers = |p: &crate::ports::EndpointPort| [p.ofport.as_ref().ok().copied(), p.requested];
-        let in_use: BTreeSet<OfPort> = self.view.endpoints.values().flat_map(numbers).flatten().collect();
-        let before = self.ofports.next();
-        let reserved = self.ofports.reserve(uid, &in_use);
-        if self.ofports.next() != before {
-            // Rotation is a courtesy, not the guarantee: a write that fails only makes reuse less rare.
-            if let Err(e) = self.dir.write(OFPORT_FILE, self.ofports.next().to_string().as_bytes()) {
-                tracing::warn!(error = %e, "next port number not saved");
-            }
-        }
-        reserved
     }
 
     fn find(&self, tenant: &Name, name: &EndpointName) -> Option<EndpointFacts> {
@@ -425,15 +429,14 @@ impl Agent {
 
     fn answer_waiters(&mut self) {
         let mut waiters = std::mem::take(&mut self.waiters);
-        let known = |uid| self.holding.state().is_some_and(|s| self.is_local(s, uid));
         let refused = |(key, reason): (&FragmentKey, &String)| match key {
             FragmentKey::Endpoint(uid) => Some((*uid, reason.clone())),
             _ => None,
         };
         let refused: BTreeMap<_, _> = self.enforcement.refused.iter().filter_map(refused).collect();
         let facts = waiters::Facts {
-            known: &known,
             knows_nothing: self.holding.state().is_none(),
+            settled: self.ofports.is_settled(),
             // A pass is due: what was enforced need not be what will be.
             enforced: (self.installed && !self.dirty).then_some(&self.enforcement.endpoints),
             refused: &refused,

@@ -28,7 +28,7 @@ use types::EndpointUid;
 use crate::agent::{AgentHandle, Condition, Request as AgentRequest, WaitError};
 use crate::intent::Intent;
 use crate::intent::detach_log::{DetachLog, Named};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Step};
 use crate::netlink::Interfaces;
 use crate::ports::{PortLabels, Ports, PortsView};
 
@@ -62,6 +62,8 @@ pub struct Context {
     pub journal_dir: PathBuf,
     /// MTU of endpoints, unless intent says a smaller one.
     pub mtu: Mtu,
+    /// Where requests and their steps are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Where an endpoint's MTU comes from.
@@ -111,6 +113,14 @@ impl CniServer {
         }
     }
 
+    /// Does a step and notes how long it took.
+    async fn timed<T>(&self, step: Step, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = work.await;
+        self.context.metrics.stepped(step, begun.elapsed());
+        done
+    }
+
     /// Waits for the endpoint's turn.
     async fn turn(&self, named: &Named) -> OwnedMutexGuard<()> {
         let mutex = {
@@ -127,13 +137,15 @@ impl CniServer {
         let context = &self.context;
         if context.view.borrow().endpoints.contains_key(&uid) {
             context.agent.request(AgentRequest::Leave(uid)).await.map_err(wait_error("leave"))?;
-            let gone = context.agent.wait(Condition::Gone(uid), FLOWS).await;
-            gone.map_err(wait_error("flows of the endpoint not removed"))?;
+            let gone = self.timed(Step::FlowsGone, context.agent.wait(Condition::Gone(uid), FLOWS));
+            gone.await.map_err(wait_error("flows of the endpoint not removed"))?;
             crate::kill_point!("cni-del-flows");
         }
-        context.ports.unplug(uid).await.map_err(|e| node_failed("port not removed", e))?;
+        let unplugged = self.timed(Step::PortGone, context.ports.unplug(uid));
+        unplugged.await.map_err(|e| node_failed("port not removed", e))?;
         crate::kill_point!("cni-del-port");
-        context.interfaces.delete(uid).await.map_err(|e| node_failed("interface not removed", e))?;
+        let deleted = self.timed(Step::InterfaceGone, context.interfaces.delete(uid));
+        deleted.await.map_err(|e| node_failed("interface not removed", e))?;
         crate::kill_point!("cni-del-interface");
         Ok(())
     }
@@ -223,14 +235,14 @@ fn call_error(msg: &'static str, e: &node_api::CallError) -> CniError {
 ///
 /// # Errors
 /// When the socket cannot be bound.
-pub async fn listen(server: Arc<CniServer>, socket: PathBuf, metrics: Arc<Metrics>) -> std::io::Result<()> {
+pub async fn listen(server: Arc<CniServer>, socket: PathBuf) -> std::io::Result<()> {
     let listener = bind(&socket)?;
     tracing::info!(path = %socket.display(), "serving CNI requests");
     loop {
         let (stream, _) = listener.accept().await?;
-        let (server, metrics) = (Arc::clone(&server), Arc::clone(&metrics));
+        let server = Arc::clone(&server);
         tokio::spawn(async move {
-            if let Err(e) = serve(&server, stream, &metrics).await {
+            if let Err(e) = serve(&server, stream).await {
                 tracing::debug!(error = %e, "CNI connection failed");
             }
         });
@@ -257,14 +269,14 @@ pub fn bind(socket: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(server: &CniServer, mut stream: UnixStream, metrics: &Metrics) -> std::io::Result<()> {
+async fn serve(server: &CniServer, mut stream: UnixStream) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     (&mut stream).take(cni::MAX_MESSAGE).read_to_end(&mut bytes).await?;
     let reply = match serde_json::from_slice::<Request>(&bytes) {
         Ok(request) => {
             let (verb, begun) = (request.verb, Instant::now());
             let reply = server.answer(request).await;
-            metrics.answered(verb, &reply, begun.elapsed());
+            server.context.metrics.answered(verb, &reply, begun.elapsed());
             reply
         }
         Err(e) => Reply::Failed(CniError::new(Code::Decode, "refused request", e)),

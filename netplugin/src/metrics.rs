@@ -29,6 +29,53 @@ struct OfVerb {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStep {
+    step: &'static str,
+}
+
+/// What a request of the container runtime waits for. Steps of one request overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// ADD: netmaster has the endpoint.
+    Attach,
+    /// ADD: intent with the endpoint is held here, saved, and in the switch.
+    Known,
+    /// ADD: the interface is made.
+    Interface,
+    /// ADD: the switch has the port.
+    Port,
+    /// ADD: the switch has the port's flows.
+    Flows,
+    /// ADD: the link is up and its addresses usable.
+    Up,
+    /// DEL: the switch has no flows of the port any more.
+    FlowsGone,
+    /// DEL: nor the port.
+    PortGone,
+    /// DEL: the interface is removed.
+    InterfaceGone,
+    /// DEL: netmaster knows.
+    Detach,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Known => "known",
+            Self::Interface => "interface",
+            Self::Port => "port",
+            Self::Flows => "flows",
+            Self::Up => "up",
+            Self::FlowsGone => "flows_gone",
+            Self::PortGone => "port_gone",
+            Self::InterfaceGone => "interface_gone",
+            Self::Detach => "detach",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCode {
     code: String,
 }
@@ -39,6 +86,7 @@ pub struct Metrics {
     registry: Registry,
     answered: Family<Answered, Counter>,
     seconds: Family<OfVerb, Histogram, fn() -> Histogram>,
+    steps: Family<OfStep, Histogram, fn() -> Histogram>,
     now: Now,
     /// One picture at a time.
     turn: Mutex<()>,
@@ -76,8 +124,15 @@ impl Default for Metrics {
             &["verb"],
             "From a request of the container runtime to its answer",
         );
+        let steps = registry.add(
+            Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram),
+            Kind::Histogram,
+            "cni_step_duration_seconds",
+            &["step"],
+            "What such a request waits for: `attach`, `known`, `interface`, `port`, `flows`, `up`; `flows_gone`, `port_gone`, `interface_gone`, `detach`; some overlap",
+        );
         let now = Now::new(&mut registry);
-        Self { registry, answered, seconds, now, turn: Mutex::default() }
+        Self { registry, answered, seconds, steps, now, turn: Mutex::default() }
     }
 }
 
@@ -134,6 +189,12 @@ impl Metrics {
         let outcome = if matches!(reply, Reply::Failed(_)) { "error" } else { "ok" };
         self.answered.get_or_create(&Answered { verb, outcome }).inc();
         self.seconds.get_or_create(&OfVerb { verb }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a step of one.
+    pub fn stepped(&self, step: Step, took: Duration) {
+        tracing::debug!(step = step.name(), elapsed_us = whole(took.as_micros()), "step of a CNI request");
+        self.steps.get_or_create(&OfStep { step: step.name() }).observe(took.as_secs_f64());
     }
 
     /// All series, at this status.

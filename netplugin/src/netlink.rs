@@ -23,6 +23,7 @@ use types::{EndpointUid, HostCidr, MacAddr};
 
 mod host_drop;
 mod netns;
+mod nftables;
 mod offload;
 pub mod raw;
 pub mod uplink;
@@ -104,14 +105,6 @@ pub enum NetlinkError {
         object: String,
         /// The kernel's answer.
         cause: rtnetlink::Error,
-    },
-    /// `nft` refused.
-    #[error("host drop chain for {object}: {reason}")]
-    HostDrop {
-        /// The interface.
-        object: String,
-        /// The words of `nft`.
-        reason: String,
     },
     /// Found, but not as it must be.
     #[error("{object}: {reason}")]

@@ -7,7 +7,7 @@
 //! [`PortsError`]; whether it is worth trying again is said by the caller's deadline alone. A port OVS could not open
 //! is in the view with its reason and without a number: it gets no flows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -67,6 +67,8 @@ pub struct PortsView {
     pub tunnel: Option<OfPort>,
     /// The endpoints' ports.
     pub endpoints: BTreeMap<EndpointUid, EndpointPort>,
+    /// The numbers of ports that somebody else put into our bridge.
+    pub others: BTreeSet<OfPort>,
     /// The bridge of our name is somebody else's: nothing is to be touched in it.
     pub taken: bool,
     /// What somebody else changed and cannot be put back: what, and why.
@@ -88,6 +90,11 @@ pub struct PortsError {
 /// Plugs and unplugs. A trait so that the agent's scenarios run without a switch.
 #[async_trait]
 pub trait Ports: Send + Sync {
+    /// Says that a port is going to be plugged, until what is returned is dropped: those that come meanwhile may wait a
+    /// little for its company.
+    fn announce(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
     /// Puts the endpoint's host interface into the bridge; returns when the switch has acted on it, with the number.
     async fn plug(&self, spec: PlugSpec) -> Result<OfPort, PortsError>;
     /// Takes it out; succeeds when it is not there. Returns when the switch has acted on it.

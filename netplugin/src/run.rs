@@ -127,6 +127,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
         mtu: config.mtu.map_or(Mtu::OfUplink(config.vtep), Mtu::Fixed),
         interfaces: veths,
         detach_log: DetachLog::open(dir)?,
+        metrics,
     };
     let server = Arc::new(CniServer::new(context));
     tasks.spawn(done(reclaim(Arc::clone(&server), reclaimed)));
@@ -134,7 +135,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     let socket = config.cni_socket;
     tasks.spawn(async move {
         let at = socket.display().to_string();
-        cni_server::listen(server, socket, metrics).await.with_context(|| format!("CNI socket {at}"))
+        cni_server::listen(server, socket).await.with_context(|| format!("CNI socket {at}"))
     });
     supervise(tasks).await
 }

@@ -40,6 +40,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("server", "what we are a client of"),
     ("source", "address a request came from"),
     ("status", "of an HTTP answer"),
+    ("step", "of a CNI request, what it waited for"),
     ("store_id", "identity of a store's history"),
     ("task", "work of netmaster's own"),
     ("tenant", "a tenant's name"),

@@ -12,6 +12,7 @@ use netplugin::agent::{Agent, AgentHandle, Event, Published, SessionEvent};
 use netplugin::cni_server::{CniServer, Context, Mtu};
 use netplugin::intent::Intent;
 use netplugin::intent::detach_log::DetachLog;
+use netplugin::metrics::Metrics;
 use netplugin::netlink::Veths;
 use netplugin::ports::ovs::{OvsPorts, PortRecords, connect};
 use netplugin::state_dir::StateDir;
@@ -33,6 +34,9 @@ pub const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 /// The agent, running.
 pub struct Node {
     pub server: Arc<CniServer>,
+    agent: AgentHandle,
+    metrics: Arc<Metrics>,
+    told: Mutex<BTreeMap<String, (f64, f64)>>,
     _tasks: JoinSet<()>,
 }
 
@@ -61,8 +65,9 @@ impl Node {
         tasks.spawn(async move { while answered.recv().await.is_some() {} });
         let netmaster = Netmaster { agent: handle.clone(), answers, held: Mutex::default() };
         netmaster.tell(fixed()?, BTreeSet::new()).await?;
+        let metrics = Arc::new(Metrics::default());
         let context = Context {
-            agent: handle,
+            agent: handle.clone(),
             intent: Arc::new(netmaster),
             ports: Arc::new(ports),
             view,
@@ -70,8 +75,32 @@ impl Node {
             detach_log: DetachLog::open(dir)?,
             journal_dir: state.join("journal"),
             mtu: Mtu::Fixed(1450),
+            metrics: metrics.clone(),
         };
-        Ok(Self { server: Arc::new(CniServer::new(context)), _tasks: tasks })
+        let server = Arc::new(CniServer::new(context));
+        Ok(Self { server, agent: handle, metrics, told: Mutex::default(), _tasks: tasks })
+    }
+
+    /// Milliseconds on average of each step of the requests since this was last asked.
+    pub async fn steps(&self) -> Result<BTreeMap<String, f64>> {
+        const SERIES: &str = "selvage_netplugin_cni_step_duration_seconds_";
+        let text = self.metrics.text(&self.agent.status().await?);
+        let value = |what: &str, step: &str| -> Option<f64> {
+            let line = format!("{SERIES}{what}{{step=\"{step}\"}} ");
+            text.lines().find_map(|l| l.strip_prefix(&line))?.parse().ok()
+        };
+        let names = text.lines().filter_map(|l| l.strip_prefix(SERIES)?.strip_prefix("sum{step=\""));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = BTreeMap::new();
+        for step in names.filter_map(|rest| rest.split('"').next()) {
+            let (Some(sum), Some(count)) = (value("sum", step), value("count", step)) else { continue };
+            let (sum_before, count_before) = told.insert(step.to_owned(), (sum, count)).unwrap_or_default();
+            if count > count_before {
+                let mean = (sum - sum_before) * 1000.0 / (count - count_before);
+                steps.insert(step.to_owned(), (mean * 10.0).round() / 10.0);
+            }
+        }
+        Ok(steps)
     }
 }
 

@@ -18,6 +18,9 @@ use crate::report::Status;
 pub enum Request {
     /// Answer when the condition is decided.
     Wait(Condition, oneshot::Sender<Result<(), Hopeless>>),
+    /// Answer when intent, as held and saved here, has the endpoint: with a port number for it, unless it has a port or
+    /// the flows in the switch are not known.
+    Admit(EndpointUid, oneshot::Sender<Option<OfPort>>),
     /// A port number for an endpoint.
     Reserve(EndpointUid, oneshot::Sender<Result<OfPort, AllocateError>>),
     /// The number is not needed after all.
@@ -94,6 +97,16 @@ impl AgentHandle {
         let asked = self.ask(|reply| Request::Wait(condition, reply));
         let answer = tokio::time::timeout(patience, asked).await.map_err(|_| WaitError::Late(patience))??;
         answer.map_err(|Hopeless(reason)| WaitError::Hopeless(reason))
+    }
+
+    /// Waits until intent, as held and saved here, has the endpoint. A port number comes with it if one can be given now:
+    /// its flows then go the same way as the endpoint's, and nobody has to ask while they do.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub async fn admit(&self, uid: EndpointUid, patience: Duration) -> Result<Option<OfPort>, WaitError> {
+        let asked = self.ask(|reply| Request::Admit(uid, reply));
+        tokio::time::timeout(patience, asked).await.map_err(|_| WaitError::Late(patience))?
     }
 
     /// A port number for an endpoint, as soon as the flows in the switch are known.

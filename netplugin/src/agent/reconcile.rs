@@ -68,14 +68,15 @@ impl Agent {
         }
     }
 
-    /// Ports that may have flows: plugged, working, not leaving, and of an endpoint intent places here.
+    /// Ports that may have flows: plugged, working, not leaving, and of an endpoint intent places here; and the numbers
+    /// given out for such endpoints, which no port has yet.
     fn ports_to_render(&self, state: &NodeState) -> Ports {
-        let usable = |(uid, port): (&EndpointUid, &crate::ports::EndpointPort)| {
-            let ofport = *port.ofport.as_ref().ok()?;
-            (!self.leaving.contains(uid) && self.is_local(state, *uid)).then_some((*uid, ofport))
-        };
-        let endpoints: BTreeMap<EndpointUid, OfPort> =
-            self.view.endpoints.iter().filter_map(usable).collect();
+        let plugged =
+            self.view.endpoints.iter().filter_map(|(uid, port)| Some((*uid, *port.ofport.as_ref().ok()?)));
+        let mut endpoints: BTreeMap<EndpointUid, OfPort> = self.ofports.reservations().collect();
+        // The number a port has counts, not the one it should get.
+        endpoints.extend(plugged);
+        endpoints.retain(|uid, _| !self.leaving.contains(uid) && self.is_local(state, *uid));
         Ports { tunnel: self.view.tunnel, endpoints }
     }
 

@@ -8,13 +8,11 @@ use types::{EndpointUid, OfPort};
 /// What a procedure may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Intent, as held here, has the endpoint.
-    Known(EndpointUid),
     /// The switch holds the endpoint's flows for this port.
     Enforced(EndpointUid, OfPort),
     /// The switch holds no flow that names the endpoint's port.
     Gone(EndpointUid),
-    /// The flows in the switch are those last rendered.
+    /// It is known which ports the flows in the switch may name.
     Settled,
 }
 
@@ -24,8 +22,9 @@ pub struct Hopeless(pub String);
 
 /// The state conditions look at.
 pub(super) struct Facts<'a> {
-    pub known: &'a dyn Fn(EndpointUid) -> bool,
     pub knows_nothing: bool,
+    /// Whether it is known which ports the flows in the switch may name.
+    pub settled: bool,
     /// What the last acknowledged bundle enforces; `None` while the flows in the switch are not known.
     pub enforced: Option<&'a BTreeMap<EndpointUid, OfPort>>,
     pub refused: &'a BTreeMap<EndpointUid, String>,
@@ -35,7 +34,6 @@ impl Condition {
     /// `None`: not yet.
     pub(super) fn judge(self, facts: &Facts<'_>) -> Option<Result<(), Hopeless>> {
         let holds = match self {
-            Self::Known(uid) => (facts.known)(uid),
             Self::Enforced(uid, ofport) => {
                 if let Some(reason) = facts.refused.get(&uid) {
                     return Some(Err(Hopeless(reason.clone())));
@@ -45,7 +43,7 @@ impl Condition {
             // Knowing nothing the agent touches no flow, so there is nothing to wait for; the number stays unused,
             // because numbers are given out only when the flows are known.
             Self::Gone(uid) => facts.knows_nothing || facts.enforced.is_some_and(|e| !e.contains_key(&uid)),
-            Self::Settled => facts.enforced.is_some(),
+            Self::Settled => facts.settled,
         };
         holds.then_some(Ok(()))
     }
@@ -83,11 +81,8 @@ mod tests {
         let (p5, p6) = (OfPort::new(5).unwrap(), OfPort::new(6).unwrap());
         let enforced = BTreeMap::from([(one, p5)]);
         let refused = BTreeMap::from([(two, "dark".to_owned())]);
-        let known = |uid| uid == one;
         let mut facts =
-            Facts { known: &known, knows_nothing: false, enforced: Some(&enforced), refused: &refused };
-        assert_eq!(Condition::Known(one).judge(&facts), Some(Ok(())));
-        assert_eq!(Condition::Known(two).judge(&facts), None);
+            Facts { knows_nothing: false, settled: true, enforced: Some(&enforced), refused: &refused };
         assert_eq!(Condition::Enforced(one, p5).judge(&facts), Some(Ok(())));
         assert_eq!(Condition::Enforced(one, p6).judge(&facts), None);
         assert_eq!(Condition::Enforced(two, p6).judge(&facts), Some(Err(Hopeless("dark".into()))));
@@ -95,6 +90,8 @@ mod tests {
         assert_eq!(Condition::Gone(two).judge(&facts), Some(Ok(())));
         facts.enforced = None;
         assert_eq!(Condition::Gone(two).judge(&facts), None, "an unknown switch proves nothing");
+        assert_eq!(Condition::Settled.judge(&facts), Some(Ok(())));
+        facts.settled = false;
         assert_eq!(Condition::Settled.judge(&facts), None);
         facts.knows_nothing = true;
         assert_eq!(Condition::Gone(one).judge(&facts), Some(Ok(())));

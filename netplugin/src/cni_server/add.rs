@@ -7,6 +7,7 @@ use types::{EndpointUid, Family, IpCidr, OfPort};
 use super::{CniServer, FLOWS, KNOWN, Mtu, Target, call_error, node_failed, wait_error};
 use crate::agent::{Condition, Request as AgentRequest};
 use crate::config::encapsulation_overhead;
+use crate::metrics::Step;
 use crate::netlink::InterfaceSpec;
 use crate::ports::{PlugSpec, PortLabels};
 
@@ -16,8 +17,8 @@ impl CniServer {
         self.finish_detach(target).await?;
         let attach = attach_request(target, request)?;
         let first = self.first(target);
-        let attached = self.context.intent.attach(attach).await;
-        let attached = attached.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
+        let attached = self.timed(Step::Attach, self.context.intent.attach(attach));
+        let attached = attached.await.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
         crate::kill_point!("cni-add-attach");
         // The journal's turn for this endpoint comes after ours.
         let overtaken = cni::journal::supersede(&self.context.journal_dir, request);
@@ -110,28 +111,38 @@ impl CniServer {
 
     async fn plug(&self, target: &Target, spec: &InterfaceSpec, labels: PortLabels) -> Result<(), CniError> {
         let context = &self.context;
-        let known = context.agent.wait(Condition::Known(spec.uid), KNOWN).await;
-        known.map_err(wait_error("intent has not reached this node"))?;
+        let admitted = self.timed(Step::Known, context.agent.admit(spec.uid, KNOWN)).await;
+        let number = admitted.map_err(wait_error("intent has not reached this node"))?;
         crate::kill_point!("cni-add-known");
         if self.is_plugged(spec, &labels).await {
-            return Ok(());
+            let release = context.agent.request(AgentRequest::Release(spec.uid));
+            return release.await.map_err(wait_error("release"));
         }
         self.clear_leftovers(target, spec.uid).await?;
         context.agent.request(AgentRequest::Stay(spec.uid)).await.map_err(wait_error("stay"))?;
-        context.interfaces.create(spec).await.map_err(interface_error)?;
+        let announced = context.ports.announce();
+        let created = self.timed(Step::Interface, context.interfaces.create(spec)).await;
+        created.map_err(interface_error)?;
         crate::kill_point!("cni-add-interface");
+        let number = match number {
+            Some(number) => Ok(number),
+            None => context.agent.reserve(spec.uid, FLOWS).await,
+        };
+        let number = number.map_err(wait_error("no port number"))?;
         // Defect: the endpoint can send before its flows are there.
         if crate::sabotaged!("flows-after-link-up") {
             self.set_up(spec).await?;
         }
-        let wanted = context.agent.reserve(spec.uid, FLOWS).await.map_err(wait_error("no port number"))?;
-        let plug = PlugSpec { uid: spec.uid, ofport: wanted, labels };
-        let ofport = context.ports.plug(plug).await.map_err(|e| node_failed("port not added", e))?;
+        let plug = PlugSpec { uid: spec.uid, ofport: number, labels };
+        drop(announced);
+        let plugged = self.timed(Step::Port, context.ports.plug(plug)).await;
+        let ofport = plugged.map_err(|e| node_failed("port not added", e))?;
         crate::kill_point!("cni-add-port");
-        let enforced = context.agent.wait(Condition::Enforced(spec.uid, ofport), FLOWS).await;
-        enforced.map_err(wait_error("flows of the endpoint not installed"))?;
+        let enforced =
+            self.timed(Step::Flows, context.agent.wait(Condition::Enforced(spec.uid, ofport), FLOWS));
+        enforced.await.map_err(wait_error("flows of the endpoint not installed"))?;
         crate::kill_point!("cni-add-flows");
-        self.set_up(spec).await?;
+        self.timed(Step::Up, self.set_up(spec)).await?;
         crate::kill_point!("cni-add-up");
         Ok(())
     }

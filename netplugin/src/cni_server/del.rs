@@ -10,6 +10,7 @@ use types::EndpointUid;
 
 use super::{CniServer, Target, node_failed, wait_error};
 use crate::intent::detach_log::Named;
+use crate::metrics::Step;
 use crate::ports::PortLabels;
 
 /// The runtime wants its container gone: netmaster's answer is waited for so long, and a deletion that it may have heard
@@ -67,7 +68,7 @@ impl CniServer {
             tracing::info!(tenant = %target.named.0, name = %target.named.1, "netmaster is away, told of the deletion later");
             return self.detach_later(target);
         }
-        match tokio::time::timeout(TOLD, self.tell(&target.named, uid)).await {
+        match self.timed(Step::Detach, tokio::time::timeout(TOLD, self.tell(&target.named, uid))).await {
             Ok(Ok(())) => Ok(()),
             Err(_) => {
                 tracing::warn!(tenant = %target.named.0, name = %target.named.1,

@@ -11,8 +11,9 @@ use nix::errno::Errno;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use types::MacAddr;
 
+use super::NetlinkError;
+use super::host_drop::HostDrops;
 use super::veth::{is_errno, link, set_link_up};
-use super::{NetlinkError, host_drop};
 
 /// A device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Device {
 
 /// Devices of this process's namespace.
 #[derive(Debug)]
-pub struct Devices(Handle);
+pub struct Devices(Handle, HostDrops);
 
 impl Devices {
     /// Opens netlink.
@@ -42,7 +43,7 @@ impl Devices {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(NetlinkError::io("open netlink socket", "of the node"))?;
         tokio::spawn(connection);
-        Ok(Self(handle))
+        Ok(Self(handle, HostDrops::of_uplinks()))
     }
 
     /// A device, if it exists.
@@ -136,17 +137,22 @@ impl Devices {
     /// Keeps the node's own stack away from what arrives on the uplink (the bridge hands it over), or ends that.
     ///
     /// # Errors
-    /// The words of `nft`.
+    /// The kernel's answer.
     pub async fn drop_on_uplink(&self, name: &str, drop: bool) -> Result<(), NetlinkError> {
-        if drop { host_drop::install_uplink(name).await } else { host_drop::remove_uplink(name).await }
+        if drop {
+            return self.1.install(name).await;
+        }
+        self.1.remove(name).await?;
+        // Nothing is left behind, unless there is another uplink.
+        if self.1.present().await?.is_empty() { self.1.clear().await } else { Ok(()) }
     }
 
     /// Whether [`Devices::drop_on_uplink`] is in effect.
     ///
     /// # Errors
-    /// The words of `nft`.
+    /// The kernel's answer.
     pub async fn drops_on_uplink(&self, name: &str) -> Result<bool, NetlinkError> {
-        host_drop::uplink_present(name).await
+        self.1.present().await.map(|devices| devices.contains(name))
     }
 }
 

@@ -14,19 +14,27 @@ use netlink_packet_route::link::{
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use tokio::sync::Semaphore;
 use types::{EndpointUid, MacAddr};
 
-use super::{InterfaceSpec, Interfaces, NetlinkError, host_drop, host_name, netns, offload, uid_of};
+use super::host_drop::HostDrops;
+use super::{InterfaceSpec, Interfaces, NetlinkError, host_name, netns, offload, uid_of};
 
 /// How long duplicate address detection may take: a random delay of up to 1 s and one probe of 1 s (RFC 4862
 /// section 5.4.2), and room.
 const SETTLE: Duration = Duration::from_secs(8);
+
+/// Interfaces made at once. The kernel makes them one after the other, and whoever sets a sysctl meanwhile tries again
+/// until it is let in (`addrconf_disable_ipv6()`): thirty of them would keep the processors busy with that.
+const AT_ONCE: usize = 2;
 
 /// The interfaces of this node.
 #[derive(Debug)]
 pub struct Veths {
     handle: Handle,
     userspace: bool,
+    drops: HostDrops,
+    making: Semaphore,
 }
 
 impl Veths {
@@ -38,7 +46,7 @@ impl Veths {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(NetlinkError::io("open netlink socket", "of the node"))?;
         tokio::spawn(connection);
-        Ok(Self { handle, userspace })
+        Ok(Self { handle, userspace, drops: HostDrops::of_ports(), making: Semaphore::new(AT_ONCE) })
     }
 
     /// The endpoints whose host ends exist.
@@ -119,7 +127,7 @@ impl Veths {
             other => other.map_err(NetlinkError::io("disable IPv6 on", host))?,
         }
         if self.userspace && !crate::sabotaged!("no-host-drop") {
-            host_drop::install(host).await?;
+            self.drops.install(host).await?;
         }
         Ok(())
     }
@@ -145,6 +153,8 @@ impl Veths {
 #[async_trait]
 impl Interfaces for Veths {
     async fn create(&self, spec: &InterfaceSpec) -> Result<String, NetlinkError> {
+        // Never closed: there is always a turn to come.
+        let _turn = self.making.acquire().await;
         let host = host_name(spec.uid);
         self.delete_link(&host).await?;
         self.add_pair(spec, &host).await?;
@@ -174,7 +184,7 @@ impl Interfaces for Veths {
         let host = host_name(uid);
         self.delete_link(&host).await?;
         // After the link: while a frame can still come in, it is dropped.
-        if self.userspace { host_drop::remove(&host).await } else { Ok(()) }
+        if self.userspace { self.drops.remove(&host).await } else { Ok(()) }
     }
 
     async fn check(&self, spec: &InterfaceSpec) -> Result<(), NetlinkError> {
@@ -218,13 +228,13 @@ impl Interfaces for Veths {
         if !self.userspace || uids.is_empty() || crate::sabotaged!("no-host-drop") {
             return Ok(BTreeSet::new());
         }
-        let present = host_drop::present().await?;
+        let present = self.drops.present().await?;
         let mut repaired = BTreeSet::new();
         for uid in uids {
             let host = host_name(*uid);
             // A port whose link is gone has nothing to drop.
             if !present.contains(&host) && link(&self.handle, &host).await.is_ok() {
-                host_drop::install(&host).await?;
+                self.drops.install(&host).await?;
                 repaired.insert(*uid);
             }
         }

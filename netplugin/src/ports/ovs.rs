@@ -41,6 +41,11 @@ const ATTEMPTS: usize = 5;
 const LOOK: Duration = Duration::from_secs(1);
 /// Changes put into one transaction.
 const BATCH: usize = 256;
+/// A port waits so long for others that were announced, to go into one transaction with them.
+const COMPANY: Duration = Duration::from_millis(50);
+/// So long after a change the rows are compared with what there should be, which looks at every one of them: while ports
+/// come and go not after each.
+const COMPARE: Duration = Duration::from_millis(100);
 
 /// The mark of every row of ours.
 pub fn owner() -> Owner {
@@ -55,6 +60,16 @@ pub struct OvsPorts {
     bridge: DeviceName,
     prefixes: Prefixes,
     told: watch::Sender<Told>,
+    announced: watch::Sender<usize>,
+}
+
+/// A port that is going to be plugged, until this is dropped.
+struct Announced(watch::Sender<usize>);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 enum What {
@@ -124,13 +139,15 @@ impl OvsPorts {
         let (prefixes, told) = (Prefixes::default(), watch::Sender::default());
         let mut kept = Kept { bridge: spec, ports: BTreeMap::new(), prefixes: prefixes.clone() };
         kept.ports.insert(tunnel.name.clone(), tunnel);
-        let ports = Self { changes, client, bridge: bridge_name, prefixes, told };
+        let announced = watch::Sender::default();
+        let ports = Self { changes, client, bridge: bridge_name, prefixes, told, announced };
         let found = read_view(&ports.client, &ports.bridge, &ports.told).endpoints;
         let plugged =
             recall(&records, found, present).into_iter().filter_map(|plug| port_spec(&What::Plug(plug)));
         kept.ports.extend(plugged.map(|spec| (spec.name.clone(), spec)));
         let (client, bridge) = (ports.client.clone(), ports.bridge.clone());
-        let batch = Batch { client, bridge, kept, records, told: ports.told.clone() };
+        let (told, announced) = (ports.told.clone(), ports.announced.subscribe());
+        let batch = Batch { client, bridge, kept, records, told, announced };
         // Whoever looks at the ports from here on finds those that were missing.
         batch.repair().await;
         tokio::spawn(batch.run(queue));
@@ -174,6 +191,11 @@ impl OvsPorts {
 
 #[async_trait]
 impl Ports for OvsPorts {
+    fn announce(&self) -> Box<dyn Send> {
+        self.announced.send_modify(|count| *count += 1);
+        Box::new(Announced(self.announced.clone()))
+    }
+
     async fn plug(&self, spec: PlugSpec) -> Result<OfPort, PortsError> {
         let object = host_name(spec.uid);
         let ofport = self.change(What::Plug(spec), object.clone()).await?;
@@ -229,26 +251,52 @@ struct Batch {
     kept: Kept,
     records: PortRecords,
     told: watch::Sender<Told>,
+    announced: watch::Receiver<usize>,
 }
 
 impl Batch {
     async fn run(mut self, mut queue: mpsc::Receiver<Change>) {
         let (mut batch, mut cache) = (Vec::new(), self.client.watch());
+        let mut changed_at = None;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let due = async move {
+                match changed_at {
+                    Some(at) => tokio::time::sleep_until(at + COMPARE).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 received = queue.recv_many(&mut batch, BATCH) => if received == 0 { return },
-                changed = cache.changed() => if changed.is_err() { return },
-                _ = look.tick() => {}
+                seen = cache.changed() => match seen {
+                    Ok(()) => changed_at = changed_at.or(Some(Instant::now())),
+                    Err(_) => return,
+                },
+                () = due => {
+                    changed_at = None;
+                    cache.mark_unchanged();
+                    // Between our own changes, so that what is found is somebody else's doing.
+                    self.repair().await;
+                }
+                _ = look.tick() => self.repair().await,
+            }
+            if batch.iter().any(|c| matches!(c.what, What::Plug(_))) {
+                self.gather(&mut batch, &mut queue).await;
             }
             let (plugs, unplugs): (Vec<_>, Vec<_>) =
                 batch.drain(..).partition(|c| matches!(c.what, What::Plug(_)));
             self.unplug(unplugs).await;
             self.plug(plugs).await;
-            cache.mark_unchanged();
-            // Between our own changes, so that what is found is somebody else's doing.
-            self.repair().await;
+        }
+    }
+
+    /// One transaction for thirty ports takes the switch hardly longer than one for the first of them.
+    async fn gather(&mut self, batch: &mut Vec<Change>, queue: &mut mpsc::Receiver<Change>) {
+        // Late: somebody's interface takes its time, the others go without.
+        let _ = tokio::time::timeout(COMPANY, self.announced.wait_for(|count| *count == 0)).await;
+        while let (true, Ok(change)) = (batch.len() < BATCH, queue.try_recv()) {
+            batch.push(change);
         }
     }
 
@@ -446,10 +494,14 @@ fn view_of(
         found.taken = true;
         return Ok(found);
     }
-    let ports = view.ports()?;
-    let ours = ports.values().filter(|p| bridge.ports.contains(&p.uuid) && own.is_port(&owner(), p));
-    let interfaces = view.interfaces()?;
-    for interface in ours.filter_map(|port| interfaces.get(&port.name)) {
+    let (ports, interfaces) = (view.ports()?, view.interfaces()?);
+    for port in ports.values().filter(|p| bridge.ports.contains(&p.uuid)) {
+        if !own.is_port(&owner(), port) {
+            let members = interfaces.values().filter(|i| port.interfaces.contains(&i.uuid));
+            found.others.extend(members.filter_map(|i| labels::actual_ofport(i).ok()));
+            continue;
+        }
+        let Some(interface) = interfaces.get(&port.name) else { continue };
         if interface.name == TUNNEL_NAME {
             found.tunnel = labels::actual_ofport(interface).ok();
         } else if let Some(uid) = uid_of(&interface.name) {

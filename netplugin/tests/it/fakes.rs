@@ -59,6 +59,15 @@ impl FakeSwitch {
         let text = self.flows.lock().unwrap().to_string();
         text.contains(&format!("in_port={ofport} ")) || text.contains(&format!("in_port={ofport},"))
     }
+
+    /// Whether any flow of another endpoint names this port. The low bits of a flow's cookie say whose it is.
+    fn names_for_another(&self, ofport: OfPort, uid: EndpointUid) -> bool {
+        let (flows, own) = (self.flows.lock().unwrap().to_string(), format!("{:012x},", uid.get()));
+        let named = |line: &&str| {
+            line.contains(&format!("in_port={ofport} ")) || line.contains(&format!("in_port={ofport},"))
+        };
+        flows.lines().filter(named).any(|line| !line.contains(&own))
+    }
 }
 
 #[async_trait]
@@ -99,7 +108,8 @@ pub struct FakePorts {
 #[async_trait]
 impl Ports for FakePorts {
     async fn plug(&self, spec: PlugSpec) -> Result<OfPort, PortsError> {
-        assert!(!self.switch.names(spec.ofport), "port {} is plugged while flows name it", spec.ofport);
+        let named = self.switch.names_for_another(spec.ofport, spec.uid);
+        assert!(!named, "port {} is plugged while flows of another endpoint name it", spec.ofport);
         self.log.say("port plugged");
         let port =
             EndpointPort { ofport: Ok(spec.ofport), requested: Some(spec.ofport), labels: Ok(spec.labels) };
@@ -228,6 +238,7 @@ impl World {
             detach_log: DetachLog::open(dir).unwrap(),
             journal_dir: state.join("journal"),
             mtu: Mtu::OfUplink(VTEP.parse().unwrap()),
+            metrics: Default::default(),
         }));
         let reclaimer = Arc::clone(&server);
         tasks.spawn(async move {
@@ -272,7 +283,8 @@ impl FakeAgent {
 
     /// The status after everything told so far has been acted on.
     pub async fn status(&self) -> Status {
-        // Two rounds: the first may be answered in the batch before its pass.
+        // Three rounds: the first may be answered in the batch before its pass, the second while that was being saved.
+        self.handle.status().await.unwrap();
         self.handle.status().await.unwrap();
         self.handle.status().await.unwrap()
     }

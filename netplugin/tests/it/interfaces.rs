@@ -1,6 +1,6 @@
 //! What netlink makes, seen through other programs' eyes.
 
-use netplugin::netlink::{InterfaceSpec, Interfaces, Veths, host_name};
+use netplugin::netlink::{InterfaceSpec, Interfaces, Veths, has_host_drops, host_name, remove_host_drops};
 use types::EndpointUid;
 
 use crate::namespace::Namespace;
@@ -76,6 +76,46 @@ fn delete_takes_everything_away_and_may_be_repeated() {
     });
     assert!(!endpoint.try_run("ip link show eth0"));
     assert!(!node.run("nft list ruleset").contains("sv0000000000a3"));
+}
+
+#[test]
+fn chains_of_others_and_of_an_earlier_life_are_told_apart_from_ours() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let s = spec(&endpoint, 0xa5);
+    node.run("ip link add sv00000000dead type veth peer name other");
+    for device in ["sv00000000dead", "other"] {
+        let hook = format!("type filter hook ingress device {device} priority 0; policy accept;");
+        node.run("nft add table netdev theirs");
+        node.run(&format!("nft add chain netdev theirs {device} {{ {hook} }}"));
+    }
+    // What an agent that died left behind, for another device.
+    node.run("nft add table netdev selvage");
+    node.run("nft add chain netdev selvage sv0000000000a5");
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        veths.create(&s).await.unwrap();
+        assert_eq!(veths.protect(&[s.uid].into()).await.unwrap(), [].into(), "it has its chain");
+        veths.delete(s.uid).await.unwrap();
+        // A refused change does not spoil the next one.
+        assert!(
+            veths.create(&InterfaceSpec { netns: "/run/netns/nowhere".into(), ..s.clone() }).await.is_err()
+        );
+        veths.create(&s).await.unwrap();
+    });
+    let ruleset = node.run("nft list ruleset");
+    assert!(ruleset.contains("device \"sv0000000000a5\" priority -500; policy drop"), "{ruleset}");
+    assert_eq!(ruleset.matches("policy accept").count(), 2, "{ruleset}");
+    node.run("nft delete chain netdev selvage sv0000000000a5");
+    let s = spec(&endpoint, 0xa5);
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        assert_eq!(veths.protect(&[s.uid].into()).await.unwrap(), [s.uid].into(), "put back");
+        assert!(has_host_drops().await.unwrap());
+        remove_host_drops().await.unwrap();
+        remove_host_drops().await.unwrap();
+        assert!(!has_host_drops().await.unwrap());
+    });
+    assert!(!node.run("nft list ruleset").contains("selvage"));
 }
 
 #[test]

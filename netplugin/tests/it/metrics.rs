@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cni::{CniError, Code, Reply, Verb};
-use netplugin::metrics::Metrics;
+use netplugin::metrics::{Metrics, Step};
 use netplugin::report::{IntentStatus, Status};
 use types::Revision;
 
@@ -61,10 +61,12 @@ fn requests_are_counted_by_verb_and_outcome() {
     let failed = Reply::Failed(CniError::new(Code::TryAgainLater, "later", "why"));
     metrics.answered(Verb::Add, &failed, Duration::from_millis(3));
     metrics.answered(Verb::Del, &Reply::Done, Duration::from_millis(30));
+    metrics.stepped(Step::PortGone, Duration::from_millis(3));
     let text = metrics.text(&status());
     for line in [
         "selvage_netplugin_cni_requests_total{verb=\"ADD\",outcome=\"error\"} 1",
         "selvage_netplugin_cni_requests_total{verb=\"DEL\",outcome=\"ok\"} 1",
+        "selvage_netplugin_cni_step_duration_seconds_bucket{le=\"0.005\",step=\"port_gone\"} 1",
         "selvage_netplugin_cni_request_duration_seconds_bucket{le=\"0.0025\",verb=\"ADD\"} 0",
         "selvage_netplugin_cni_request_duration_seconds_bucket{le=\"0.005\",verb=\"ADD\"} 1",
     ] {

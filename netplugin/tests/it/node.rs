@@ -70,6 +70,7 @@ pub async fn start(place: &Place) -> RunningAgent {
         detach_log: DetachLog::open(dir).unwrap(),
         journal_dir: place.state_dir.join("journal"),
         mtu: Mtu::Fixed(1450),
+        metrics: Default::default(),
     };
     let server = Arc::new(CniServer::new(context));
     tasks.spawn(Housekeeping::new(Arc::clone(&server)).run());

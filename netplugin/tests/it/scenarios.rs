@@ -20,7 +20,7 @@ fn uid(n: u64) -> EndpointUid {
 }
 
 #[tokio::test]
-async fn add_goes_interface_port_flows_link_and_del_goes_back() {
+async fn add_goes_interface_port_link_beside_one_bundle_and_del_goes_back() {
     let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
     let agent = world.start(dir.path()).await;
     agent.netmaster.sync().await;
@@ -28,18 +28,17 @@ async fn add_goes_interface_port_flows_link_and_del_goes_back() {
     world.log.take();
     let Reply::Added(result) = agent.ask(Verb::Add, "web-1").await else { panic!("failed") };
     assert_eq!(result.interfaces[0].mtu, Some(1450), "the uplink's minus the encapsulation");
-    assert_eq!(
-        world.log.take(),
-        [
-            "bundle adds",
-            "connections forgotten",
-            "interface created",
-            "port plugged",
-            "bundle adds",
-            "link up"
-        ],
-        "the first bundle is that of the endpoint's addresses, and nothing tracked about them outlives it"
-    );
+    let log = world.log.take();
+    let at = |what: &str| {
+        let found: Vec<usize> = (0..log.len()).filter(|n| log[*n] == what).collect();
+        assert_eq!(found.len(), 1, "{what}: {log:?}");
+        found[0]
+    };
+    let own = [at("interface created"), at("port plugged"), at("link up")];
+    assert!(own.is_sorted(), "{log:?}");
+    // One bundle, with the flows of endpoint and port, and nothing tracked about its addresses outlives it.
+    let flows = [at("bundle adds"), at("connections forgotten"), at("link up")];
+    assert!(flows.is_sorted() && log.len() == 5, "{log:?}");
     agent.del("web-1").await;
     agent.status().await;
     assert_eq!(
@@ -388,6 +387,8 @@ async fn an_add_that_fails_takes_back_what_it_did() {
     let Reply::Failed(error) = agent.ask(Verb::Add, "web-1").await else { panic!("succeeded") };
     assert_eq!(error.code, Code::NodeFailed);
     assert_eq!((agent.netmaster.endpoints(), world.ports.view.borrow().endpoints.len()), (0, 0));
+    agent.status().await;
+    assert!(!world.switch.flows.lock().unwrap().to_string().contains("in_port=32768"), "flows of no port");
     *world.interfaces.broken.lock().unwrap() = None;
     agent.add("web-1").await;
 }
@@ -463,6 +464,36 @@ async fn a_number_is_not_given_again_before_the_flows_that_name_it_are_gone() {
     });
     assert!(matches!(add, Reply::Added(_)), "{add:?}");
     agent.reported("recovery", |r| r.warnings.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_number_that_a_foreign_port_has_is_not_given_out() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    world.ports.view.send_modify(|v| v.others.extend(types::OfPort::new(32768)));
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    let plugged = world.ports.view.borrow().endpoints.values().next().unwrap().requested;
+    assert_eq!(plugged, types::OfPort::new(32769).ok());
+}
+
+#[tokio::test]
+async fn numbers_go_on_where_the_last_process_stopped_and_are_written_down_in_blocks() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-1").await;
+    assert_eq!(std::fs::read_to_string(dir.path().join("next-ofport")).unwrap(), "32832");
+    std::fs::remove_file(dir.path().join("next-ofport")).unwrap();
+    agent.add("web-2").await;
+    assert!(!dir.path().join("next-ofport").exists(), "not once per endpoint");
+    std::fs::write(dir.path().join("next-ofport"), "32832").unwrap();
+    drop(agent);
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-3").await;
+    let numbers = world.ports.view.borrow().endpoints.values().filter_map(|p| p.requested).max();
+    assert_eq!(numbers, types::OfPort::new(32832).ok());
 }
 
 #[tokio::test]

@@ -377,7 +377,8 @@ pub fn realized_ports(
     database: &Database,
     names: &BTreeSet<DeviceName>,
 ) -> Result<BTreeMap<DeviceName, Ofport>, Unrealized> {
-    let interfaces = Vswitch::new(database).interfaces()?;
+    let wanted = names.iter().map(DeviceName::as_str).collect();
+    let interfaces = Vswitch::new(database).interfaces_named(&wanted)?;
     let (mut realized, mut failures) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
         match realized_port(interfaces.get(name.as_str())) {

@@ -139,6 +139,18 @@ impl<'a> Vswitch<'a> {
         self.0.typed().map(|row| Interface::read(row).map(|row| (row.name.clone(), row))).collect()
     }
 
+    /// These interfaces, as far as they exist; only its name is read of the others.
+    pub fn interfaces_named(self, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Interface>, RowError> {
+        let mut found = BTreeMap::new();
+        for row in self.0.typed() {
+            let name = row.get(tables::Interface::NAME)?;
+            if names.contains(name.as_str()) {
+                found.insert(name, Interface::read(row)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// One interface.
     pub fn interface(self, name: &str) -> Result<Option<Interface>, RowError> {
         self.named(tables::Interface::NAME, name)?.map(Interface::read).transpose()
