@@ -10,7 +10,10 @@
 //!
 //! # Failure
 //! A step that fails is reported, and what was done before it is undone in reverse. What cannot be undone is named. As
-//! after `ip address add`, nothing of this outlives a reboot except the bridge: run it again at every start.
+//! after `ip address add`, nothing of this outlives a reboot except the bridge: with `--persist` a unit of systemd does it
+//! again at every start ([`unit`]).
+//!
+//! `--undo` gives the uplink everything back, and removes the unit. A step of that which fails ends it; run again it goes on.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ovsdb::driver::Client;
-use ovsdb::vswitch::{DatapathType, DeviceName, Owner, UplinkBridge, delete_bridge, realized_ports};
+use ovsdb::vswitch::{DatapathType, DeviceName, Owner, UplinkBridge, Vswitch, delete_bridge, realized_ports};
 use tokio::time::Instant;
 
 use crate::config::Datapath;
@@ -26,8 +29,10 @@ use crate::netlink::uplink::Devices;
 use crate::ports::ovs::{connect, datapath_type};
 
 pub mod plan;
+pub mod unit;
 
 use plan::{Host, Names, Refusal, Step};
+use unit::Unit;
 
 /// How long the switch may take to act on a transaction.
 const APPLY: Duration = Duration::from_secs(20);
@@ -42,8 +47,8 @@ pub const HELP: &str = "Example:
   netplugin prepare-host --uplink eth0 --dry-run     print the steps
   netplugin prepare-host --uplink eth0               take them
   netplugin run --node node-1 --vtep 192.0.2.1       192.0.2.1 is now on br-phy
-
-To undo it: ovs-vsctl del-br br-phy; nft delete table netdev selvage-uplink; put addresses and routes back on eth0.";
+  netplugin prepare-host --uplink eth0 --persist     and again at every start of the host (systemd)
+  netplugin prepare-host --uplink eth0 --undo        take it back";
 
 /// Options of `netplugin prepare-host`.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,6 +68,15 @@ pub struct Args {
     /// Print the steps and take none.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do it again at every start of the host, too: write and enable a unit of systemd.
+    #[arg(long)]
+    pub persist: bool,
+    /// Give addresses and routes back to the uplink, and remove bridge and unit.
+    #[arg(long, conflicts_with = "persist")]
+    pub undo: bool,
+    /// Where systemd looks for units of the administrator.
+    #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
+    pub unit_dir: PathBuf,
 }
 
 /// Takes the steps that are left and prints each.
@@ -71,10 +85,11 @@ pub struct Args {
 /// A [`Refusal`], or the step that failed; then what was done has been undone.
 pub async fn prepare(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let names = Names::new(&args.uplink, &args.bridge)?;
+    let unit = Unit::new(args, &std::env::current_exe().context("cannot tell where netplugin is")?)?;
     let client = connect(&args.ovs_run_dir.join("db.sock"));
     let synced = client.wait_synced(Instant::now() + APPLY).await;
     synced.context("the switch's database does not answer")?;
-    if datapath_type(&client, args.datapath)? == DatapathType::System {
+    if !args.undo && datapath_type(&client, args.datapath)? == DatapathType::System {
         return Err(Refusal::KernelDatapath.into());
     }
     let devices = Devices::new()?;
@@ -83,24 +98,21 @@ pub async fn prepare(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let mac = uplink.mac.ok_or_else(|| Refusal::NoMac(names.uplink.clone()))?;
     let (name, device) = (DeviceName::new(&*names.bridge)?, DeviceName::new(&*names.uplink)?);
     let spec = UplinkBridge { name, uplink: device, hwaddr: mac.to_string() };
+    let present = Vswitch::new(&client.cache()).bridge(&names.bridge)?;
     let host = Host {
         uplink,
         bridge: devices.device(&names.bridge).await?,
         routes: devices.routes().await?,
         drops: devices.drops_on_uplink(&names.uplink).await?,
         state: spec.state(&client.cache(), &owner())?,
+        ours: present.is_some_and(|bridge| owner().owns(&bridge.external_ids)),
     };
-    let steps = plan::plan(&names, &host)?;
-    if steps.is_empty() {
-        writeln!(out, "nothing to do: {} is in {}, which has its addresses", names.uplink, names.bridge)?;
-    } else if args.dry_run {
-        for step in &steps {
-            writeln!(out, "would {}", names.describe(step))?;
-        }
+    let execution = Execution { client, devices, spec, names };
+    if args.undo {
+        execution.take_back(args, &host, &unit, out).await
     } else {
-        Execution { client, devices, spec, names }.all(&steps, out).await?;
+        execution.make(args, &host, &unit, out).await
     }
-    Ok(())
 }
 
 struct Execution {
@@ -111,6 +123,61 @@ struct Execution {
 }
 
 impl Execution {
+    async fn make(&self, args: &Args, host: &Host, unit: &Unit, out: &mut impl Write) -> anyhow::Result<()> {
+        let steps = plan::plan(&self.names, host)?;
+        let persist = args.persist && !unit.is_enabled()?;
+        if steps.is_empty() && !persist {
+            let Names { uplink, bridge } = &self.names;
+            writeln!(out, "nothing to do: {uplink} is in {bridge}, which has its addresses")?;
+        } else if args.dry_run {
+            for step in &steps {
+                writeln!(out, "would {}", self.names.describe(step))?;
+            }
+            if persist {
+                writeln!(out, "would write and enable {unit}")?;
+            }
+        } else {
+            self.all(&steps, out).await?;
+            if persist {
+                unit.enable()?;
+                writeln!(out, "write and enable {unit}")?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_back(
+        &self,
+        args: &Args,
+        host: &Host,
+        unit: &Unit,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let steps = plan::undo(&self.names, host)?;
+        let persists = unit.is_there();
+        if steps.is_empty() && !persists {
+            writeln!(out, "nothing to do: nothing of prepare-host is on this host")?;
+        }
+        let would = if args.dry_run { "would " } else { "" };
+        // First: a host that restarts half-way must not come back prepared.
+        if persists {
+            if !args.dry_run {
+                unit.remove()?;
+            }
+            writeln!(out, "{would}remove {unit}")?;
+        }
+        for step in &steps {
+            let words = self.names.describe_undo(step);
+            if !args.dry_run {
+                let done = self.revert(step).await;
+                done.with_context(|| format!("{words}: failed; run it again to go on"))?;
+            }
+            // Whoever reads this may be gone, half-way is still no place to stop.
+            let _ = writeln!(out, "{would}{words}");
+        }
+        Ok(())
+    }
+
     async fn all(&self, steps: &[Step], out: &mut impl Write) -> anyhow::Result<()> {
         for (number, step) in steps.iter().enumerate() {
             let words = self.names.describe(step);

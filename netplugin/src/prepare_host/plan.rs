@@ -32,6 +32,8 @@ pub struct Host {
     pub drops: bool,
     /// What the switch has.
     pub state: UplinkState,
+    /// Whether the bridge has the mark of `prepare-host`.
+    pub ours: bool,
 }
 
 /// One step, as things are before it: addresses and routes are those of the uplink.
@@ -104,7 +106,7 @@ pub enum Refusal {
     )]
     Expires(String),
     /// A routing daemon's, or one we cannot take over faithfully.
-    #[error("route {route} through the uplink cannot be moved: {reason}")]
+    #[error("route {route} cannot be moved: {reason}")]
     Route {
         /// The route.
         route: String,
@@ -140,12 +142,44 @@ pub fn plan(names: &Names, host: &Host) -> Result<Vec<Step>, Refusal> {
     let present: Vec<_> = present.map(|a| (local(a), a.header.prefix_len)).collect();
     let missing = addresses.iter().filter(|a| !present.contains(&(local(a), a.header.prefix_len)));
     steps.extend(missing.cloned().map(Step::AddAddress));
-    steps.extend(movable_routes(host)?.into_iter().map(Step::MoveRoute));
+    steps.extend(movable_routes(&host.routes, host.uplink.index)?.into_iter().map(Step::MoveRoute));
     if !host.drops {
         steps.push(Step::Drop);
     }
     // Secondary addresses first: the kernel removes them with the primary one of their subnet.
     steps.extend(addresses.into_iter().rev().map(Step::RemoveAddress));
+    Ok(steps)
+}
+
+/// The steps to take back, in this order, so that the host is as it was before: an address or route is on the uplink before
+/// it leaves the bridge. Addresses and routes are those of the bridge.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn undo(names: &Names, host: &Host) -> Result<Vec<Step>, Refusal> {
+    let (uplink, bridge) = (names.uplink.clone(), names.bridge.clone());
+    let exists = match &host.state {
+        UplinkState::InBridge(other) => return Err(Refusal::InBridge { uplink, other: other.clone() }),
+        UplinkState::Taken { ours: false } => return Err(Refusal::Foreign(bridge)),
+        UplinkState::Ready if !host.ours => return Err(Refusal::Foreign(bridge)),
+        UplinkState::Absent => false,
+        UplinkState::Ready | UplinkState::Taken { ours: true } => true,
+    };
+    let mut steps = Vec::new();
+    if let Some(device) = host.bridge.as_ref().filter(|_| exists) {
+        let addresses = movable_addresses(device)?;
+        let present: Vec<_> = host.uplink.addresses.iter().map(|a| (local(a), a.header.prefix_len)).collect();
+        let missing = addresses.iter().filter(|a| !present.contains(&(local(a), a.header.prefix_len)));
+        steps.extend(missing.cloned().map(Step::RemoveAddress));
+        steps.extend(movable_routes(&host.routes, device.index)?.into_iter().map(Step::MoveRoute));
+        steps.extend(addresses.into_iter().rev().map(Step::AddAddress));
+    }
+    if host.drops {
+        steps.push(Step::Drop);
+    }
+    if exists {
+        steps.push(Step::CreateBridge);
+    }
     Ok(steps)
 }
 
@@ -178,12 +212,11 @@ fn movable_address(address: &AddressMessage) -> Result<AddressMessage, Refusal> 
     Ok(moved)
 }
 
-/// Routes of the administrator through the uplink, those without a next hop first: a next hop may lie behind them.
-fn movable_routes(host: &Host) -> Result<Vec<RouteMessage>, Refusal> {
-    let index = host.uplink.index;
+/// Routes of the administrator through a device, those without a next hop first: a next hop may lie behind them.
+fn movable_routes(all: &[RouteMessage], index: u32) -> Result<Vec<RouteMessage>, Refusal> {
     let mut routes = Vec::new();
-    for route in &host.routes {
-        // The kernel makes these anew on the bridge, from addresses and from what routers say.
+    for route in all {
+        // The kernel makes these anew on the other device, from addresses and from what routers say.
         let automatic = [RouteProtocol::Kernel, RouteProtocol::Ra, RouteProtocol::IcmpRedirect];
         if !uses(route, index) || automatic.contains(&route.header.protocol) {
             continue;
@@ -256,6 +289,19 @@ impl Names {
             Step::MoveRoute(r) => format!("let route {} go through {bridge}", RouteName(r)),
             Step::Drop => format!("drop on {uplink} what the node receives through {bridge}"),
             Step::RemoveAddress(a) => format!("remove address {} from {uplink}", AddressName(a)),
+        }
+    }
+
+    /// The taking back of a step in words.
+    pub fn describe_undo(&self, step: &Step) -> String {
+        let (uplink, bridge) = (&self.uplink, &self.bridge);
+        match step {
+            Step::CreateBridge => format!("delete bridge {bridge}"),
+            Step::SetUp => format!("set {bridge} down"),
+            Step::AddAddress(a) => format!("remove address {} from {bridge}", AddressName(a)),
+            Step::MoveRoute(r) => format!("let route {} go through {uplink}", RouteName(r)),
+            Step::Drop => format!("let the node receive on {uplink} again"),
+            Step::RemoveAddress(a) => format!("add address {} to {uplink}", AddressName(a)),
         }
     }
 }

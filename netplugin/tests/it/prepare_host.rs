@@ -1,6 +1,5 @@
 //! `netplugin prepare-host` on a real kernel and a real switch.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use netplugin::config::Datapath;
@@ -14,6 +13,7 @@ struct Host {
     node: Namespace,
     peer: Namespace,
     ovs: Ovs,
+    units: tempfile::TempDir,
 }
 
 impl Host {
@@ -33,13 +33,36 @@ impl Host {
         node.run("ip route add 198.51.100.0/24 dev up0 proto static");
         node.run("ip route add default via 192.0.2.254 dev up0 metric 50");
         node.run("ip -6 route add default via fd00:2::fe dev up0");
-        Self { node, peer, ovs }
+        // The kernel finishes in its own time: what is compared later must not differ by that.
+        let settled = || {
+            let shown = node.run("ip addr show up0");
+            let ready =
+                shown.contains("state UP") && shown.contains("scope link") && !shown.contains("tentative");
+            if ready { Ok(()) } else { Err(shown) }
+        };
+        test_support::wait_for_blocking("the uplink", Duration::from_secs(20), settled).unwrap();
+        let units = tempfile::tempdir().unwrap();
+        Self { node, peer, ovs, units }
+    }
+
+    fn args(&self, uplink: &str, datapath: Datapath) -> Args {
+        Args {
+            uplink: uplink.to_owned(),
+            bridge: "br-phy".to_owned(),
+            ovs_run_dir: self.ovs.run_dir().to_owned(),
+            datapath,
+            dry_run: false,
+            persist: false,
+            undo: false,
+            unit_dir: self.units.path().to_owned(),
+        }
     }
 
     fn prepare(&self, uplink: &str, dry_run: bool, datapath: Datapath) -> Result<String, String> {
-        let run_dir: PathBuf = self.ovs.run_dir().to_owned();
-        let (uplink, bridge) = (uplink.to_owned(), "br-phy".to_owned());
-        let args = Args { uplink, bridge, ovs_run_dir: run_dir, datapath, dry_run };
+        self.run(Args { dry_run, ..self.args(uplink, datapath) })
+    }
+
+    fn run(&self, args: Args) -> Result<String, String> {
         self.node.block_on(async move || {
             let mut out = Vec::new();
             let result = prepare(&args, &mut out).await;
@@ -92,6 +115,39 @@ fn a_host_keeps_its_addresses_and_routes_when_the_bridge_takes_its_uplink() {
 }
 
 #[test]
+fn undo_gives_everything_back_and_forgets_the_start_of_the_host() {
+    let host = Host::new();
+    host.pinged("192.0.2.1");
+    let undo = |dry_run| host.run(Args { undo: true, dry_run, ..host.args("up0", Datapath::Auto) });
+    assert!(undo(false).unwrap().starts_with("nothing to do"));
+    let before = host.everything();
+    let persist = || host.run(Args { persist: true, ..host.args("up0", Datapath::Auto) }).unwrap();
+    let unit = host.units.path().join("selvage-uplink-up0.service");
+    assert!(persist().lines().last().unwrap().starts_with("write and enable unit") && unit.exists());
+    assert!(persist().starts_with("nothing to do"));
+    // As after a restart of the host: the bridge is there, the addresses are where its configuration puts them.
+    host.node.run("nft delete table netdev selvage-uplink");
+    host.prepare("up0", false, Datapath::Auto).unwrap();
+    let prepared = host.everything();
+
+    let dry = undo(true).unwrap();
+    assert!(dry.lines().count() == 12 && dry.lines().all(|l| l.starts_with("would ")), "{dry}");
+    assert!(host.everything() == prepared && unit.exists());
+    assert_eq!(undo(false).unwrap(), dry.replace("would ", ""));
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(|l| l.trim().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&host.everything()), sorted(&before));
+    assert!(!unit.exists());
+    for address in ["192.0.2.1", "192.0.2.2", "fd00:2::1"] {
+        host.pinged(address);
+    }
+    assert!(undo(false).unwrap().starts_with("nothing to do"));
+}
+
+#[test]
 fn a_step_that_fails_takes_the_earlier_ones_back() {
     let host = Host::new();
     let before = host.everything();
@@ -131,4 +187,6 @@ fn refuses_what_it_must_not_touch() {
         ])
         .unwrap();
     assert!(refused("up0", Datapath::Auto).contains("in bridge br-ex already"));
+    let undo = Args { undo: true, ..host.args("up0", Datapath::Auto) };
+    assert!(host.run(undo).unwrap_err().contains("in bridge br-ex already"));
 }

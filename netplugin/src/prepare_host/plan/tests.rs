@@ -51,7 +51,14 @@ fn fresh() -> Host {
         route(Some("192.0.2.0/24"), None, RouteProtocol::Kernel),
         route(Some("198.51.100.0/24"), None, RouteProtocol::Static),
     ];
-    Host { uplink: device(2, addresses), bridge: None, routes, drops: false, state: UplinkState::Absent }
+    Host {
+        uplink: device(2, addresses),
+        bridge: None,
+        routes,
+        drops: false,
+        state: UplinkState::Absent,
+        ours: false,
+    }
 }
 
 fn words(host: &Host) -> Vec<String> {
@@ -157,4 +164,27 @@ fn refuses_names_that_nftables_cannot_write() {
     }
     assert!(matches!(Names::new("br-phy", "br-phy"), Err(Refusal::SameName(_))));
     assert!(Names::new("eth0.100", "br-phy").is_ok());
+}
+
+#[test]
+fn undo_has_everything_on_the_uplink_before_it_leaves_the_bridge() {
+    let names = names();
+    let undo = |host: &Host| -> Vec<String> {
+        undo(&names, host).unwrap().iter().map(|s| names.describe_undo(s)).collect()
+    };
+    let mut host = fresh();
+    assert!(undo(&host).is_empty(), "nothing was done");
+    // What was the uplink's is the bridge's.
+    let bridge = Device { index: host.uplink.index, ..host.uplink.clone() };
+    host.uplink = Device { index: 77, addresses: Vec::new(), ..host.uplink };
+    (host.bridge, host.state, host.drops, host.ours) = (Some(bridge), UplinkState::Ready, true, true);
+    let words = undo(&host);
+    let place = |start: &str| words.iter().position(|w| w.starts_with(start)).unwrap();
+    assert!(
+        place("add address") < place("let route") && place("let route") < place("remove address"),
+        "{words:?}"
+    );
+    assert_eq!(words[words.len() - 2..], ["let the node receive on eth0 again", "delete bridge br-phy"]);
+    host.ours = false;
+    assert_eq!(super::undo(&names, &host), Err(Refusal::Foreign("br-phy".into())));
 }
