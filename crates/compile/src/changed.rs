@@ -7,6 +7,7 @@ use node_state::{FragmentHash, FragmentKey};
 use types::{NodeName, Revision, VrfId};
 
 use crate::compiled::{Compiled, Encoded};
+use crate::places::Moved;
 
 /// How much was done. The law is that this depends on the change and never on how much there is; tests assert it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Changed {
     /// Fragments that are new, other or gone, with what they were before.
     pub(crate) fragments: BTreeMap<FragmentKey, Option<Encoded>>,
     /// Nodes that host a VRF now and did not before, or the other way round.
-    pub(crate) hosts: BTreeMap<VrfId, BTreeMap<NodeName, bool>>,
+    pub(crate) hosts: Moved,
     /// What it took.
     pub work: Work,
 }

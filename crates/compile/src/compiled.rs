@@ -11,7 +11,7 @@ use crate::Refused;
 use crate::changed::{Changed, Work};
 use crate::places::Moved;
 
-/// Largest encoded fragment: with its frame it stays below the 2 MiB of a session message.
+/// Largest encoded fragment: with its frame it stays well below the 4 MiB that a gRPC message may have.
 pub const MAX_FRAGMENT_BYTES: usize = 2 * 1024 * 1024 - 128 * 1024;
 
 /// Objects that have no fragment, and why.
@@ -179,7 +179,7 @@ impl Compiled {
                 fragments.insert(key, old);
             }
         }
-        let moves = moved.hosts.iter().flat_map(|(vrf, nodes)| nodes.iter().map(move |(n, h)| (vrf, n, h)));
+        let moves = moved.iter().flat_map(|(vrf, nodes)| nodes.iter().map(move |(n, h)| (vrf, n, h)));
         for (vrf, node, hosts) in moves {
             if *hosts {
                 self.hosted.entry(node.clone()).or_default().insert(*vrf);
@@ -190,7 +190,7 @@ impl Compiled {
             }
         }
         self.revision = revision;
-        Changed { revision, fragments, hosts: moved.hosts, work }
+        Changed { revision, fragments, hosts: moved, work }
     }
 
     fn insert(&mut self, key: FragmentKey, fragment: Encoded) {
@@ -215,5 +215,34 @@ fn remove<K: Ord, V: Ord>(sets: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &
         if set.is_empty() {
             sets.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "test code")]
+    use node_state::Group;
+    use types::{GroupId, PolicyId};
+
+    use super::*;
+
+    #[test]
+    fn fragment_above_the_limit_is_refused_and_not_published() {
+        let group = |policies: u64| {
+            Fragment::Group(Group {
+                id: GroupId::new(1).unwrap(),
+                vrf: VrfId::MIN,
+                name: "g".parse().unwrap(),
+                policies: (1..=policies).map(|id| PolicyId::new(id).unwrap()).collect(),
+            })
+        };
+        let (mut stage, mut work) = (Stage::default(), Work::default());
+        let why = stage.put(Some(VrfId::MIN), &group(300_000), &mut work).unwrap_err();
+        assert!(
+            matches!(why, Refused::TooLarge { bytes, max: MAX_FRAGMENT_BYTES } if bytes > MAX_FRAGMENT_BYTES)
+        );
+        assert!(stage.put.is_empty());
+        stage.put(Some(VrfId::MIN), &group(100), &mut work).unwrap();
+        assert_eq!(stage.put.len(), 1);
     }
 }

@@ -1,8 +1,8 @@
 //! Compiling what changed, and what follows from it.
 //!
 //! A batch goes through five steps, each of which looks at what the one before found to be different: the facts about
-//! the objects that changed; whoever refers to an object whose fact is another; endpoints, and what they claim; where
-//! endpoints are; the fragments of everything else that was touched.
+//! the objects that changed; whoever refers to an object whose fact is another; endpoints, and what they claim; the
+//! fragments of everything else that was touched; where endpoints are now, and so who needs what.
 //!
 //! # Invariants
 //! * *Incremental equals from scratch*: the result depends on the view, not on how it came to be (`tests/histories.rs`).
@@ -173,8 +173,8 @@ impl Compiler {
         let endpoint = self.endpoints.key(number).and_then(|key| self.view.endpoints.get(key));
         let (Some(endpoint), Some(seat)) = (endpoint, self.endpoints.seat(number)) else { return Ok(()) };
         let fragment = Fragment::Endpoint(endpoint::fragment(endpoint, &self.facts)?);
-        batch.stage.put(Some(seat.place.vrf), &fragment, &mut batch.work)?;
-        self.places.enter(&seat.place, &mut batch.before);
+        batch.stage.put(Some(seat.vrf), &fragment, &mut batch.work)?;
+        self.places.enter(seat.vrf, &seat.node, &mut batch.before);
         self.endpoints.publish(number, true);
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Compiler {
     fn withdraw_endpoint(&mut self, number: Number, batch: &mut Batch) {
         if let Some(seat) = self.endpoints.published(number) {
             batch.stage.withdraw(FragmentKey::Endpoint(seat.uid));
-            self.places.leave(&seat.place, &mut batch.before);
+            self.places.leave(seat.vrf, &seat.node, &mut batch.before);
             self.endpoints.publish(number, false);
         }
     }
@@ -192,12 +192,9 @@ impl Compiler {
         self.compiled.set_refused(object, why);
     }
 
-    /// Everything but endpoints, now that it is known where these are; and the end of the batch.
+    /// Everything but endpoints, and the end of the batch.
     fn compile_heads(&mut self, batch: Batch) -> Changed {
-        let Batch { mut heads, mut stage, before, mut work, .. } = batch;
-        let moved = self.places.moved(before);
-        heads.extend(moved.hosts.keys().flat_map(|vrf| self.facts.tenants_of(*vrf)));
-        heads.extend(moved.networks.iter().flat_map(|vni| self.facts.networks_of(*vni)));
+        let Batch { heads, mut stage, before, mut work, .. } = batch;
         for id in heads {
             work.visited += 1;
             if let Some(key) = self.units.remove(&id) {
@@ -217,23 +214,23 @@ impl Compiler {
             };
             self.compiled.set_refused(|| Some(id.object()), why);
         }
-        self.compiled.commit(self.view.revision, stage, moved, work)
+        self.compiled.commit(self.view.revision, stage, self.places.moved(before), work)
     }
 
     /// An object's fragment and VRF; `None` when there is no such object, `Some(Ok(None))` when no node has a use for it.
     #[expect(clippy::type_complexity, reason = "one caller")]
     fn fragment(&self, id: &Id) -> Option<Result<Option<(Option<VrfId>, Fragment)>, Refused>> {
-        let (view, facts, places) = (&self.view, &self.facts, &self.places);
+        let (view, facts) = (&self.view, &self.facts);
         let in_vrf = |(vrf, fragment): (VrfId, Fragment)| Some((Some(vrf), fragment));
         let compiled = match id {
             Id::Node(name) => Ok(Some((None, node::fragment(view.nodes.get(name)?)))),
             Id::Tenant(name) => {
                 let tenant = view.tenants.get(name)?;
-                Ok(in_vrf((tenant.vrf, tenant::fragment(tenant, places))))
+                Ok(in_vrf((tenant.vrf, tenant::fragment(tenant))))
             }
             Id::Network(t, n) => {
                 let network = view.networks.get(&(t.clone(), n.clone()))?;
-                network::fragment(network, facts, places).map(in_vrf)
+                network::fragment(network, facts).map(in_vrf)
             }
             Id::Group(t, n) => group::fragment(view.groups.get(&(t.clone(), n.clone()))?, facts).map(in_vrf),
             Id::Policy(t, n) => {

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use model::{Endpoint, ObjectRef};
-use types::{EndpointUid, Family, MacAddr, Vni, VrfId};
+use types::{EndpointUid, Family, MacAddr, NodeName, Vni, VrfId};
 
 use crate::Refused;
 use crate::claims::Claims;
 use crate::facts::Facts;
 use crate::id::{EndpointKey, endpoint_object};
-use crate::places::Place;
 
 /// An endpoint, while it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +21,10 @@ pub(crate) struct Number(u32);
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
     pub uid: EndpointUid,
-    pub place: Place,
+    pub vrf: VrfId,
+    vni: Vni,
+    /// Where it is.
+    pub node: NodeName,
     mac: MacAddr,
     addresses: [Option<IpAddr>; Family::ALL.len()],
 }
@@ -50,7 +52,9 @@ impl Seat {
         let mut addresses = endpoint.addresses.iter().copied();
         Self {
             uid: endpoint.uid,
-            place: Place { vrf: endpoint.vrf, vni: endpoint.vni, node: endpoint.node.clone() },
+            vrf: endpoint.vrf,
+            vni: endpoint.vni,
+            node: endpoint.node.clone(),
             mac: endpoint.mac,
             addresses: std::array::from_fn(|_| addresses.next()),
         }
@@ -116,7 +120,7 @@ impl Endpoints {
     pub fn take_seat(&mut self, number: Number, seat: Option<Seat>, others: &mut impl FnMut(Number)) {
         let Some(Some(slot)) = self.slots.get_mut(number.0 as usize) else { return };
         if let Some(old) = std::mem::replace(&mut slot.seat, seat.clone()) {
-            let Place { vrf, vni, .. } = old.place;
+            let Seat { vrf, vni, .. } = old;
             self.uids.release(&old.uid, &number, others);
             old.addresses
                 .into_iter()
@@ -125,7 +129,7 @@ impl Endpoints {
             self.macs.release(&(vni, old.mac), &number, others);
         }
         if let Some(new) = seat {
-            let Place { vrf, vni, .. } = new.place;
+            let Seat { vrf, vni, .. } = new;
             self.uids.claim(new.uid, number, others);
             new.addresses.into_iter().flatten().for_each(|a| self.addresses.claim((vrf, a), number, others));
             self.macs.claim((vni, new.mac), number, others);
@@ -135,7 +139,7 @@ impl Endpoints {
     /// Why it cannot have its seat: somebody else claims a part of it.
     pub fn conflict(&self, number: Number) -> Option<Refused> {
         let seat = self.seat(number)?;
-        let Place { vrf, vni, .. } = seat.place;
+        let Seat { vrf, vni, .. } = *seat;
         let ambiguous = |what, value: &dyn std::fmt::Display, other| Refused::Ambiguous {
             what,
             value: value.to_string(),

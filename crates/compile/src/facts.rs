@@ -172,16 +172,6 @@ impl Facts {
         self.known.is_empty() && self.numbers.is_empty() && self.subnets.is_empty()
     }
 
-    /// Tenants that have this VRF id.
-    pub fn tenants_of(&self, vrf: VrfId) -> impl Iterator<Item = Id> {
-        self.numbers.claimants(&Number::Vrf(vrf)).cloned()
-    }
-
-    /// Networks that have this VNI.
-    pub fn networks_of(&self, vni: Vni) -> impl Iterator<Item = Id> {
-        self.numbers.claimants(&Number::Vni(vni)).cloned()
-    }
-
     /// Why an object cannot be used, whatever it says.
     pub fn unusable(&self, id: &Id) -> Option<&Refused> {
         match self.known.get(id)? {

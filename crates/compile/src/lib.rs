@@ -11,7 +11,8 @@
 //!   endpoints, the policies attached to these groups, and the nodes that host its endpoints. Nothing of any other
 //!   VRF, ever.
 //! * A batch costs what changed and what follows from that, however much there is ([`Work`]).
-//! * One more endpoint of a network on a node that hosts the network already is one more fragment, and changes none.
+//! * One more endpoint is one more fragment, and changes none, wherever it is. When its node did not host the VRF before,
+//!   that node gets the VRF, and it and the nodes it had nothing in common with each other's [`node_state::Node`].
 //!
 //! # Failure
 //! An object that cannot be compiled has a [`Refused`] under its name in [`Compiled::refused`], and no fragment. The

@@ -257,6 +257,19 @@ impl World {
         }
     }
 
+    /// One step; which fragments each node is told of by it, and their bytes.
+    fn told(&mut self, step: &Step) -> BTreeMap<NodeName, (Vec<FragmentKey>, usize)> {
+        let changed = self.take([step]);
+        let compiled = self.compiler.compiled();
+        let mut told: BTreeMap<NodeName, (Vec<FragmentKey>, usize)> = BTreeMap::new();
+        changed.spans(compiled, |node, key, _| {
+            let (keys, bytes) = told.entry(node.clone()).or_default();
+            keys.push(key.clone());
+            *bytes += compiled.of_node(node, key).map_or(0, |f| f.bytes.len());
+        });
+        told
+    }
+
     fn check(&self) {
         let compiled = self.compiler.compiled();
         assert_eq!(compiled, &compile(&self.view), "compiling what changed == compiling everything");
@@ -396,15 +409,45 @@ fn second_endpoint_of_a_network_is_one_fragment_below_2_kib_for_its_span_and_not
     let mut world = World::new(fabric_of(NODES, TENANTS, NETWORKS));
     let put = |at| Step::Endpoint { at, group: true, again: false, address_of: usize::MAX };
     world.take([&put([0, 0, 0, 0]), &put([0, 0, 1, 1]), &put([1, 0, 0, 2])]);
-    let changed = world.take([&put([0, 0, 2, 1])]);
-    let mut told: BTreeMap<NodeName, (usize, usize)> = BTreeMap::new();
-    changed.spans(world.compiler.compiled(), |node, key, _| {
-        let bytes = world.compiler.compiled().of_node(node, key).map_or(0, |f| f.bytes.len());
-        let (fragments, total) = told.entry(node.clone()).or_default();
-        (*fragments, *total) = (*fragments + 1, *total + bytes);
-    });
+    let told = world.told(&put([0, 0, 2, 1]));
     assert_eq!(told.keys().cloned().collect::<Vec<_>>(), [node_name(0), node_name(1)]);
-    assert!(told.values().all(|(fragments, bytes)| *fragments == 1 && *bytes <= 2048), "{told:?}");
+    for (keys, bytes) in told.values() {
+        assert!(matches!(keys[..], [FragmentKey::Endpoint(_)]) && *bytes <= 256, "{told:?}");
+    }
+}
+
+#[test]
+fn first_endpoint_of_a_network_on_a_further_node_costs_the_same_few_bytes_however_many_nodes_there_are() {
+    let cost = |nodes: usize| {
+        let mut world = World::new(fabric_of(nodes + 2, TENANTS, NETWORKS));
+        let put = |at| Step::Endpoint { at, group: true, again: false, address_of: usize::MAX };
+        let (further, other) = (nodes, nodes + 1);
+        let hosting = (0..nodes).map(|n| put([0, 0, n, n])).collect::<Vec<_>>();
+        world.take(&hosting);
+        world.take([&put([1, 0, 0, other])]);
+        // The first of the tenant there.
+        let mut first = world.told(&put([0, 0, 100, further]));
+        assert!(!first.contains_key(&node_name(other)), "nothing to others");
+        let (keys, _) = first.remove(&node_name(further)).unwrap();
+        assert!(keys.contains(&FragmentKey::Vrf(VrfId::MIN)), "the further node gets its span: {keys:?}");
+        // The first of another network there, which the others do not host either.
+        let second = world.told(&put([0, 1, 0, further]));
+        assert_eq!(second.len(), nodes + 1);
+        world.check();
+        let costs = |told: BTreeMap<NodeName, (Vec<FragmentKey>, usize)>| {
+            let mut costs: Vec<(usize, usize)> =
+                told.values().map(|(keys, bytes)| (keys.len(), *bytes)).collect();
+            costs.dedup();
+            assert_eq!(costs.len(), 1, "the same for every node: {costs:?}");
+            costs[0]
+        };
+        (costs(first), costs(second))
+    };
+    let (few, many) = (cost(2), cost(NODES));
+    assert_eq!(few, many);
+    let ((fragments, bytes), second) = few;
+    assert!(fragments == 2 && bytes <= 320, "the endpoint and its node: {fragments}, {bytes}");
+    assert!(second.0 == 1 && second.1 <= 256, "the endpoint: {second:?}");
 }
 
 #[test]

@@ -233,27 +233,3 @@ fn largest_policy_of_the_model_fits() {
     assert!(compiled.refused().is_empty());
     assert!(compiled.fragments().contains_key(&FragmentKey::Policy(big.id)));
 }
-
-#[test]
-fn fragment_above_the_limit_is_refused() {
-    let mut view = view_of(Revision::new(1), fabric());
-    for i in 0..8000_u32 {
-        let node = NodeName::new(format!("{i:04}.{0}.{0}.{0}.{0}", "n".repeat(60))).unwrap();
-        let spec = model::NodeSpec {
-            name: node.clone(),
-            vtep: std::net::IpAddr::from((0x0a00_0000 + i).to_be_bytes()),
-        };
-        view.nodes.insert(node.clone(), model::Node { spec, key_sha256: String::new(), cordoned: false });
-        let Object::Endpoint(mut e) = endpoint(0, 0, 0, 0, false) else { unreachable!() };
-        e.uid = types::EndpointUid::new(u64::from(i) + 1).unwrap();
-        e.addresses = vec![format!("fd00:0::{i:x}:1").parse().unwrap()];
-        e.mac = model::endpoint_mac(&e.addresses).unwrap();
-        e.spec.name = types::EndpointName::new(format!("e{i}")).unwrap();
-        e.spec.node = node;
-        view.apply(ViewEvent::Put(Box::new(Object::Endpoint(e))));
-    }
-    let compiled = compile(&view);
-    let why = compiled.refused().iter().find(|(o, _)| o.kind == Kind::Tenant).unwrap().1;
-    assert!(matches!(why, compile::Refused::TooLarge { .. }), "{why}");
-    assert!(!compiled.fragments().contains_key(&FragmentKey::Vrf(VrfId::MIN)));
-}

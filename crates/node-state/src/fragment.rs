@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use types::{EndpointUid, GroupId, Invalid, NodeName, PolicyId, Vni, VrfId};
 
+use crate::before;
 use crate::span::{Endpoint, Group, Network, Node, Policy, RuleService, Vrf};
 
-/// Version of the fragment format: the newest that is written here. A fragment is written in the oldest schema that can
-/// say it, so that an older reader goes on understanding whatever uses nothing new.
-pub const SCHEMA: u32 = 1;
+/// Version of the fragment format: the newest that is written here. A kind of fragment is written in the schema that gave it
+/// its form ([`FragmentKey::forms`]), so that an older reader goes on understanding whatever has not changed.
+///
+/// 1: everything. 2: VRFs and networks without lists of nodes.
+pub const SCHEMA: u32 = 2;
 
 /// What a reader understands. A parameter, so that tests can be the release before and the one to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub struct Dialect {
 }
 
 impl Dialect {
-    /// This schema, the one before it, and these features.
+    /// What the release with this schema reads: what it writes, what the one before it wrote, and these features.
     pub fn new(schema: u32, features: impl IntoIterator<Item = String>) -> Self {
         Self { schema, features: features.into_iter().collect() }
     }
@@ -30,9 +34,9 @@ impl Dialect {
         &self.features
     }
 
-    /// The one before is read as well; there is none before the first.
-    fn reads(&self, schema: u32) -> bool {
-        schema >= 1 && (schema == self.schema || schema.checked_add(1) == Some(self.schema))
+    /// The oldest schema in which this kind is read: the one in which the release before wrote it.
+    fn oldest(&self, key: &FragmentKey) -> u32 {
+        key.forms().iter().rev().copied().find(|form| *form < self.schema).unwrap_or(1)
     }
 }
 
@@ -59,6 +63,16 @@ pub enum FragmentKey {
     Policy(PolicyId),
     /// An endpoint.
     Endpoint(EndpointUid),
+}
+
+impl FragmentKey {
+    /// The schemas that gave this kind of fragment a form; the last one is written.
+    const fn forms(&self) -> &'static [u32] {
+        match self {
+            Self::Vrf(_) | Self::Network(_) => &[1, 2],
+            Self::Node(_) | Self::Group(_) | Self::Policy(_) | Self::Endpoint(_) => &[1],
+        }
+    }
 }
 
 impl std::fmt::Display for FragmentKey {
@@ -172,7 +186,7 @@ pub enum Fragment {
 #[serde(deny_unknown_fields)]
 struct Envelope<F> {
     schema: u32,
-    /// Features a reader must support to enforce this fragment. None exist in schema 1.
+    /// Features a reader must support to enforce this fragment. None exist yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requires: Vec<String>,
     fragment: F,
@@ -190,12 +204,14 @@ struct Preamble {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
     /// Written by a newer release, or one that is more than one older.
-    #[error("fragment {key}: schema {found} is not understood here (only {newest} and the one before)")]
+    #[error("fragment {key}: schema {found} is not understood here (only {oldest} to {newest})")]
     Schema {
         /// Which fragment.
         key: FragmentKey,
         /// Its schema.
         found: u32,
+        /// The oldest that is understood of its kind.
+        oldest: u32,
         /// The newest that is understood.
         newest: u32,
     },
@@ -217,6 +233,11 @@ pub enum FragmentError {
     },
 }
 
+/// What is in the frame, read strictly.
+fn inside<F: DeserializeOwned>(bytes: &[u8]) -> Result<F, String> {
+    serde_json::from_slice::<Envelope<F>>(bytes).map(|e| e.fragment).map_err(|e| e.to_string())
+}
+
 impl Fragment {
     /// The key this fragment must be stored under.
     pub fn key(&self) -> FragmentKey {
@@ -232,7 +253,8 @@ impl Fragment {
 
     /// Canonical bytes: fields in declaration order, sets sorted.
     pub fn encode(&self) -> Vec<u8> {
-        let envelope = Envelope { schema: SCHEMA, requires: Vec::new(), fragment: self };
+        let schema = self.key().forms().last().copied().unwrap_or(SCHEMA);
+        let envelope = Envelope { schema, requires: Vec::new(), fragment: self };
         // Serializing plain structs with string keys into memory has no failing path in serde_json.
         serde_json::to_vec(&envelope).unwrap_or_default()
     }
@@ -252,16 +274,19 @@ impl Fragment {
     pub fn decode_as(dialect: &Dialect, key: &FragmentKey, bytes: &[u8]) -> Result<Self, FragmentError> {
         let malformed = |reason: String| FragmentError::Malformed { key: key.clone(), reason };
         let preamble: Preamble = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
-        if !dialect.reads(preamble.schema) {
-            let (found, newest) = (preamble.schema, dialect.schema);
-            return Err(FragmentError::Schema { key: key.clone(), found, newest });
+        let (oldest, newest) = (dialect.oldest(key), dialect.schema);
+        if !(oldest..=newest).contains(&preamble.schema) {
+            return Err(FragmentError::Schema { key: key.clone(), found: preamble.schema, oldest, newest });
         }
         let missing = |feature: &String| !dialect.features.contains(feature);
         if let Some(feature) = preamble.requires.into_iter().find(missing) {
             return Err(FragmentError::Feature { key: key.clone(), feature });
         }
-        let envelope: Envelope<Self> = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
-        let fragment = envelope.fragment;
+        let fragment = match preamble.schema {
+            1 => inside::<before::Fragment>(bytes).map(Self::from),
+            _ => inside::<Self>(bytes),
+        };
+        let fragment = fragment.map_err(malformed)?;
         if fragment.key() != *key {
             return Err(malformed(format!("holds {}", fragment.key())));
         }

@@ -1,4 +1,7 @@
 //! The kinds of fragment: one plain struct per noun.
+//!
+//! Which nodes host a network or a VRF is said nowhere: it follows from the endpoints, all of which a node in span holds.
+//! A list would be as long as the cluster and change with every further node, for everybody.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -29,9 +32,6 @@ pub struct Vrf {
     pub tenant: Name,
     /// What happens to connections no rule decides.
     pub default_action: DefaultAction,
-    /// Every node that hosts an endpoint of this VRF: only these may send tunnel packets for its networks
-    /// (routing is asymmetric: a routed packet travels in the destination network's VNI).
-    pub nodes: BTreeSet<NodeName>,
 }
 
 /// A network. Key `network/<vni>`.
@@ -46,8 +46,6 @@ pub struct Network {
     pub name: Name,
     /// One subnet per family, IPv4 first.
     pub subnets: Vec<NetworkSubnet>,
-    /// Nodes that host an endpoint of this network: where flooded frames go.
-    pub nodes: BTreeSet<NodeName>,
 }
 
 /// One subnet of a network.

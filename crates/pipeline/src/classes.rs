@@ -365,8 +365,8 @@ pub(crate) fn host_prefix(address: IpAddr) -> Prefix {
 fn prefixes_of(view: &View, vrf: VrfId, set: AddressSet) -> Vec<IpCidr> {
     match set {
         AddressSet::Cidr(cidr) => vec![cidr],
-        AddressSet::Network(vni) => match view.networks.get(&vni).filter(|n| n.network.vrf == vrf) {
-            Some(net) => net.network.subnets.iter().map(|s| s.cidr).collect(),
+        AddressSet::Network(vni) => match view.networks.get(&vni).filter(|n| n.vrf == vrf) {
+            Some(net) => net.subnets.iter().map(|s| s.cidr).collect(),
             None => Vec::new(),
         },
         AddressSet::Group(_) => Vec::new(),

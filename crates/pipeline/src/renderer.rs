@@ -227,9 +227,9 @@ impl Renderer {
             Unit::Vrf(vrf) => tables::policy::vrf(view, vrf, flows),
             Unit::Network(vni) => {
                 if let Some(net) = view.networks.get(&vni) {
-                    tables::arp_nd::network(&net.network, flows);
-                    tables::conntrack::network(&net.network, flows);
-                    tables::forward::network(&net.network, flows);
+                    tables::arp_nd::network(net, flows);
+                    tables::conntrack::network(net, flows);
+                    tables::forward::network(net, flows);
                 }
             }
             Unit::Flood(vni) => tables::forward::flood(view, vni, flows),

@@ -125,7 +125,7 @@ impl Plans {
             // It may consist of other prefixes.
             let FragmentKey::Network(vni) = key else { continue };
             let set = AddressSet::Network(*vni);
-            let vrf = view.networks.get(vni).map(|n| n.network.vrf);
+            let vrf = view.networks.get(vni).map(|n| n.vrf);
             self.out.sets.extend(vrf.filter(|vrf| self.names(*vrf, set)).map(|vrf| (vrf, set)));
         }
         std::mem::take(&mut self.out)
@@ -381,7 +381,7 @@ fn specs(
             RulePeer::Network(vni) => view.networks.get(&vni),
             RulePeer::Any | RulePeer::Group(_) | RulePeer::Cidr(_) => None,
         };
-        let subnets = network.into_iter().flat_map(|n| n.network.subnets.iter().map(|s| s.cidr));
+        let subnets = network.into_iter().flat_map(|n| n.subnets.iter().map(|s| s.cidr));
         (RuleId::new(policy.id, rule.slot), Spec::new(vrf, groups, rule, subnets))
     };
     policy.rules.iter().map(spec).collect()
@@ -405,7 +405,7 @@ fn check(view: &View, policy: &Policy) -> Result<(), RenderError> {
         match rule.peer {
             RulePeer::Network(vni) => match view.networks.get(&vni) {
                 None => return Err(RenderError::MissingNetwork { vni }),
-                Some(n) if n.network.vrf != policy.vrf => return Err(RenderError::NetworkOfOtherVrf { vni }),
+                Some(n) if n.vrf != policy.vrf => return Err(RenderError::NetworkOfOtherVrf { vni }),
                 Some(_) => {}
             },
             // An absent group is an empty one as a peer: its endpoints, if any, are denied for themselves.

@@ -22,9 +22,11 @@ use crate::render::Local;
 use crate::tables::GATEWAY_MAC;
 
 mod claims;
+mod sites;
 mod update;
 
 use claims::Claims;
+use sites::{Site, Sites};
 pub(crate) use update::Touched;
 
 /// Objects that are not enforced as written, and why.
@@ -63,22 +65,6 @@ impl Member {
     }
 }
 
-/// A VRF that is here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Space {
-    pub(crate) default_action: DefaultAction,
-    /// Tunnel addresses of the other nodes that host endpoints of it.
-    pub(crate) peers: BTreeSet<IpAddr>,
-}
-
-/// A network that is rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Net {
-    pub(crate) network: Network,
-    /// Tunnel addresses of the other nodes that host endpoints of it.
-    pub(crate) peers: BTreeSet<IpAddr>,
-}
-
 /// A group that can have members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupRef {
@@ -99,8 +85,10 @@ struct Candidate {
 pub(crate) struct View {
     pub(crate) local: Local,
     pub(crate) tunnel: Option<OfPort>,
-    pub(crate) vrfs: BTreeMap<VrfId, Space>,
-    pub(crate) networks: BTreeMap<Vni, Net>,
+    /// VRFs that are here, and what happens to connections no rule decides.
+    pub(crate) vrfs: BTreeMap<VrfId, DefaultAction>,
+    /// Networks that are rendered.
+    pub(crate) networks: BTreeMap<Vni, Network>,
     pub(crate) groups: BTreeMap<GroupId, GroupRef>,
     /// VRF of each policy that is in a known one.
     pub(crate) policies: BTreeMap<PolicyId, VrfId>,
@@ -110,6 +98,7 @@ pub(crate) struct View {
     ports: BTreeMap<EndpointUid, OfPort>,
     candidates: BTreeMap<EndpointUid, Candidate>,
     claims: Claims,
+    sites: Sites,
     /// Members with a local port, by network.
     plugged: BTreeSet<(Vni, EndpointUid)>,
     /// Members of each group they name, whether it is there or not.
@@ -134,6 +123,7 @@ impl View {
             ports: BTreeMap::new(),
             candidates: BTreeMap::new(),
             claims: Claims::default(),
+            sites: Sites::default(),
             plugged: BTreeSet::new(),
             grouped: BTreeSet::new(),
             networks_in: BTreeSet::new(),
@@ -180,6 +170,16 @@ impl View {
         self.visits
     }
 
+    /// Whether members of a VRF are behind this tunnel address.
+    pub(crate) fn is_site(&self, vrf: VrfId, vtep: IpAddr) -> bool {
+        self.sites.hosts(vrf, vtep)
+    }
+
+    /// Tunnel addresses that members of a network are behind.
+    pub(crate) fn sites_of(&self, vni: Vni) -> impl Iterator<Item = IpAddr> + '_ {
+        self.sites.of_network(vni)
+    }
+
     fn check_vrf(&self, vrf: VrfId) -> Result<(), RenderError> {
         if self.vrfs.contains_key(&vrf) { Ok(()) } else { Err(RenderError::MissingVrf { vrf }) }
     }
@@ -197,7 +197,7 @@ impl View {
     fn check_endpoint(&self, endpoint: &Endpoint) -> Result<Member, RenderError> {
         let vni = endpoint.vni;
         self.check_vrf(endpoint.vrf)?;
-        let network = &self.networks.get(&vni).ok_or(RenderError::MissingNetwork { vni })?.network;
+        let network = &self.networks.get(&vni).ok_or(RenderError::MissingNetwork { vni })?;
         if network.vrf != endpoint.vrf {
             return Err(RenderError::NetworkOfOtherVrf { vni });
         }
@@ -240,12 +240,13 @@ impl View {
         }
     }
 
-    /// Tunnel addresses of peer nodes among `nodes`: known, not ourselves, of our family.
-    fn peers(&self, nodes: &BTreeSet<NodeName>) -> BTreeSet<IpAddr> {
-        let others = nodes.iter().filter(|name| **name != self.local.node);
-        others
-            .filter_map(|name| self.vteps.get(name).copied())
-            .filter(|vtep| *vtep != self.local.vtep && vtep.is_ipv4() == self.local.vtep.is_ipv4())
-            .collect()
+    /// Where a remote member is. Another node with our own tunnel address is none that could be told from us.
+    fn site(&self, member: &Member) -> Option<Site> {
+        match member.place {
+            Place::Remote(vtep) if vtep != self.local.vtep => {
+                Some(Site { vrf: member.vrf, vni: member.vni, vtep })
+            }
+            Place::Remote(_) | Place::Local(_) | Place::Unplugged => None,
+        }
     }
 }

@@ -26,18 +26,19 @@ fn vtep(v6: bool, n: usize) -> IpAddr {
     }
 }
 
+/// The first endpoint that is not here.
+const REMOTE: u32 = 100_000;
+
 /// Node "a" with so many endpoints of network 101, which so many other nodes have some of, too.
 fn crowded(locals: u32, peers: usize, v6: bool) -> Rendered {
-    let nodes: Vec<String> = (0..peers).map(|n| format!("peer-{n}")).chain(["a".to_owned()]).collect();
     let mut state: NodeState = base(&[]).into_iter().collect();
-    state.insert(fragment(
-        json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": nodes}}),
-    ));
-    state
-        .insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": nodes, "subnets": [
+    state.insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
         {"cidr": "10.0.0.0/8", "gateway": null}]}})));
-    for (n, name) in nodes.iter().enumerate().take(peers) {
+    for (n, host) in (0..peers).zip(REMOTE..) {
+        let name = format!("peer-{n}");
         state.insert(fragment(json!({"node": {"name": name, "vtep": vtep(v6, n)}})));
+        let Fragment::Endpoint(e) = local(host) else { panic!("no endpoint") };
+        state.insert(Fragment::Endpoint(node_state::Endpoint { node: name.parse().unwrap(), ..e }));
     }
     let mut ports = Ports { tunnel: Some(OfPort::new(TUNNEL.into()).unwrap()), ..Ports::default() };
     for host in 2..2 + locals {

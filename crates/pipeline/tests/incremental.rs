@@ -115,9 +115,7 @@ fn tamper(value: &mut serde_json::Value, how: u8) {
         ("endpoint", 6) => object["vni"] = json!(101 + pick % 3),
         ("network", 0 | 1) => object["subnets"][0]["cidr"] = json!(format!("10.1.{}.0/24", 1 + pick % 3)),
         ("network", 2 | 3) => object["subnets"][1]["gateway"] = json!(null),
-        ("network", 4) => object["nodes"] = json!(["node-1"]),
         ("network", _) => object["vrf"] = json!(1 + pick % 3),
-        ("vrf", 0..4) => object["nodes"] = json!(["node-2"]),
         ("vrf", _) => object["default_action"] = json!("deny"),
         ("group", 0) => object["vrf"] = json!(1 + pick % 3),
         ("group", _) => object["policies"] = json!([11 + pick % 4]),
@@ -174,11 +172,8 @@ fn crowd(endpoints: u32) -> Crowd {
     let peer = json!({"group": 2});
     state.insert(policy(7, vec![rule(0, "ingress", 10, peer, json!({"protocol": "tcp"}), "deny")]));
     state.insert(fragment(json!({"node": {"name": "b", "vtep": "192.0.2.2"}})));
-    state.insert(fragment(
-        json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a", "b"]}}),
-    ));
-    let nodes = json!(["a", "b"]);
-    state.insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": nodes, "subnets": [
+    state.insert(fragment(json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow"}})));
+    state.insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
         {"cidr": "10.0.0.0/8", "gateway": "10.255.255.1"}, {"cidr": "fd00:1::/64", "gateway": "fd00:1::ff:1"}]}})));
     let mut ports = Ports { tunnel: Some(OfPort::new(TUNNEL.into()).unwrap()), ..Ports::default() };
     for host in 1..=endpoints {
@@ -257,6 +252,60 @@ fn a_new_prefix_in_policy_costs_the_prefixes_inside_it() {
     let sources =
         plan.modify.iter().chain(&plan.add).filter(|(key, _)| key.table() == Table::SrcClass.number());
     assert_eq!(sources.count(), 8);
+}
+
+/// Flows that believe, or flood to, this tunnel address.
+fn sites(crowd: &Crowd, table: Table, vtep: &str) -> usize {
+    let flows = crowd.renderer.flows().to_string();
+    let of_table = format!("table={},", table.number());
+    flows.lines().filter(|l| l.starts_with(&of_table) && l.contains(vtep)).count()
+}
+
+/// An endpoint on node "c", with another address.
+fn further(host: u32, address: Option<&str>) -> Fragment {
+    let Fragment::Endpoint(mut e) = member(host, false, 1) else { panic!("no endpoint") };
+    e.node = "c".parse().unwrap();
+    e.addresses.extend(address.map(|a| a.parse::<std::net::IpAddr>().unwrap()));
+    Fragment::Endpoint(e)
+}
+
+#[test]
+fn node_is_believed_and_flooded_to_while_it_hosts_an_endpoint_that_is_rendered() {
+    let _defects = support::sabotage();
+    let seen = |crowd: &Crowd| {
+        (sites(crowd, Table::Classifier, "192.0.2.3"), sites(crowd, Table::Flood, "192.0.2.3"))
+    };
+    let mut costs = Vec::new();
+    for endpoints in [100, 2000] {
+        let mut crowd = crowd(endpoints);
+        crowd.state.insert(fragment(
+            json!({"network": {"vni": 102, "vrf": 1, "name": "m", "subnets": [{"cidr": "172.16.0.0/24", "gateway": null}]}}),
+        ));
+        crowd.cost(crowd.state.get(&FragmentKey::Network(types::Vni::new(102).unwrap())).unwrap().clone());
+        assert_eq!(
+            (sites(&crowd, Table::Classifier, "192.0.2.2"), sites(&crowd, Table::Flood, "192.0.2.2")),
+            (2, 1)
+        );
+        crowd.cost(fragment(json!({"node": {"name": "c", "vtep": "192.0.2.3"}})));
+        assert_eq!(seen(&crowd), (0, 0), "a node that hosts nothing");
+        crowd.cost(further(endpoints + 1, Some("198.51.100.1")));
+        assert_eq!(seen(&crowd), (0, 0), "nor does a refused endpoint make it a host");
+        crowd.cost(further(endpoints + 1, None));
+        assert_eq!(seen(&crowd), (2, 1), "believed in both networks of the VRF, flooded to in its own");
+        let another = crowd.cost(further(endpoints + 2, None));
+        assert_eq!(seen(&crowd), (2, 1));
+        for gone in [endpoints + 1, endpoints + 2] {
+            assert_eq!(seen(&crowd), (2, 1));
+            let key = FragmentKey::Endpoint(EndpointUid::new(gone.into()).unwrap());
+            crowd.state.remove(&key);
+            crowd.renderer.update(&crowd.state, &BTreeSet::from([key]), &crowd.ports);
+        }
+        assert_eq!(seen(&crowd), (0, 0), "the last one is gone");
+        let first = crowd.cost(further(endpoints + 1, None));
+        assert_eq!(first.0 - another.0, 4, "two tunnel flows, and flooding in its network");
+        costs.push((first, another));
+    }
+    assert_eq!(costs[0], costs[1], "the same work, however many are there");
 }
 
 /// The same key: first the flow two clauses share, then the decision itself, then shared again.
@@ -346,9 +395,10 @@ fn village(groups: u32) -> Crowd {
         state.insert(member(host, host <= 10, 101 + host % groups));
     }
     state.insert(fragment(
-        json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": ["a", "b"], "subnets": [
+        json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
         {"cidr": "10.0.0.0/8", "gateway": null}, {"cidr": "fd00:1::/64", "gateway": null}]}}),
     ));
+    state.insert(fragment(json!({"node": {"name": "c", "vtep": "192.0.2.3"}})));
     let ports = Ports { tunnel: Some(OfPort::new(TUNNEL.into()).unwrap()), ..Ports::default() };
     let all = state.fragments().map(|(key, _)| key.clone()).collect();
     let local = Local { node: "a".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() };
@@ -386,10 +436,8 @@ fn a_change_of_policy_or_endpoint_looks_at_what_it_concerns_and_no_more() {
         member(17, false, 103),
         member(9001, false, 104),
         member(9002, false, 900),
-        // A node of the network more, and a group nobody knows.
-        fragment(
-            json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a", "b", "c"]}}),
-        ),
+        // The first one on a further node, and a group nobody knows.
+        further(9004, None),
         member(9003, false, 7777),
     ];
     let (small, large) = (costs(&mut village(20), &changes), costs(&mut village(200), &changes));

@@ -150,8 +150,8 @@ fn rules_share_the_clause_that_is_the_same() {
 #[test]
 fn tenants_share_no_clause() {
     let other_tenant = [
-        json!({"vrf": {"id": 2, "tenant": "u", "default_action": "allow", "nodes": ["a"]}}),
-        json!({"network": {"vni": 201, "vrf": 2, "name": "n", "nodes": ["a"],
+        json!({"vrf": {"id": 2, "tenant": "u", "default_action": "allow"}}),
+        json!({"network": {"vni": 201, "vrf": 2, "name": "n",
             "subnets": [{"cidr": "10.1.1.0/24", "gateway": null}]}}),
         json!({"group": {"id": 21, "vrf": 2, "name": "web", "policies": [9]}}),
         json!({"endpoint": {"uid": 2002, "name": "e", "vrf": 2, "vni": 201, "group": 21,

@@ -127,11 +127,10 @@ pub fn request(verb: Verb, name: &str, ifname: &str, netns: &Path) -> Result<Req
 /// A tenant and its network.
 fn fixed() -> Result<Vec<Fragment>> {
     let (id, vni) = (VrfId::new(1)?, Vni::new(101)?);
-    let nodes = BTreeSet::from([NODE.parse()?]);
     let (tenant, default_action) = ("bench".parse()?, DefaultAction::Allow);
-    let vrf = Vrf { id, tenant, default_action, nodes: nodes.clone() };
+    let vrf = Vrf { id, tenant, default_action };
     let subnets = vec![NetworkSubnet { cidr: "10.0.0.0/8".parse()?, gateway: Some(GATEWAY) }];
-    let network = Network { vni, vrf: id, name: "bench".parse()?, subnets, nodes };
+    let network = Network { vni, vrf: id, name: "bench".parse()?, subnets };
     Ok(vec![Fragment::Vrf(vrf), Fragment::Network(network)])
 }
 

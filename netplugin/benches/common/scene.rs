@@ -1,6 +1,5 @@
 //! A node's state of a wanted number of flows.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
@@ -31,7 +30,6 @@ impl Scene {
     fn new(endpoints: u32) -> Result<Self> {
         let [here, there]: [NodeName; 2] = ["node-1".parse()?, "node-2".parse()?];
         let (vrf, vni) = (VrfId::new(1)?, Vni::new(101)?);
-        let nodes = BTreeSet::from([here.clone(), there.clone()]);
         let v4 = NetworkSubnet { cidr: "10.0.0.0/8".parse()?, gateway: Some(IpAddr::from([10, 0, 0, 1])) };
         let v6 = NetworkSubnet { cidr: "fd00::/64".parse()?, gateway: Some("fd00::1".parse()?) };
         let mut state = NodeState::default();
@@ -40,10 +38,9 @@ impl Scene {
             id: vrf,
             tenant: "bench".parse()?,
             default_action: DefaultAction::Allow,
-            nodes: nodes.clone(),
         }));
         let name = "bench".parse()?;
-        state.insert(Fragment::Network(Network { vni, vrf, name, subnets: vec![v4, v6], nodes }));
+        state.insert(Fragment::Network(Network { vni, vrf, name, subnets: vec![v4, v6] }));
         let mut ports = Ports { tunnel: Some(TUNNEL), ..Ports::default() };
         for n in 0..endpoints {
             state.insert(endpoint(n)?);

@@ -63,19 +63,16 @@ impl FakeNetmaster {
                 cidr: parse(cidr),
                 gateway: Some(parse(gateway)),
             };
-            let nodes = BTreeSet::from([node.clone()]);
             intent.put(Fragment::Vrf(Vrf {
                 id: vrf,
                 tenant: parse(tenant),
                 default_action: DefaultAction::Allow,
-                nodes: nodes.clone(),
             }));
             intent.put(Fragment::Network(Network {
                 vni: Vni::new(u64::from(n) + 100).unwrap(),
                 vrf,
                 name: parse("web"),
                 subnets: vec![subnet("10.1.1.0/24", "10.1.1.1"), subnet("fd00:1::/64", "fd00:1::1")],
-                nodes,
             }));
         }
         intent.put(Fragment::Node(Node { name: node, vtep: parse(VTEP) }));

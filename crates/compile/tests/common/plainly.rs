@@ -126,17 +126,12 @@ pub fn compile(view: &IntentView) -> Plain {
     };
     for name in view.tenants.keys() {
         if let Ok(t) = names.tenant(name) {
-            let nodes = endpoints.iter().filter(|e| e.vrf == t.vrf).map(|e| e.node.clone()).collect();
             let (id, default_action) = (t.vrf, t.spec.default_action);
-            put(
-                id,
-                Fragment::Vrf(node_state::Vrf { id, tenant: name.clone(), default_action, nodes }),
-                &mut out,
-            );
+            put(id, Fragment::Vrf(node_state::Vrf { id, tenant: name.clone(), default_action }), &mut out);
         }
     }
     for (t, n) in view.networks.keys() {
-        match network(&names, &endpoints, t, n) {
+        match network(&names, t, n) {
             Ok((vrf, f)) => put(vrf, f, &mut out),
             Err(why) => drop(out.refused.entry(at(Kind::Network, t, n)).or_insert(why)),
         }
@@ -244,12 +239,11 @@ fn endpoint(names: &Names<'_>, e: &Endpoint) -> Result<node_state::Endpoint, Ref
 
 type Scoped = Result<(VrfId, Fragment), Refused>;
 
-fn network(names: &Names<'_>, endpoints: &[node_state::Endpoint], t: &Name, n: &Name) -> Scoped {
+fn network(names: &Names<'_>, t: &Name, n: &Name) -> Scoped {
     let vrf = names.tenant(t)?.vrf;
     let network = names.network(t, n)?;
     let (vni, subnets) = (network.vni, subnets(network)?);
-    let nodes = endpoints.iter().filter(|e| e.vni == vni).map(|e| e.node.clone()).collect();
-    Ok((vrf, Fragment::Network(node_state::Network { vni, vrf, name: n.clone(), subnets, nodes })))
+    Ok((vrf, Fragment::Network(node_state::Network { vni, vrf, name: n.clone(), subnets })))
 }
 
 fn subnets(network: &Network) -> Result<Vec<NetworkSubnet>, Refused> {

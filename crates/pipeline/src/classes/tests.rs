@@ -13,8 +13,8 @@ fn fragment(value: serde_json::Value) -> Fragment {
 /// A VRF, a network 10.1.1.0/24 and fd00:1::/64, and endpoints (host, group).
 fn state(endpoints: &[(u8, u32)]) -> NodeState {
     let mut fragments = vec![
-        fragment(json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a"]}})),
-        fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": ["a"], "subnets": [
+        fragment(json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow"}})),
+        fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
             {"cidr": "10.1.1.0/24", "gateway": null}, {"cidr": "fd00:1::/64", "gateway": null}]}})),
     ];
     for (host, group) in endpoints {

@@ -28,8 +28,8 @@ pub(crate) fn endpoint(member: &Member, port: OfPort, flows: &mut Flows) {
 /// travel in the destination's VNI, so being a member of the network itself is not asked.
 pub(crate) fn tunnel(view: &View, vni: Vni, vtep: IpAddr, flows: &mut Flows) {
     let (Some(tunnel), Some(net)) = (view.tunnel, view.networks.get(&vni)) else { return };
-    let vrf = net.network.vrf;
-    if !view.vrfs.get(&vrf).is_some_and(|space| space.peers.contains(&vtep)) {
+    let vrf = net.vrf;
+    if !view.is_site(vrf, vtep) {
         return;
     }
     let from_vni = untagged(tunnel).with(Field::TunId, vni.get());

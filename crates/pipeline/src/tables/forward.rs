@@ -27,7 +27,7 @@ pub(crate) fn endpoint(view: &View, member: &Member, flows: &mut Flows) {
         (Place::Remote(_), None) | (Place::Unplugged, _) => {}
     }
     if let Some(net) = view.networks.get(&member.vni).filter(|_| member.place != Place::Unplugged) {
-        l3_endpoint(&net.network, member, flows);
+        l3_endpoint(net, member, flows);
     }
 }
 
@@ -99,14 +99,16 @@ const FLOOD_AT_ONCE: usize = 1000;
 
 /// To the network's local ports (the switch leaves out the input port), and from an endpoint also to member nodes.
 pub(crate) fn flood(view: &View, vni: Vni, flows: &mut Flows) {
-    let Some(net) = view.networks.get(&vni) else { return };
+    if !view.networks.contains_key(&vni) {
+        return;
+    }
     let locals = view.plugged_in(vni);
     let to_locals: Vec<_> = locals.map(|(_, port)| vec![Action::output(Port::from(port.get()))]).collect();
     let mut to_all = to_locals.clone();
     if let Some(tunnel) = view.tunnel {
         // What the first one sets, the others keep.
         let mut header = Some(Action::set_field(Field::TunId, vni.get()));
-        for &vtep in &net.peers {
+        for vtep in view.sites_of(vni) {
             let field = tunnel_destination(vtep.is_ipv4()).1.field();
             let send = [Action::set_field(field, vtep), Action::output(Port::from(tunnel.get()))];
             to_all.push(header.take().into_iter().chain(send).collect());

@@ -94,8 +94,8 @@ pub(crate) fn fixed(flows: &mut Flows) {
 
 /// What a VRF does with connections no rule decides.
 pub(crate) fn vrf(view: &View, vrf: VrfId, flows: &mut Flows) {
-    let Some(space) = view.vrfs.get(&vrf) else { return };
-    let verdict = match space.default_action {
+    let Some(default_action) = view.vrfs.get(&vrf) else { return };
+    let verdict = match default_action {
         DefaultAction::Allow => Verdict::Allow,
         DefaultAction::Deny => Verdict::Deny,
     };

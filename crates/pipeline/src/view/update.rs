@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use node_state::{Fragment, FragmentKey, NodeState};
+use node_state::{Fragment, FragmentKey, Network, NodeState};
 use types::{EndpointUid, GroupId, NodeName, PolicyId, Vni, VrfId};
 
-use super::{Candidate, GroupRef, Member, Net, Space, View};
+use super::{Candidate, GroupRef, Member, View};
 use crate::render::Ports;
 
 /// What a change touches: what has to be rendered or planned again.
@@ -22,7 +22,7 @@ pub(crate) struct Touched {
     pub(crate) vrfs: BTreeSet<VrfId>,
     pub(crate) networks: BTreeSet<Vni>,
     pub(crate) floods: BTreeSet<Vni>,
-    /// Tunnel sources admitted to a network.
+    /// Tunnel sources that a network admits now and did not before, or the other way round.
     pub(crate) tunnels: BTreeSet<(Vni, IpAddr)>,
     pub(crate) members: BTreeSet<EndpointUid>,
     /// Addresses whose owner came, went, moved, or changed its group.
@@ -76,9 +76,6 @@ impl View {
             networks.extend(of_shaken_vrf);
             self.visits += state.networks().count() as u64;
         }
-        if !shaken.nodes.is_empty() || shaken.all {
-            networks.extend(self.networks.keys());
-        }
         for vni in networks {
             self.update_network(state, vni, &mut touched, &mut shaken);
         }
@@ -99,10 +96,9 @@ impl View {
         if self.tunnel != ports.tunnel {
             self.tunnel = ports.tunnel;
             (shaken.all, touched.fixed) = (true, true);
-            for (vni, net) in &self.networks {
+            for (vni, network) in &self.networks {
                 touched.floods.insert(*vni);
-                let peers = self.vrfs.get(&net.network.vrf).into_iter().flat_map(|v| &v.peers);
-                touched.tunnels.extend(peers.map(|vtep| (*vni, *vtep)));
+                touched.tunnels.extend(self.sites.of_vrf(network.vrf).map(|vtep| (*vni, vtep)));
             }
         }
     }
@@ -131,42 +127,23 @@ impl View {
         touched: &mut Touched,
         shaken: &mut Shaken,
     ) {
-        let mut ids: BTreeSet<VrfId> = BTreeSet::new();
         for key in changed {
-            if let FragmentKey::Vrf(id) = key {
-                ids.insert(*id);
-            }
-        }
-        if !shaken.nodes.is_empty() {
-            ids.extend(self.vrfs.keys());
-        }
-        for id in ids {
+            let FragmentKey::Vrf(id) = key else { continue };
             self.visits += 1;
-            let space = match state.get(&FragmentKey::Vrf(id)) {
-                Some(Fragment::Vrf(vrf)) => {
-                    Some(Space { default_action: vrf.default_action, peers: self.peers(&vrf.nodes) })
-                }
+            let default_action = match state.get(key) {
+                Some(Fragment::Vrf(vrf)) => Some(vrf.default_action),
                 _ => None,
             };
-            let before = match &space {
-                Some(space) => self.vrfs.insert(id, space.clone()),
-                None => self.vrfs.remove(&id),
+            let before = match default_action {
+                Some(action) => self.vrfs.insert(*id, action),
+                None => self.vrfs.remove(id),
             };
-            if before.is_some() != space.is_some() {
-                shaken.vrfs.insert(id);
-                touched.spaces.insert(id);
+            if before.is_some() != default_action.is_some() {
+                shaken.vrfs.insert(*id);
+                touched.spaces.insert(*id);
             }
-            if before.as_ref().map(|s| s.default_action) != space.as_ref().map(|s| s.default_action) {
-                touched.vrfs.insert(id);
-            }
-            let (before, now) =
-                (before.map(|s| s.peers).unwrap_or_default(), space.map(|s| s.peers).unwrap_or_default());
-            let moved: Vec<IpAddr> = before.symmetric_difference(&now).copied().collect();
-            if !moved.is_empty() {
-                let here: Vec<Vni> = self.networks_of(id).collect();
-                self.visits += here.len() as u64;
-                let here = here.into_iter();
-                touched.tunnels.extend(here.flat_map(|vni| moved.iter().map(move |vtep| (vni, *vtep))));
+            if before != default_action {
+                touched.vrfs.insert(*id);
             }
         }
     }
@@ -179,9 +156,9 @@ impl View {
         self.visits += 1;
         let key = FragmentKey::Network(vni);
         self.refused.remove(&key);
-        let net = match state.get(&key) {
+        let network = match state.get(&key) {
             Some(Fragment::Network(network)) => match self.check_network(network) {
-                Ok(()) => Some(Net { peers: self.peers(&network.nodes), network: network.clone() }),
+                Ok(()) => Some(network.clone()),
                 Err(e) => {
                     self.refused.insert(key.clone(), e);
                     None
@@ -189,31 +166,24 @@ impl View {
             },
             _ => None,
         };
-        let before = match &net {
-            Some(net) => self.networks.insert(vni, net.clone()),
+        let before = match &network {
+            Some(network) => self.networks.insert(vni, network.clone()),
             None => self.networks.remove(&vni),
         };
-        if before == net {
-            return;
-        }
         if let Some(before) = &before {
-            self.networks_in.remove(&(before.network.vrf, vni));
+            self.networks_in.remove(&(before.vrf, vni));
         }
-        self.networks_in.extend(net.iter().map(|net| (net.network.vrf, vni)));
-        let shape = |n: &Net| (n.network.vrf, n.network.subnets.clone());
-        if before.as_ref().map(|n| &n.peers) != net.as_ref().map(|n| &n.peers) {
-            touched.floods.insert(vni);
-        }
-        if before.as_ref().map(shape) == net.as_ref().map(shape) {
+        self.networks_in.extend(network.iter().map(|network| (network.vrf, vni)));
+        let shape = |n: &Network| (n.vrf, n.subnets.clone());
+        if before.as_ref().map(shape) == network.as_ref().map(shape) {
             return;
         }
         touched.networks.insert(vni);
         touched.floods.insert(vni);
         shaken.networks.insert(vni);
         touched.objects.insert(key);
-        for net in before.iter().chain(&net) {
-            let peers = self.vrfs.get(&net.network.vrf).into_iter().flat_map(|v| &v.peers);
-            touched.tunnels.extend(peers.map(|vtep| (vni, *vtep)));
+        for network in before.iter().chain(&network) {
+            touched.tunnels.extend(self.sites.of_vrf(network.vrf).map(|vtep| (vni, vtep)));
         }
     }
 
@@ -309,15 +279,45 @@ impl View {
         for uid in &shaken.endpoints {
             self.update_endpoint(state, *uid, &mut was);
         }
+        let mut shifted = BTreeSet::new();
         for (uid, was) in was {
             self.judge(uid);
             let now = self.member(uid).cloned();
             let forced = shaken.all || now.as_ref().is_some_and(|m| shaken.networks.contains(&m.vni));
             if was != now {
                 self.moved(was.as_ref(), now.as_ref(), touched);
+                self.shifted(was.as_ref(), now.as_ref(), touched, &mut shifted);
             }
             if was != now || forced {
                 touched.members.insert(uid);
+            }
+        }
+        for (vrf, vtep) in shifted {
+            touched.tunnels.extend(self.networks_of(vrf).map(|vni| (vni, vtep)));
+        }
+    }
+
+    /// Follows where a member is; `shifted` hears of tunnel addresses that a VRF's first member came to be behind, or its
+    /// last one no longer is.
+    fn shifted(
+        &mut self,
+        was: Option<&Member>,
+        now: Option<&Member>,
+        touched: &mut Touched,
+        shifted: &mut BTreeSet<(VrfId, IpAddr)>,
+    ) {
+        let (was, now) = (was.and_then(|m| self.site(m)), now.and_then(|m| self.site(m)));
+        if was == now {
+            return;
+        }
+        let left = was.map(|site| (site, self.sites.leave(site)));
+        let entered = now.map(|site| (site, self.sites.enter(site)));
+        for (site, shift) in left.into_iter().chain(entered) {
+            if shift.network {
+                touched.floods.insert(site.vni);
+            }
+            if shift.vrf {
+                shifted.insert((site.vrf, site.vtep));
             }
         }
     }

@@ -13,8 +13,8 @@ pub fn fragment(value: Value) -> Fragment {
 pub fn base(policies: &[u32]) -> Vec<Fragment> {
     [
         json!({"node": {"name": "a", "vtep": "192.0.2.1"}}),
-        json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow", "nodes": ["a"]}}),
-        json!({"network": {"vni": 101, "vrf": 1, "name": "n", "nodes": ["a"], "subnets": [
+        json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow"}}),
+        json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
             {"cidr": "10.1.1.0/24", "gateway": "10.1.1.1"}, {"cidr": "fd00:1::/64", "gateway": "fd00:1::1"}]}}),
         json!({"group": {"id": 1, "vrf": 1, "name": "web", "policies": policies}}),
         json!({"group": {"id": 2, "vrf": 1, "name": "db", "policies": []}}),

@@ -3,7 +3,6 @@
 //! Two VRFs with the same subnets, addresses and MACs, two networks each, endpoints on two nodes, groups, policies;
 //! and now and then something missing.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use node_state::*;
@@ -196,7 +195,6 @@ fn network(vrf: u64, n: u64, gateway: bool) -> Network {
         vrf: VrfId::new(vrf).unwrap(),
         name: "n".parse().unwrap(),
         subnets: subnets.to_vec(),
-        nodes: BTreeSet::from([name(0), name(1)]),
     }
 }
 
@@ -227,8 +225,7 @@ fn tenant(vrf: u64) -> impl Strategy<Value = Vec<Fragment>> {
         let (deny, gateway, (no_group, no_policy)) = settings;
         let id = VrfId::new(vrf).unwrap();
         let default_action = if deny { DefaultAction::Deny } else { DefaultAction::Allow };
-        let nodes = BTreeSet::from([name(0), name(1)]);
-        let mut out = vec![Fragment::Vrf(Vrf { id, tenant: "t".parse().unwrap(), default_action, nodes })];
+        let mut out = vec![Fragment::Vrf(Vrf { id, tenant: "t".parse().unwrap(), default_action })];
         out.push(Fragment::Network(network(vrf, 1, true)));
         out.push(Fragment::Network(network(vrf, 2, gateway)));
         out.extend(
