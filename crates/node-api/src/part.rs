@@ -1,7 +1,8 @@
 //! Cutting the two messages that grow with a node's span into parts, and putting parts together.
 //!
-//! Why: a gRPC message is buffered whole on both sides, and refused above 4 MiB. One part is at most
-//! [`MAX_PART_BYTES`] unless a single fragment is larger; a message without content is one empty part.
+//! Why: a gRPC message is buffered whole on both sides, and refused above 4 MiB; and the buffer a stream was once encoded
+//! into or decoded from stays with the stream, so with a thousand sessions the size of a part counts a thousand times.
+//! One part is at most [`MAX_PART_BYTES`] unless a single fragment is larger; a message without content is one empty part.
 //!
 //! # Failure
 //! Parts of different messages, a key named twice, or a message without end are a [`ConvertError`]: the session ends.
@@ -15,8 +16,8 @@ use crate::convert::{ConvertError, checked, fragment_key, insert_once, parse, re
 use crate::session::{Known, Subscribe, Update};
 use crate::wire;
 
-/// Target size of a part.
-pub const MAX_PART_BYTES: usize = 2 * 1024 * 1024 - 64 * 1024;
+/// Target size of a part: one HTTP/2 frame of the size every peer takes (RFC 9113, section 4.2).
+pub const MAX_PART_BYTES: usize = 16 * 1024;
 
 /// Fragments of one node: far above any span, so that a hostile peer cannot fill memory.
 const MAX_KEYS: usize = 250_000;
@@ -88,11 +89,11 @@ impl SubscribeParts {
     /// # Errors
     /// [`ConvertError`] for anything that is not the next part of one subscribe.
     pub fn push(&mut self, m: wire::AgentMessage) -> Result<Option<Subscribe>, ConvertError> {
-        let Some(wire::agent_message::Message::Subscribe(m)) = m.message else {
+        let Some(wire::agent_message::Message::Subscribe(mut m)) = m.message else {
             return Err(ConvertError::new("agent_message", "subscribe must come first"));
         };
         let complete = required("subscribe.complete", m.complete)?;
-        let fragments = m.fragments.clone();
+        let fragments = std::mem::take(&mut m.fragments);
         let head = subscribe_head(m)?;
         let whole = match &mut self.so_far {
             None => self.so_far.insert(head),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use types::{EndpointUid, NodeName, Revision, StoreId, Vni};
 
-use crate::part::{SubscribeParts, UpdateParts};
+use crate::part::{MAX_PART_BYTES, SubscribeParts, UpdateParts};
 use crate::wire::agent_message::Message as Agent;
 use crate::wire::master_message::Message as Master;
 use crate::*;
@@ -268,15 +268,29 @@ fn update_that_changes_and_removes_one_key_is_an_error() {
     assert!(UpdateParts::default().push(wire_update(u.into_parts().remove(0))).is_err());
 }
 
+/// What a part says beside its items.
+const HEAD: usize = 256;
+
 #[test]
 fn large_update_travels_in_parts_below_the_limit() {
     let upserts: BTreeMap<_, _> =
-        (1..=40).map(|n| (endpoint_key(n), bytes::Bytes::from(vec![7_u8; 300_000]))).collect();
-    let removes: BTreeSet<_> = (1..=60_000).map(|n| FragmentKey::Network(Vni::new(n).unwrap())).collect();
+        (1..=400).map(|n| (endpoint_key(n), bytes::Bytes::from(vec![7_u8; 3000]))).collect();
+    let removes: BTreeSet<_> = (1..=6000).map(|n| FragmentKey::Network(Vni::new(n).unwrap())).collect();
     let whole = update(upserts, removes);
     let parts = whole.clone().into_parts();
     assert!(parts.len() > 6);
-    assert!(parts.iter().all(|p| p.encoded_len() < 2 * 1024 * 1024));
+    assert!(parts.iter().all(|p| p.encoded_len() < MAX_PART_BYTES + HEAD));
+    assert_eq!(join_updates(parts), whole);
+}
+
+#[test]
+fn fragment_larger_than_a_part_travels_alone() {
+    let sizes = [3000, 300_000, 3000];
+    let upserts = (1..).zip(sizes).map(|(n, size)| (endpoint_key(n), bytes::Bytes::from(vec![7_u8; size])));
+    let whole = update(upserts.collect(), BTreeSet::new());
+    let parts = whole.clone().into_parts();
+    let counts: Vec<usize> = parts.iter().map(|p| wire_update(p.clone()).upserts.len()).collect();
+    assert_eq!(counts, [1, 1, 1]);
     assert_eq!(join_updates(parts), whole);
 }
 
@@ -289,7 +303,7 @@ fn large_subscribe_travels_in_parts_below_the_limit() {
     let mut assembly = SubscribeParts::default();
     let arrived: Vec<_> = parts
         .into_iter()
-        .inspect(|p| assert!(p.encoded_len() < 2 * 1024 * 1024))
+        .inspect(|p| assert!(p.encoded_len() < MAX_PART_BYTES + HEAD))
         .filter_map(|p| assembly.push(p).unwrap())
         .collect();
     assert_eq!(arrived, [whole]);

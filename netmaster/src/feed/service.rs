@@ -36,7 +36,7 @@ use crate::pki::{self, Ca, TokenError, ValidCsr};
 
 /// How long an agent may take to say what it holds.
 const SUBSCRIBE: Duration = Duration::from_secs(30);
-/// Parts of an update (2 MiB each) that wait in the transport.
+/// Parts of an update that wait for the transport.
 const PARTS: usize = 2;
 
 /// The server's state, shared by all connections.
