@@ -394,10 +394,8 @@ fn village(groups: u32) -> Crowd {
     for host in 1..=groups * 2 {
         state.insert(member(host, host <= 10, 101 + host % groups));
     }
-    state.insert(fragment(
-        json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
-        {"cidr": "10.0.0.0/8", "gateway": null}, {"cidr": "fd00:1::/64", "gateway": null}]}}),
-    ));
+    state.insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
+        {"cidr": "10.0.0.0/8", "gateway": null}, {"cidr": "fd00:1::/64", "gateway": null}]}})));
     state.insert(fragment(json!({"node": {"name": "c", "vtep": "192.0.2.3"}})));
     let ports = Ports { tunnel: Some(OfPort::new(TUNNEL.into()).unwrap()), ..Ports::default() };
     let all = state.fragments().map(|(key, _)| key.clone()).collect();

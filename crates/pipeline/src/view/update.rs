@@ -293,7 +293,9 @@ impl View {
             }
         }
         for (vrf, vtep) in shifted {
+            let before = touched.tunnels.len();
             touched.tunnels.extend(self.networks_of(vrf).map(|vni| (vni, vtep)));
+            self.visits += (touched.tunnels.len() - before) as u64;
         }
     }
 
