@@ -17,11 +17,11 @@ use crate::auth::{self, Auth};
 use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
 use crate::feed::{Changes, Feed, FeedConfig};
-use crate::http::{Api, WatchBounds, Watches, router, serve, tls};
+use crate::http::{Api, WatchBounds, Watches, router, serve};
 use crate::leader::{self, Candidate};
 use crate::metrics::Metrics;
 use crate::metrics::store::Metered;
-use crate::pki::{self, Ca};
+use crate::pki::{self, Ca, ServerCertificate};
 use crate::{open, tasks};
 
 /// Where the administrator's token is, in the data folder.
@@ -64,7 +64,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let metrics_listener =
         metrics_listener.with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?;
     let names = server_names(&config, api_address, node_address);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let certificate =
+        ServerCertificate::new(ca.clone(), names, clock.clone()).context("server certificate")?;
 
     let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
     let api = Api {
@@ -76,16 +77,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         ca: ca.clone(),
         node_server: node_server(&config, node_address).into(),
     };
-    let identity = ca.server_identity(names.iter().copied(), clock.now())?;
     let (stop, stopped) = watch::channel(false);
     let rest = serve::serve(
         api_listener,
-        tls::server_config(&identity)?,
+        certificate.for_people()?,
         router(api),
         serve::Bounds::default(),
         until(stopped.clone()),
     );
-    let nodes = feed.serve(node_listener, names.iter().copied(), until(stopped.clone()));
+    let nodes = feed.serve(node_listener, certificate.for_nodes()?, until(stopped.clone()));
     let candidate =
         Candidate { store: store.clone(), name: replica_name(&config, api_address), ttl: leader::TTL };
     let (cooling, retention) = (config.cooling, config.retention.clone());
@@ -105,6 +105,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let result = tokio::select! {
         ended = &mut serving => ended.map(drop),
         ended = &mut follow => Err(intent_lost(ended)),
+        never = certificate.keep() => match never {},
         () = &mut shutdown => {
             tracing::info!("shutting down");
             stop.send_replace(true);

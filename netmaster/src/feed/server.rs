@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node_api::wire::node_server::NodeServer;
+use rustls::ServerConfig;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 
 use super::current::Horizon;
 use super::hub::Hub;
@@ -18,12 +19,11 @@ use super::service::Service;
 use super::snapshot::{self, Changes, Snapshot};
 use super::status::{Board, Status};
 use crate::clock::Clock;
-use crate::pki::{Ca, CaError};
+use crate::pki::Ca;
 
 /// HTTP/2 ping on an idle connection: a dead agent's session ends within `PING + PONG`.
 const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Connections at once: several per node, of as many nodes as one replica feeds.
 const CONNECTIONS: usize = 8192;
 /// Calls at once on one connection: an agent has one session and a call per endpoint it plugs in.
@@ -32,9 +32,6 @@ const STREAMS: u32 = 256;
 /// Why the node API is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// No certificate.
-    #[error(transparent)]
-    Ca(#[from] CaError),
     /// The transport failed.
     #[error("node api: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -87,24 +84,17 @@ impl Feed {
         self.snapshots.clone()
     }
 
-    /// Serves the node API until `shutdown`, then ends every session. `names` are the host names and addresses of this
-    /// netmaster, for its certificate; agents do not depend on them.
+    /// Serves the node API until `shutdown`, then ends every session. Join comes without a certificate, so `tls` must not
+    /// insist on one; every other call asks for it (`peer`).
     ///
     /// # Errors
     /// [`FeedError`].
-    pub async fn serve<'a>(
+    pub async fn serve(
         &self,
         listener: TcpListener,
-        names: impl IntoIterator<Item = &'a str>,
+        tls: Arc<ServerConfig>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), FeedError> {
-        let server = self.ca.server_identity(names, self.clock.now())?;
-        let tls = ServerTlsConfig::new()
-            .identity(Identity::from_pem(server.certificate_pem(), server.expose_key_pem()))
-            .client_ca_root(Certificate::from_pem(self.ca.certificate_pem()))
-            // Join comes without a certificate; every other call asks for it (peer.rs).
-            .client_auth_optional(true)
-            .timeout(HANDSHAKE);
         let (stop, stopped) = watch::channel(false);
         let service = Service {
             hub: self.hub.clone(),
@@ -123,12 +113,11 @@ impl Feed {
             stop.send_replace(true);
         };
         Server::builder()
-            .tls_config(tls)?
             .http2_keepalive_interval(Some(PING))
             .http2_keepalive_timeout(Some(PONG))
             .max_concurrent_streams(STREAMS)
             .add_service(NodeServer::new(service))
-            .serve_with_incoming_shutdown(incoming::bounded(listener, CONNECTIONS), shutdown)
+            .serve_with_incoming_shutdown(incoming::bounded(listener, CONNECTIONS, tls), shutdown)
             .await?;
         Ok(())
     }

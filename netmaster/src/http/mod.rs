@@ -19,7 +19,6 @@ mod request;
 pub mod serve;
 mod status;
 mod statuses;
-pub mod tls;
 mod unread;
 mod watch;
 

@@ -9,7 +9,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as Client;
 
 use super::*;
-use crate::pki::Ca;
+use crate::clock::Clock;
+use crate::pki::{Ca, ServerCertificate};
 
 const SOON: Duration = Duration::from_millis(300);
 const LATE: Duration = Duration::from_secs(20);
@@ -25,9 +26,10 @@ async fn served(bounds: Bounds) -> Served {
     let store = store::memory().unwrap();
     let now = jiff::Timestamp::now();
     let ca = Ca::load_or_create(store.as_ref(), now).await.unwrap();
-    let tls = crate::http::tls::server_config(&ca.server_identity(["localhost"], now).unwrap()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.certificate_pem().as_bytes()).unwrap()).unwrap();
+    let certificate = ServerCertificate::new(Arc::new(ca), vec!["localhost".to_owned()], Clock::system());
+    let tls = certificate.unwrap().for_people().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", axum::routing::get(|| async { "hello" }));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -20,11 +20,25 @@ use super::date::set_validity;
 use super::node::{NodeCertificate, ValidCsr};
 
 /// Ten years: replacing the CA means every node joins again.
-const CA_DAYS: i32 = 3650;
-/// A server certificate is made at every start.
-const SERVER_DAYS: i32 = 397;
-/// An agent renews long before.
-pub(super) const NODE_DAYS: i32 = 90;
+const CA_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3650);
+
+/// As long as a node's certificate lives at most: a revocation need not last longer.
+pub(super) const NODE_LIFE: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// How long certificates live. Whoever they are for renews them long before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// A server's.
+    pub server: SignedDuration,
+    /// A node's, ninety days at most.
+    pub node: SignedDuration,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self { server: SignedDuration::from_hours(24 * 397), node: NODE_LIFE }
+    }
+}
 
 const CODEC: Codec = Codec::first("CertificateAuthority");
 
@@ -63,6 +77,7 @@ struct StoredCa {
 pub struct Ca {
     certificate_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    lives: Lives,
 }
 
 impl fmt::Debug for Ca {
@@ -107,7 +122,18 @@ impl Ca {
             return Err(CaError::Unusable("its key is not that of its certificate"));
         }
         let issuer = Issuer::from_ca_cert_pem(&stored.certificate_pem, key)?;
-        Ok(Self { certificate_pem: stored.certificate_pem, issuer })
+        Ok(Self { certificate_pem: stored.certificate_pem, issuer, lives: Lives::default() })
+    }
+
+    /// The same, whose certificates live this long.
+    #[must_use]
+    pub fn with_lives(self, lives: Lives) -> Self {
+        Self { lives, ..self }
+    }
+
+    /// How long its certificates live.
+    pub fn lives(&self) -> Lives {
+        self.lives
     }
 
     /// The CA's certificate: what peers trust. Public.
@@ -133,7 +159,7 @@ impl Ca {
                 params.subject_alt_names.push(san);
             }
         }
-        set_validity(&mut params, now, SERVER_DAYS)?;
+        set_validity(&mut params, now, self.lives.server)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(ServerIdentity { certificate_pem: certificate.pem(), key })
     }
@@ -149,7 +175,7 @@ impl Ca {
         now: Timestamp,
     ) -> Result<NodeCertificate, CaError> {
         let mut params = leaf(node.as_str(), ExtendedKeyUsagePurpose::ClientAuth);
-        set_validity(&mut params, now, NODE_DAYS)?;
+        set_validity(&mut params, now, self.lives.node.min(NODE_LIFE))?;
         let certificate = params.signed_by(csr.public_key(), &self.issuer)?;
         Ok(NodeCertificate { pem: certificate.pem(), key_hash: csr.key_hash().clone() })
     }
@@ -162,7 +188,7 @@ fn generate(now: Timestamp) -> Result<StoredCa, CaError> {
     params.distinguished_name = common_name(&format!("Selvage CA {:08x}", rand::random::<u32>()));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut params, now, CA_DAYS)?;
+    set_validity(&mut params, now, CA_LIFE)?;
     let certificate = params.self_signed(&key)?;
     Ok(StoredCa { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
 }

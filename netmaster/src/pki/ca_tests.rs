@@ -106,10 +106,10 @@ async fn node_certificate_ends_after_ninety_days() {
     let pem = pem(&signed.pem);
     let validity = pem.parse_x509().unwrap().validity().clone();
     let day = |t: x509_parser::time::ASN1Time| Timestamp::from_second(t.timestamp()).unwrap().to_string();
-    assert_eq!(day(validity.not_before), "2026-05-03T00:00:00Z");
-    assert_eq!(day(validity.not_after), "2026-08-02T00:00:00Z");
+    assert_eq!(day(validity.not_before), "2026-05-03T03:02:01Z");
+    assert_eq!(day(validity.not_after), "2026-08-02T03:02:01Z");
     let peer = PeerIdentity::of_verified(&pem.contents).unwrap();
-    assert_eq!(peer.expires.to_string(), "2026-08-02T00:00:00Z");
+    assert_eq!(peer.expires.to_string(), "2026-08-02T03:02:01Z");
 }
 
 #[test]

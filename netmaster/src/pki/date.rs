@@ -1,22 +1,29 @@
-//! Certificate validity at the granularity of days, which no clock skew among nodes gets near.
+//! Certificate validity: from some time ago, so that clocks of machines may differ.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::CertificateParams;
 
-/// Sets validity from the day before `now`, to be good on machines whose clock is behind, for `days` days.
+/// How far behind a machine's clock may be.
+const SKEW: SignedDuration = SignedDuration::from_hours(24);
+
+/// Sets validity to this life from `now` on; and before, for machines whose clock is behind: a day, or as long as the
+/// certificate lives when that is less, so that a third of its whole validity is a part of its life.
 pub(super) fn set_validity(
     params: &mut CertificateParams,
     now: Timestamp,
-    days: i32,
+    life: SignedDuration,
 ) -> Result<(), jiff::Error> {
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let date = |offset: i32| -> Result<_, jiff::Error> {
-        let d = today.checked_add(jiff::Span::new().try_days(offset)?)?;
+    let date = |at: Timestamp| {
+        let at = at.to_zoned(TimeZone::UTC).datetime();
         // jiff's months and days are within the ranges rcgen asks for.
-        Ok(rcgen::date_time_ymd(d.year().into(), d.month().unsigned_abs(), d.day().unsigned_abs()))
+        let day = rcgen::date_time_ymd(at.year().into(), at.month().unsigned_abs(), at.day().unsigned_abs());
+        let second = |n: i8, of: u64| u64::from(n.unsigned_abs()) * of;
+        day + std::time::Duration::from_secs(
+            second(at.hour(), 3600) + second(at.minute(), 60) + second(at.second(), 1),
+        )
     };
-    params.not_before = date(-1)?;
-    params.not_after = date(days)?;
+    params.not_before = date(now.checked_sub(SKEW.min(life))?);
+    params.not_after = date(now.checked_add(life)?);
     Ok(())
 }

@@ -19,10 +19,12 @@ mod date;
 mod file;
 mod node;
 mod revocation;
+mod server;
 mod token;
 
-pub use ca::{Ca, CaError, ServerIdentity};
+pub use ca::{Ca, CaError, Lives, ServerIdentity};
 pub use file::{write_public, write_secret};
 pub use node::{CsrError, KeyHash, NodeCertificate, PeerError, PeerIdentity, ValidCsr};
 pub use revocation::{is_revoked, revoke, sweep_revoked, unless_revoked};
+pub use server::{ServerCertificate, ServerError};
 pub use token::{Claim, Issued, TokenError, TokenText, claim, discard, sweep};

@@ -18,7 +18,7 @@ use store::keys::{Entry, KeyDigest};
 use store::{Compare, Key, KeyValue, Op, Outcome, Prefix, Store, StoreError, Txn, list_all};
 use types::NodeName;
 
-use super::ca::NODE_DAYS;
+use super::ca::NODE_LIFE;
 
 const CODEC: Codec = Codec::first("RevokedKey");
 
@@ -55,12 +55,12 @@ pub async fn is_revoked(store: &dyn Store, key_sha256: &str) -> Result<bool, Sto
     }
 }
 
-/// When a revocation has nothing left to revoke: certificates end at the beginning of a day at most [`NODE_DAYS`] after
-/// they were signed. A renewal that had been let in when the key was revoked may be signed a moment later, and clocks of
+/// When a revocation has nothing left to revoke: certificates end at most [`NODE_LIFE`] after they were
+/// signed. A renewal that had been let in when the key was revoked may be signed a moment later, and clocks of
 /// replicas differ: two days more cover both. `None` for a time that cannot be read, which is kept.
 fn expires(since: &str) -> Option<Moment> {
     let since: Moment = since.parse().ok()?;
-    since.checked_add(SignedDuration::from_hours(24 * (i64::from(NODE_DAYS) + 2))).ok()
+    since.checked_add(NODE_LIFE + SignedDuration::from_hours(48)).ok()
 }
 
 /// Removes revocations of keys whose last certificate has expired, on behalf of a leader, and how many. One that cannot be

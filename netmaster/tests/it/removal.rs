@@ -9,7 +9,7 @@ use model::Spec;
 use netmaster::app::{Actor, App, AppError, Subject};
 use netmaster::clock::Clock;
 use netmaster::feed::{Changes, Feed, FeedConfig};
-use netmaster::pki::Ca;
+use netmaster::pki::{Ca, ServerCertificate};
 use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
 use node_api::{AttachRequest, CallError, ErrorCode, JoinRequest, JoinToken, Subscribe};
 use rcgen::{CertificateParams, KeyPair};
@@ -54,7 +54,9 @@ async fn serve(store: &Arc<dyn Store>) -> Site {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
     let address = listener.local_addr().expect("address");
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move { feed.serve(listener, [], async { drop(stopped.await) }).await });
+    let certificate = ServerCertificate::new(ca.clone(), Vec::new(), Clock::system()).expect("certificate");
+    let tls = certificate.for_nodes().expect("tls");
+    tokio::spawn(async move { feed.serve(listener, tls, async { drop(stopped.await) }).await });
     Site { app, ca, address, _stop: stop }
 }
 

@@ -10,15 +10,21 @@ use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
 use node_api::{CallError, ErrorCode, Incarnation, JoinRequest, JoinToken, MasterMessage, Update};
 use node_state::{FragmentHash, FragmentKey};
 use rcgen::{CertificateParams, KeyPair};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use store::{Outcome, Store, Txn};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use types::*;
 
 use super::super::{
     Caller, Change, Changes, Deleted, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus,
 };
 use crate::clock::Clock;
-use crate::pki::{Ca, Claim, Issued, KeyHash, TokenText};
+use crate::pki::{Ca, Claim, Issued, KeyHash, Lives, ServerCertificate, TokenText};
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -158,10 +164,16 @@ impl World {
         let intent =
             Arc::new(FakeIntent { store: store.clone(), view: Mutex::new(IntentView::default()), views });
         let world = Self::serve(store, intent).await;
+        world.furnish();
+        world
+    }
+
+    /// Puts the tenants and networks of [`Self::start`] into intent.
+    pub fn furnish(&self) {
         for (t, tenant) in ["blue", "red"].into_iter().enumerate() {
             let vrf = VrfId::new(t as u64 + 1).unwrap();
             let spec = TenantSpec { name: name(tenant), default_action: DefaultAction::Allow };
-            world.intent.put(Object::Tenant(Tenant { spec, vrf }));
+            self.intent.put(Object::Tenant(Tenant { spec, vrf }));
             let subnet = SubnetSpec {
                 subnet: "10.1.1.0/24".parse().unwrap(),
                 gateway: Some("10.1.1.1".parse().unwrap()),
@@ -173,9 +185,8 @@ impl World {
                 ipv6: None,
                 vni: None,
             };
-            world.intent.put(Object::Network(Network { spec, vni: Vni::new(t as u64 + 101).unwrap() }));
+            self.intent.put(Object::Network(Network { spec, vni: Vni::new(t as u64 + 101).unwrap() }));
         }
-        world
     }
 
     /// A netmaster on this store and intent.
@@ -186,7 +197,16 @@ impl World {
     /// The same at another time.
     pub async fn serve_at(store: Arc<dyn Store>, intent: Arc<FakeIntent>, clock: Clock) -> Self {
         let views = intent.views.subscribe();
-        Self::serve_views(store, intent, views, clock).await
+        Self::serve_views(store, intent, views, clock, Lives::default()).await
+    }
+
+    /// A netmaster with no intent whose certificates live this long.
+    pub async fn with_lives(lives: Lives) -> Self {
+        let views = watch::Sender::new(Arc::new(IntentView::default()));
+        let (store, view) = (store::memory().unwrap(), Mutex::new(IntentView::default()));
+        let seen = views.subscribe();
+        let intent = Arc::new(FakeIntent { store: store.clone(), view, views });
+        Self::serve_views(store, intent, seen, Clock::system(), lives).await
     }
 
     /// A replica that sees the intent it is shown, which may be older.
@@ -195,8 +215,11 @@ impl World {
         intent: Arc<FakeIntent>,
         views: watch::Receiver<Arc<IntentView>>,
         clock: Clock,
+        lives: Lives,
     ) -> Self {
-        let ca = Arc::new(Ca::load_or_create(&*store, Timestamp::now()).await.unwrap());
+        let ca = Ca::load_or_create(&*store, Timestamp::now()).await.unwrap().with_lives(lives);
+        let ca = Arc::new(ca);
+        let certificate = ServerCertificate::new(ca.clone(), Vec::new(), clock.clone()).unwrap();
         let feed = Feed::start(FeedConfig {
             changes: changes(views),
             store: store.clone(),
@@ -210,7 +233,10 @@ impl World {
         let serving = feed.clone();
         let server = tokio::spawn(async move {
             let shutdown = async move { drop(stopped.wait_for(|s| *s).await) };
-            serving.serve(listener, [], shutdown).await
+            tokio::select! {
+                ended = serving.serve(listener, certificate.for_nodes().unwrap(), shutdown) => ended,
+                never = certificate.keep() => match never {},
+            }
         });
         Self { intent, store, ca, feed, address, stop, server }
     }
@@ -287,6 +313,17 @@ impl World {
             }
         }
     }
+}
+
+/// A connection that trusts this CA, shows no certificate and has said nothing yet.
+pub async fn tls_to(address: SocketAddr, ca: &Ca) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.certificate_pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let tls = tls.with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from(node_api::SERVER_NAME).unwrap();
+    TlsConnector::from(Arc::new(tls)).connect(name, TcpStream::connect(address).await?).await
 }
 
 pub fn csr(key: &KeyPair) -> String {

@@ -67,6 +67,7 @@ async fn refusals_of_the_use_case_keep_their_code() {
 #[tokio::test]
 async fn session_and_calls_end_with_the_certificate_though_the_connection_stays() {
     let world = World::start().await;
+    let joined = Timestamp::now();
     let mut a = world.join("node-a", 1).await;
     let _first = a.synced(&world).await;
     // A netmaster whose clock jumps, once the agent is connected, to three seconds before the certificate's end.
@@ -77,8 +78,7 @@ async fn session_and_calls_end_with_the_certificate_though_the_connection_stays(
     });
     let late = World::serve_at(world.store.clone(), world.intent.clone(), clock).await;
     a.client = late.connect(Some(&a.identity)).await;
-    let midnight = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).start_of_day().unwrap().timestamp();
-    let end = midnight + SignedDuration::from_hours(24 * 90);
+    let end = joined + world.ca.lives().node;
     ahead.store(end.duration_since(Timestamp::now()).as_secs() - 3, Ordering::Relaxed);
     let (_to, mut from) = a.session().await;
     a.client.attach(attach("in-time.eth0")).await.unwrap();

@@ -1,5 +1,6 @@
 //! The feed over real TLS on loopback, with a fake of the use cases.
 
+mod certificate;
 pub(super) mod fixture;
 mod identity;
 mod replicas;

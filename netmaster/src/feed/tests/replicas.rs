@@ -14,6 +14,7 @@ use super::super::{Changes, Feed, FeedConfig};
 use super::fixture::*;
 use crate::app::{Actor, App, Mode, Subject};
 use crate::clock::Clock;
+use crate::pki::{Ca, Lives, ServerCertificate};
 
 #[tokio::test]
 async fn restarted_replica_sends_what_changed_meanwhile_and_nothing_else() {
@@ -44,7 +45,14 @@ async fn lagging_replica_serves_an_agent_only_when_it_has_seen_what_the_agent_ha
     world.plug("blue", 2, "node-a");
     drop(a.synced(&world).await);
     let (shown, views) = watch::channel(old);
-    let lagging = World::serve_views(world.store.clone(), world.intent.clone(), views, Clock::system()).await;
+    let lagging = World::serve_views(
+        world.store.clone(),
+        world.intent.clone(),
+        views,
+        Clock::system(),
+        Lives::default(),
+    )
+    .await;
     a.turn_to(&lagging).await;
     let sim = a.sim.clone();
     let mut opening = tokio::spawn(async move { sim.open().await });
@@ -129,7 +137,7 @@ async fn agent_of_a_replica_that_started_later_is_served_by_one_that_has_followe
     let (here, there) = (here.borrow().revision(), there.borrow().revision());
     assert!(here < there, "the one that started later counts the neighbour's revisions");
 
-    let (first, later) = (listen(first.feed).await, listen(later.feed).await);
+    let (first, later) = (listen(first.feed, &world.ca).await, listen(later.feed, &world.ca).await);
     let mut a = joined;
     a.sim.client = later.connect(&world, &a.identity).await;
     let (to, mut from) = a.session().await;
@@ -150,10 +158,12 @@ struct Served {
     task: tokio::task::JoinHandle<()>,
 }
 
-async fn listen(feed: Feed) -> Served {
+async fn listen(feed: Feed, ca: &Arc<Ca>) -> Served {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let task = tokio::spawn(async move { feed.serve(listener, [], std::future::pending()).await.unwrap() });
+    let certificate = ServerCertificate::new(ca.clone(), Vec::new(), Clock::system()).unwrap();
+    let tls = certificate.for_nodes().unwrap();
+    let task = tokio::spawn(async move { feed.serve(listener, tls, std::future::pending()).await.unwrap() });
     Served { address, task }
 }
 
