@@ -36,7 +36,9 @@ async fn agent_that_is_too_old_says_so_keeps_its_session_and_is_mended_by_its_up
     let mut a = world.join("node-a", 1).await;
     let mut b = world.join("node-b", 2).await;
     world.plug("blue", 2, "node-a");
-    world.plug("blue", 3, "node-b");
+    let plugged = world.plug("blue", 3, "node-b");
+    // So that the first update has all of it.
+    world.feed.snapshots().wait_for(|s| s.revision() >= plugged).await.unwrap();
     // The release before: takes what it can read, and refuses the VRF and the network, which it knows otherwise. Without
     // them it denies what it takes.
     a.dialect = Some(Dialect::new(SCHEMA - 1, []));
