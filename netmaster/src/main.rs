@@ -13,6 +13,11 @@ use telemetry::{Listen, LogFormat, LogOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use types::Name;
 
+/// A thousand agents that subscribe at once leave a heap full of holes. mimalloc gives such pages back to the system,
+/// glibc's allocator keeps them: 755 MiB with a thousand sessions, of which 134 MiB were in use.
+#[global_allocator]
+static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Keeps intent, serves the REST API (HTTPS) and feeds the nodes.
 #[derive(Debug, Parser)]
 #[command(name = "netmaster", version)]
