@@ -198,9 +198,14 @@ fn shut_out(lab: &mut Lab) -> Result<()> {
         }
     });
     claim("removed-node-is-refused-and-says-why", said.map_err(|e| e.to_string()).flatten())?;
-    let log = std::fs::read_to_string(node.dir.join("netplugin.log"))?;
-    let logged = log.contains("node_unknown") && log.contains("netctl node join-token");
-    let logged = if logged { Ok(()) } else { Err(format!("not in {}", node.dir.display())) };
+    // It tries its old join file once more before it asks for a new one: the log comes after the status.
+    let path = node.dir.join("netplugin.log");
+    let logged = wait_for_blocking("what to do in its log", PATIENCE, || {
+        let log = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        let said = log.contains("node_unknown") && log.contains("netctl node join-token");
+        if said { Ok(()) } else { Err(format!("not in {}", path.display())) }
+    });
+    let logged = logged.map_err(|e| e.to_string());
     claim("its-log-says-why-and-what-to-do", logged)?;
     let nodes: Vec<_> = lab.status()?.nodes.into_iter().map(|n| n.node.to_string()).collect();
     let alone = if nodes == ["node-1"] { Ok(()) } else { Err(format!("{nodes:?}")) };
