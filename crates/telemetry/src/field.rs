@@ -34,6 +34,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("peer", "address at the other end"),
     ("prefix", "a range of the store's keys"),
     ("reason", "why, in words"),
+    ("renew_at", "when a certificate is to be renewed"),
     ("request_id", "names an HTTP request, as its answer does"),
     ("revision", "of the store"),
     ("route", "the template an HTTP request's path matched"),
