@@ -110,7 +110,8 @@ fn ask(
     let etcd = matches!(store, StoreKind::Etcd).then(Etcd::start).transpose()?;
     // Nothing may be stored but by requests: what is freed cools for longer than this runs.
     let mut command = Command::new(netmaster);
-    command.args(["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--cooling", "86400"]);
+    command.args(["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--metrics-listen", "off"]);
+    command.args(["--cooling", "86400"]);
     command.arg("--data-dir").arg(dir.path()).env("RUST_LOG", "error").stderr(Stdio::null());
     let mut place = format!("sqlite:{}", dir.path().join("netmaster.db").display());
     if let Some(etcd) = &etcd {

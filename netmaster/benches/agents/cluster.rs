@@ -137,7 +137,8 @@ impl Cluster {
         }
         let started = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_netmaster"))
-            .args(["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0"])
+            .args(["--metrics-listen", "off", "--data-dir"])
             .arg(dir)
             .args(self.etcd.iter().flat_map(|etcd| {
                 ["--store", "etcd", "--etcd-prefix", PREFIX, "--etcd-endpoints", etcd.url()]
