@@ -21,7 +21,7 @@ const API_PORT: u16 = 9999;
 const NODE_PORT: u16 = 9998;
 const ETCD: &str = "http://127.0.0.1:2379";
 /// Where netmaster's keys are in etcd, by default.
-const ETCD_PREFIX: &str = "selvage/";
+const ETCD_PREFIX: &str = "/selvage/";
 
 /// A store that does not answer, until this is dropped.
 #[derive(Debug)]

@@ -82,8 +82,8 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     #[test]
     fn keys_of_etcd_are_those_of_the_store() {
-        let answer = r#"{"header":{},"kvs":[{"key":"c2VsdmFnZS9tZXRhL3g=","value":"MQ=="}],"count":1}"#;
-        let stored = super::of_etcd(answer, "selvage/").unwrap();
+        let answer = r#"{"header":{},"kvs":[{"key":"L3NlbHZhZ2UvbWV0YS94","value":"MQ=="}],"count":1}"#;
+        let stored = super::of_etcd(answer, "/selvage/").unwrap();
         assert_eq!(stored.into_iter().collect::<Vec<_>>(), [("meta/x".to_owned(), "1".to_owned())]);
     }
 }
