@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cleanup;
+mod deletions;
+mod drift;
 mod endpoints;
 mod fakes;
 mod interfaces;
