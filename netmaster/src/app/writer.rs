@@ -107,7 +107,7 @@ impl Drop for AtWork {
     fn drop(&mut self) {
         let queue = &self.0.inner.queue;
         let waiting = queue.lock();
-        // Still busy: a decision panicked. Its request is lost, those behind it are not.
+        // Still busy: a decision panicked. The requests of its round are lost, and told so; those behind them are not.
         if *queue.busy.borrow() {
             queue.busy.send_replace(!waiting.is_empty());
             if !waiting.is_empty() {
@@ -284,7 +284,7 @@ mod tests {
     use crate::clock::Clock;
 
     #[tokio::test]
-    async fn a_decision_that_panics_takes_no_other_with_it() {
+    async fn a_decision_that_panics_ends_its_round_and_no_later_one() {
         let store = store::memory().unwrap();
         let (informer, follow) = store::intent::start(store.clone()).await.unwrap();
         tokio::spawn(follow);
@@ -298,7 +298,7 @@ mod tests {
         let broken = app.write(&actor, NOTHING_ELSE, |_| panic!("a defect"));
         let (broken, behind) = tokio::join!(broken, absent("blue"));
         assert!(matches!(broken, Err(AppError::Stopped(_))), "{broken:?}");
-        // In the same round it is lost with it, and told so; whoever comes then is served.
+        // Whether it was in the same round is a matter of luck.
         assert!(matches!(behind, Ok(_) | Err(AppError::Stopped(_))), "{behind:?}");
         absent("red").await.unwrap();
         app.settled().await;

@@ -21,7 +21,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// A connection and its place.
 pub(super) struct Placed {
     stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// How long a handshake may take.
@@ -70,8 +70,10 @@ impl Incoming {
 
 /// A connection, once there is a place for it. Cancel-safe.
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Placed {
-    // `None` only if the semaphore were closed, which nobody does.
-    let place = places.clone().acquire_owned().await.ok();
+    let Ok(place) = places.clone().acquire_owned().await else {
+        // Nobody closes the semaphore; were it closed, there would be no place.
+        return std::future::pending().await;
+    };
     loop {
         match listener.accept().await.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
             Ok(stream) => return Placed { stream, _place: place },
