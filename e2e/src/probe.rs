@@ -24,6 +24,12 @@ pub fn payload_mark(tenant: &str) -> [u8; MARK_LEN] {
     mark
 }
 
+/// Between two packets.
+#[expect(clippy::disallowed_methods, reason = "the pace of the packets is what is being made here")]
+fn pause(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
 /// One question to one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

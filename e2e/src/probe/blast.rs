@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::payload_mark;
+use super::{pause, payload_mark};
 
 /// Where to, as whom.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,9 +33,4 @@ pub fn run(args: &Args) -> Result<()> {
         let _ = socket.send_to(&mark, args.to);
         pause(Duration::from_secs(1) / args.rate);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the pace of the datagrams is what is being made here")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }

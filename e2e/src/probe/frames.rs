@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 
+use super::pause;
+
 /// Where frames leave.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -32,11 +34,6 @@ pub fn run(args: &Args) -> Result<()> {
         pause(Duration::from_micros(args.pace_us));
     }
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the pace of the frames is what is being made here")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }
 
 /// The interface's link-layer address, which names its index: all that packet(7) wants of a destination.

@@ -1,3 +1,5 @@
+//! What is read back is what was saved last, or nothing: whatever a crash cuts off, whichever bit a disk flips.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 

@@ -1,3 +1,6 @@
+//! Where rules stand follows from the rules alone: any history places them as doing it from scratch does, rules that
+//! overlap never share a priority, and a change looks at few others.
+
 use proptest::prelude::*;
 use serde_json::json;
 
