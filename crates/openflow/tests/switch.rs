@@ -6,7 +6,7 @@ use common::switch::{SOON, Switch, dump, install, next, open, switch, udp};
 use openflow::driver::{Event, RequestError};
 use openflow::{
     Action, BucketId, Field, Flow, FlowChange, FlowFlags, FlowMod, FlowUpdate, Group, GroupCommand, GroupMod,
-    GroupType, Match, Message, MonitorFlags, MonitorRequest, PacketOut, Port, Role, Version,
+    GroupType, Match, Message, MonitorFlags, MonitorRequest, PacketInReason, PacketOut, Port, Role, Version,
 };
 
 #[tokio::test]
@@ -63,25 +63,26 @@ async fn role_of_an_older_generation_is_refused() {
 async fn asynchronous_messages_come_as_configured() {
     let switch = switch();
     let (connection, mut events) = open(&switch, Version::V1_5).await;
-    let to_controller = |text: &str| text.parse::<Flow>().expect("flow");
-    install(&connection, [to_controller("table=2,priority=1 actions=controller(userdata=01)")])
-        .await
-        .expect("flow");
-    // Property 1: packet-ins to a primary or equal; no reason at all, then all.
+    let both = "table=2,priority=1 actions=controller(reason=invalid_ttl,userdata=01),controller(reason=group,userdata=02)";
+    install(&connection, [both.parse::<Flow>().expect("flow")]).await.expect("flow");
     let send = async || {
         let out = PacketOut::new(Port::LOCAL, vec![Action::resubmit(2)], udp(1, 2));
         connection.apply(&[Message::PacketOut(Box::new(out))]).await.expect("packet-out");
     };
-    connection.apply(&[Message::SetAsync(vec![(1, 0)])]).await.expect("none");
+    let mut told = async || match next(&mut events).await {
+        Event::PacketIn(packet_in) => packet_in.userdata,
+        other => panic!("no packet-in: {other:?}"),
+    };
+    // Property 1: packet-ins to a primary or equal; by the bits of their reasons. The switch decides when it sends, in
+    // the order in which packets came: had the first of the two been wanted, it would have come before the second.
+    let [invalid_ttl, group] = [PacketInReason::InvalidTtl, PacketInReason::Group].map(|r| 1 << r.as_u8());
+    connection.apply(&[Message::SetAsync(vec![(1, group)])]).await.expect("one reason");
     send().await;
-    connection.apply(&[Message::SetAsync(vec![(1, 0x3f)])]).await.expect("all");
-    install(&connection, [to_controller("table=2,priority=1 actions=controller(userdata=02)")])
-        .await
-        .expect("flow");
+    assert_eq!(told().await, [2]);
+    connection.apply(&[Message::SetAsync(vec![(1, invalid_ttl | group)])]).await.expect("two reasons");
     send().await;
-    // Had the first packet come, it would have come first.
-    let Event::PacketIn(packet_in) = next(&mut events).await else { panic!("no packet-in") };
-    assert_eq!(packet_in.userdata, [2]);
+    assert_eq!(told().await, [1]);
+    assert_eq!(told().await, [2]);
 }
 
 async fn groups_survive_the_switch(version: Version) {
