@@ -19,6 +19,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use types::{Family, GroupId, IpCidr, Vni, VrfId};
 
+use crate::dense::Dense;
 use crate::view::View;
 
 /// A set of addresses of a VRF that policy names.
@@ -141,6 +142,11 @@ impl Classes {
         }
         self.named.extend(made_of.map(|made_of| (key, made_of)));
         self.touch_group(view, vrf, set);
+    }
+
+    /// Gives back the room that was left when it grew.
+    pub(crate) fn make_dense(&mut self) {
+        self.parts.make_dense();
     }
 
     /// Says whether a VRF is here.

@@ -13,6 +13,7 @@ use openflow::{PackedActions, PackedKey};
 use types::{EndpointUid, GroupId, RuleId, Vni, VrfId};
 
 use crate::classes::Prefix;
+use crate::dense::Dense;
 use crate::diff::FlowPlan;
 use crate::flow_set::{FlowSet, PackedEntry};
 use crate::sabotage::sabotaged;
@@ -221,23 +222,21 @@ impl FlowTable {
         if self.first.is_empty() {
             return;
         }
+        self.units.make_dense();
         let mut first = std::mem::take(&mut self.first);
-        first.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        let contested = &mut self.contested;
-        let one = |group: &[(PackedKey, PackedEntry, Option<Unit>)]| {
-            let (key, last, _) = group.last()?;
-            if group.len() == 1 {
-                return Some((key.clone(), last.clone()));
-            }
+        // In place, as all that follows: another copy of so many would be the most memory that is ever used.
+        first.sort_unstable_by(|(a, _, of_a), (b, _, of_b)| (a, of_a).cmp(&(b, of_b)));
+        for group in first.chunk_by_mut(|(a, ..), (b, ..)| a == b).filter(|group| group.len() > 1) {
             let claims = group.iter().filter_map(|(_, entry, unit)| Some(((*unit)?, entry.clone())));
             let claims: BTreeMap<Unit, PackedEntry> = claims.collect();
             let entry = if claims.len() > 1 { resolve(&claims) } else { None };
-            if claims.len() > 1 {
-                contested.insert(key.clone(), claims);
+            if let (Some((key, last, _)), Some(entry)) = (group.last_mut(), entry) {
+                *last = entry;
+                self.contested.insert(key.clone(), claims);
             }
-            Some((key.clone(), entry.unwrap_or_else(|| last.clone())))
-        };
-        self.flows = first.chunk_by(|(a, ..), (b, ..)| a == b).filter_map(one).collect();
+        }
+        // The last of those with one key stands.
+        self.flows = first.into_iter().map(|(key, entry, _)| (key, entry)).collect();
     }
 
     /// What leads from what was `before` to what is now.

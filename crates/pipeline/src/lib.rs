@@ -21,6 +21,7 @@
 
 mod classes;
 mod cookie;
+mod dense;
 mod diff;
 mod error;
 pub mod fields;

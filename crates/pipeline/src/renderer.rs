@@ -113,7 +113,11 @@ impl Renderer {
             self.set(Unit::Rule(id), flows, &mut work.before);
         }
         self.render_units(&mut work);
-        self.table.gather();
+        if first {
+            self.table.gather();
+            self.view.make_dense();
+            self.classes.make_dense();
+        }
         work.before
     }
 

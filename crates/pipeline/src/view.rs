@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use node_state::{Endpoint, FragmentKey, Network};
 use types::{DefaultAction, EndpointUid, GroupId, MacAddr, NodeName, OfPort, PolicyId, Vni, VrfId};
 
+use crate::dense::Dense;
 use crate::error::RenderError;
 use crate::render::Local;
 use crate::tables::GATEWAY_MAC;
@@ -129,6 +130,13 @@ impl View {
             networks_in: BTreeSet::new(),
             visits: 0,
         }
+    }
+
+    /// Gives back the room that was left when it grew.
+    pub(crate) fn make_dense(&mut self) {
+        self.candidates.make_dense();
+        self.claims.make_dense();
+        self.grouped.make_dense();
     }
 
     /// The member of this number.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use types::{EndpointUid, MacAddr, OfPort, Vni, VrfId};
 
 use super::Member;
+use crate::dense::Dense;
 use crate::error::RenderError;
 
 #[derive(Debug, Default)]
@@ -20,6 +21,12 @@ impl Claims {
         self.addresses.extend(m.addresses.iter().map(|a| (m.vrf, *a, m.uid)));
         self.macs.insert((m.vni, m.mac, m.uid));
         self.ports.extend(m.port().map(|port| (port, m.uid)));
+    }
+
+    /// Gives back the room that was left when it grew.
+    pub(super) fn make_dense(&mut self) {
+        self.addresses.make_dense();
+        self.macs.make_dense();
     }
 
     pub(super) fn remove(&mut self, m: &Member) {
