@@ -2,28 +2,46 @@
 //!
 //! Invariants: every row holds exactly the monitored columns; an update is applied as a whole or not at all.
 //! A modification or deletion of a row that is not there, or an insertion of one that is, is an error: the replica is
-//! out of step and must be fetched again. Tables share what is equal: a snapshot costs one pointer per table, and a change of one row among many
-//! copies the path to it, not the table.
+//! out of step and must be fetched again. Tables share what is equal: a snapshot costs a few pointers per table, and a
+//! change of one row among many copies the path to it, not the table.
+//!
+//! A snapshot knows what changed of late ([`Database::changes_since`]) and finds rows by the values of the columns it was
+//! told of ([`Database::find`]): following the replica costs what changed, not what there is.
 
-use std::collections::BTreeMap;
+mod journal;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
 use crate::difference::{DifferenceError, apply};
-use crate::monitor::{RowUpdate, Updates};
+use crate::monitor::{MonitorSpec, RowUpdate, Updates};
 use crate::operation::Row;
 use crate::schema::{DatabaseSchema, SchemaError};
+use crate::value::Atom;
 
-/// Rows of one table by UUID.
-type Table = RedBlackTreeMapSync<Uuid, Arc<Row>>;
+pub use journal::Journal;
+use table::Table;
 
-/// A snapshot of the replicated tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A snapshot of the replicated tables. Equal are those with equal rows.
+#[derive(Clone, Debug, Default)]
 pub struct Database {
     tables: BTreeMap<String, Table>,
+    journal: Journal<(String, Uuid)>,
+    /// Of this snapshot and all it shares rows with.
+    visits: Arc<AtomicU64>,
 }
+
+impl PartialEq for Database {
+    fn eq(&self, other: &Self) -> bool {
+        self.filled().eq(other.filled())
+    }
+}
+
+impl Eq for Database {}
 
 /// What happened to a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,14 +145,61 @@ impl Database {
         Self::default()
     }
 
+    /// An empty replica that finds rows by the columns the specification says ([`MonitorSpec::lookup`]).
+    pub fn with_indexes(spec: &MonitorSpec) -> Self {
+        let tables = spec.tables().iter().map(|(name, spec)| (name.clone(), Table::indexed(&spec.lookups)));
+        Self { tables: tables.collect(), ..Self::default() }
+    }
+
     /// The rows of a table in order of their UUIDs; none for a table that is not replicated.
     pub fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
-        self.tables.get(table).into_iter().flat_map(|t| t.iter().map(|(uuid, row)| (*uuid, row)))
+        let rows = self.tables.get(table).into_iter().flat_map(|table| table.rows().iter());
+        rows.map(|(uuid, row)| (*uuid, row)).inspect(|_| self.visited(1))
     }
 
     /// One row.
     pub fn row(&self, table: &str, uuid: Uuid) -> Option<&Arc<Row>> {
-        self.tables.get(table)?.get(&uuid)
+        self.visited(1);
+        self.tables.get(table)?.rows().get(&uuid)
+    }
+
+    /// The rows whose column holds a value: as the only one, or as an element or a key. Costs what is found if the column
+    /// is one to look up by ([`MonitorSpec::lookup`]), and a look at every row otherwise.
+    pub fn find(&self, table: &str, column: &str, value: &Atom) -> Vec<(Uuid, &Arc<Row>)> {
+        let Some(table) = self.tables.get(table) else { return Vec::new() };
+        let found = table.find(column, value);
+        self.visited(if table.has_index(column) { found.len() } else { table.rows().size() });
+        found.into_iter().filter_map(|uuid| Some((uuid, table.rows().get(&uuid)?))).collect()
+    }
+
+    /// How many rows were read, of this snapshot and all that have the same origin: what tests count.
+    pub fn visits(&self) -> u64 {
+        self.visits.load(Ordering::Relaxed)
+    }
+
+    fn visited(&self, rows: usize) {
+        self.visits.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    fn filled(&self) -> impl Iterator<Item = (&String, &table::Rows)> {
+        let tables = self.tables.iter().map(|(name, table)| (name, table.rows()));
+        tables.filter(|(_, rows)| !rows.is_empty())
+    }
+
+    /// What is different from an earlier snapshot of the same replica, each row once. `None`: it is too old, or of another
+    /// replica; then everything may be different.
+    pub fn changes_since(&self, earlier: &Self) -> Option<Vec<RowEvent>> {
+        let touched: BTreeSet<&(String, Uuid)> = self.journal.since(&earlier.journal)?.collect();
+        let change = |(table, uuid): &(String, Uuid)| {
+            let change = match (earlier.row(table, *uuid).cloned(), self.row(table, *uuid).cloned()) {
+                (None, Some(new)) => RowChange::Inserted(new),
+                (Some(old), None) => RowChange::Deleted(old),
+                (Some(old), Some(new)) if old != new => RowChange::Modified { old, new },
+                (Some(_), Some(_)) | (None, None) => return None,
+            };
+            Some(RowEvent { table: table.clone(), uuid: *uuid, change })
+        };
+        Some(touched.into_iter().filter_map(change).collect())
     }
 
     /// Applies an update and says what changed. On error nothing is changed.
@@ -173,7 +238,7 @@ impl Database {
         let mut steps = Vec::new();
         for (table, rows) in &self.tables {
             let wanted = dump.get(table);
-            let gone = rows.keys().filter(|uuid| !wanted.is_some_and(|w| w.contains_key(uuid)));
+            let gone = rows.rows().keys().filter(|uuid| !wanted.is_some_and(|w| w.contains_key(uuid)));
             steps.extend(gone.map(|&uuid| Step { table: table.clone(), uuid, row: None }));
         }
         for (table, rows) in dump {
@@ -194,12 +259,8 @@ impl Database {
             if self.row(&table, uuid).map(AsRef::as_ref) == row.as_deref() {
                 continue;
             }
-            let rows = self.tables.entry(table.clone()).or_default();
-            let old = rows.get(&uuid).cloned();
-            match &row {
-                Some(row) => rows.insert_mut(uuid, row.clone()),
-                None => drop(rows.remove_mut(&uuid)),
-            }
+            let old = self.tables.entry(table.clone()).or_default().set(uuid, row.as_ref());
+            self.journal.note((table.clone(), uuid));
             let change = match (old, row) {
                 (None, Some(new)) => RowChange::Inserted(new),
                 (Some(old), Some(new)) => RowChange::Modified { old, new },

@@ -221,7 +221,7 @@ impl Client {
         let session = Session::new(config.database.clone(), config.monitor.clone());
         let (command_tx, commands) = mpsc::channel(16);
         let (cancel_tx, cancels) = mpsc::unbounded_channel();
-        let (cache_tx, cache) = watch::channel(Arc::new(Database::new()));
+        let (cache_tx, cache) = watch::channel(Arc::new(session.cache().clone()));
         let (event_tx, _) = broadcast::channel(1024);
         let (status_tx, status) = watch::channel(task::status_of(&session, task::Counters::default(), None));
         let client = Self {

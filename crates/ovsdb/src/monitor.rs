@@ -24,6 +24,8 @@ pub struct TableSpec {
     pub optional: BTreeSet<String>,
     /// What the typed ones of them are read from.
     pub shapes: BTreeMap<String, Shape>,
+    /// Those of them by whose values rows are found ([`crate::Database::find`]).
+    pub lookups: BTreeSet<String>,
     /// A row is replicated when any of these holds; `None` replicates all rows. Servers without `monitor_cond`
     /// ignore it and send all rows.
     pub conditions: Option<Vec<Condition>>,
@@ -64,6 +66,15 @@ impl MonitorSpec {
         self = self.column(column);
         let entry = self.tables.entry(T::TABLE.to_owned()).or_default();
         entry.optional.insert(column.name().to_owned());
+        self
+    }
+
+    /// Has the replica find rows by the values of these columns, or by their elements or keys. Says nothing of what is
+    /// replicated.
+    #[must_use]
+    pub fn lookup(mut self, table: &str, columns: &[&str]) -> Self {
+        let entry = self.tables.entry(table.to_owned()).or_default();
+        entry.lookups.extend(columns.iter().map(|c| (*c).to_owned()));
         self
     }
 

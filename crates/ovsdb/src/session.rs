@@ -154,6 +154,7 @@ impl Session {
         Self {
             database: database.into(),
             resolved: spec.clone(),
+            cache: Database::with_indexes(&spec),
             spec,
             phase: Phase::Disconnected,
             next_id: 0,
@@ -165,7 +166,6 @@ impl Session {
             changing_conditions: false,
             resumed: false,
             locks: BTreeMap::new(),
-            cache: Database::new(),
             outputs: VecDeque::new(),
         }
     }

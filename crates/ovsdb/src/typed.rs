@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::cache::Database;
 use crate::operation::{Condition, Function, Mutation, Mutator, Row};
-use crate::value::{Datum, UuidName};
+use crate::value::{Atom, Datum, UuidName};
 
 pub use reference::Ref;
 pub use value::{ColumnValue, Count, Element, Shape};
@@ -205,6 +205,16 @@ impl Database {
     /// One row.
     pub fn typed_row<T: Table>(&self, row: Ref<T>) -> Option<TypedRow<'_, T>> {
         self.row(T::TABLE, row.uuid()).map(|columns| TypedRow { row, columns })
+    }
+
+    /// The rows whose column holds a value, as [`Database::find`] finds them.
+    pub fn typed_with<T: Table, V: ColumnValue>(
+        &self,
+        column: Column<T, V>,
+        value: &Atom,
+    ) -> Vec<TypedRow<'_, T>> {
+        let rows = self.find(T::TABLE, column.name(), value).into_iter();
+        rows.map(|(uuid, row)| TypedRow { row: Ref::new(uuid), columns: row }).collect()
     }
 
     /// The only row of a table.

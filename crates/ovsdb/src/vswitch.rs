@@ -17,6 +17,7 @@
 //! wait until `cur_cfg` has caught up, then ask [`realized_ports`].
 
 mod bridge;
+mod changes;
 mod config;
 mod flow_table;
 mod marks;
@@ -29,9 +30,11 @@ mod uplink;
 use std::collections::BTreeMap;
 
 use crate::monitor::MonitorSpec;
+use crate::typed::Table;
 
 pub use crate::typed::RowError;
 pub use bridge::{BridgeSpec, delete_bridge, ensure_bridge, restore_datapath_type};
+pub use changes::{Changed, ChangedRows};
 pub use config::{bump_next_cfg, has_reached, next_cfg_of, set_external_ids};
 pub use flow_table::set_prefixes;
 pub use marks::{OwnRows, restore_marks};
@@ -54,7 +57,12 @@ pub const DATABASE: &str = "Open_vSwitch";
 pub fn monitor_spec() -> MonitorSpec {
     let parts =
         [OpenVSwitch::monitor, Bridge::monitor, Port::monitor, Interface::monitor, FlowTable::monitor];
-    parts.iter().fold(MonitorSpec::new(), |spec, part| part(spec))
+    let spec = parts.iter().fold(MonitorSpec::new(), |spec, part| part(spec));
+    // What builders and followers look rows up by.
+    use tables::{Interface as I, Port as P};
+    spec.lookup(tables::Bridge::TABLE, &[tables::Bridge::NAME.name()])
+        .lookup(P::TABLE, &[P::NAME.name(), P::INTERFACES.name()])
+        .lookup(I::TABLE, &[I::NAME.name(), I::OFPORT.name(), I::OFPORT_REQUEST.name()])
 }
 
 /// Keys and values of `external_ids`, `other_config` or `options`.

@@ -133,6 +133,54 @@ proptest! {
         let again = database.replace(&decode(MonitorMethod::CondSince, &dump(&b, MonitorMethod::CondSince))).unwrap();
         prop_assert_eq!(again, vec![]);
     }
+
+    /// Some of the steps are dumps, as after a reconnect; the last snapshot is asked for the way from every earlier one.
+    #[test]
+    fn a_snapshot_tells_what_is_different_from_every_earlier_one(
+        steps in proptest::collection::vec((any::<bool>(), rows_strategy()), 1..6),
+    ) {
+        let (method, mut before, mut database) = (MonitorMethod::Cond, Rows::new(), Database::new());
+        let mut snapshots = vec![database.clone()];
+        for (is_dump, rows) in &steps {
+            if *is_dump {
+                database.replace(&decode(method, &dump(rows, method))).unwrap();
+            } else {
+                database.apply(&schema(), &decode(method, &update(&before, rows, method))).unwrap();
+            }
+            before.clone_from(rows);
+            snapshots.push(database.clone());
+        }
+        for earlier in &snapshots {
+            let mut watched = contents(earlier);
+            replay(&mut watched, &database.changes_since(earlier).unwrap());
+            prop_assert_eq!(&watched, &contents(&database));
+        }
+        prop_assert_eq!(database.changes_since(&database), Some(vec![]));
+        let mut stranger = Database::new();
+        stranger.replace(&decode(method, &dump(&before, method))).unwrap();
+        prop_assert_eq!(&stranger, &database);
+        prop_assert!(before.is_empty() || database.changes_since(&stranger).is_none());
+    }
+
+    #[test]
+    fn rows_are_found_by_value_as_if_all_were_looked_at(a in rows_strategy(), b in rows_strategy()) {
+        let method = MonitorMethod::Cond;
+        let mut indexed = Database::with_indexes(&spec().lookup("T", &["n", "o", "s", "m"]));
+        let mut plain = Database::new();
+        for database in [&mut indexed, &mut plain] {
+            database.replace(&decode(method, &dump(&a, method))).unwrap();
+            database.apply(&schema(), &decode(method, &update(&a, &b, method))).unwrap();
+        }
+        let numbers = (0..5).flat_map(|n| ["n", "s"].map(|column| (column, Atom::from(n))));
+        let texts = ["a", "b", "d"].into_iter().flat_map(|t| ["o", "m"].map(|column| (column, Atom::from(t))));
+        for (column, value) in numbers.chain(texts) {
+            let visits = indexed.visits();
+            let found = indexed.find("T", column, &value);
+            prop_assert_eq!(&found, &plain.find("T", column, &value));
+            prop_assert_eq!(indexed.visits() - visits, found.len() as u64, "nothing else is looked at");
+        }
+        prop_assert_eq!(indexed, plain);
+    }
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub fn ensure_bridge(
 
 fn create(view: Vswitch<'_>, owner: &Owner, spec: &BridgeSpec) -> Result<Transaction, BuildError> {
     // A port of another bridge may have the name; the index of the table would refuse it less clearly.
-    if view.ports()?.contains_key(spec.name.as_str()) || view.interface(spec.name.as_str())?.is_some() {
+    if view.port(spec.name.as_str())?.is_some() || view.interface(spec.name.as_str())?.is_some() {
         return Err(BuildError::ForeignPort { name: spec.name.to_string(), mark: owner.clone() });
     }
     let root = view.root()?;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bridge::require_row_named;
 use super::names::{DeviceName, Owner};
 use super::rows::{Bridge, Port, Vswitch};
-use super::{StringMap, tables};
+use super::{Changed, StringMap, tables};
 use crate::cache::Database;
 use crate::operation::{Mutation, Transaction};
 use crate::typed::{Ref, RowError, Table};
@@ -17,34 +17,59 @@ use crate::typed::{Ref, RowError, Table};
 /// The rows of our bridge that were seen with our mark and are still there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnRows {
-    bridges: BTreeSet<Ref<tables::Bridge>>,
+    bridge: Option<Ref<tables::Bridge>>,
     ports: BTreeSet<Ref<tables::Port>>,
     /// Some of them have lost it.
-    unmarked: bool,
+    unmarked_bridge: bool,
+    unmarked_ports: BTreeSet<Ref<tables::Port>>,
 }
 
 impl OwnRows {
-    /// Adds the rows that have the mark, forgets those that are gone.
+    /// Adds the rows that have the mark, forgets those that are gone. `changed` is what differs from the snapshot that was
+    /// observed last: only that is looked at.
     ///
     /// # Errors
-    /// When a row cannot be read.
-    pub fn observe(&mut self, database: &Database, owner: &Owner, name: &DeviceName) -> Result<(), RowError> {
+    /// When a row cannot be read. What was observed until now stands, and everything has to be looked at again.
+    pub fn observe(
+        &mut self,
+        database: &Database,
+        owner: &Owner,
+        name: &DeviceName,
+        changed: &Changed,
+    ) -> Result<(), RowError> {
         let view = Vswitch::new(database);
         let bridge = view.bridge(name.as_str())?.filter(|bridge| self.is_bridge(owner, bridge));
-        let ports = view.ports()?;
-        let members = bridge.as_ref().map(|bridge| bridge.ports.clone()).unwrap_or_default();
-        let ours = ports.values().filter(|port| members.contains(&port.uuid) && self.is_port(owner, port));
-        let ours: Vec<&Port> = ours.collect();
-        self.unmarked = ours.iter().any(|port| !owner.owns(&port.external_ids))
-            || bridge.iter().any(|bridge| !owner.owns(&bridge.external_ids));
-        self.ports = ours.iter().map(|port| port.uuid).collect();
-        self.bridges = bridge.iter().map(|bridge| bridge.uuid).collect();
+        let members = bridge.as_ref().map(|bridge| &bridge.ports);
+        let candidates: Vec<Ref<tables::Port>> = match changed {
+            Changed::Everything => members.into_iter().flatten().chain(&self.ports).copied().collect(),
+            Changed::Only(rows) => rows.ports.iter().copied().collect(),
+        };
+        for row in candidates {
+            let is_member = members.is_some_and(|members| members.contains(&row));
+            let port = if is_member { view.port_row(row)? } else { None };
+            match port.filter(|port| self.is_port(owner, port)) {
+                Some(port) => {
+                    self.ports.insert(row);
+                    if owner.owns(&port.external_ids) {
+                        self.unmarked_ports.remove(&row);
+                    } else {
+                        self.unmarked_ports.insert(row);
+                    }
+                }
+                None => {
+                    self.ports.remove(&row);
+                    self.unmarked_ports.remove(&row);
+                }
+            }
+        }
+        self.unmarked_bridge = bridge.as_ref().is_some_and(|bridge| !owner.owns(&bridge.external_ids));
+        self.bridge = bridge.map(|bridge| bridge.uuid);
         Ok(())
     }
 
     /// Whether a bridge is ours: by its mark, or because it had it.
     pub fn is_bridge(&self, owner: &Owner, bridge: &Bridge) -> bool {
-        owner.owns(&bridge.external_ids) || self.bridges.contains(&bridge.uuid)
+        owner.owns(&bridge.external_ids) || self.bridge == Some(bridge.uuid)
     }
 
     /// Whether a port is ours: by its mark, or because it had it.
@@ -63,22 +88,19 @@ pub fn restore_marks(
     owner: &Owner,
     own: &OwnRows,
 ) -> Result<(Transaction, BTreeSet<String>), RowError> {
-    let view = Vswitch::new(database);
     let (mut tx, mut names) = (Transaction::new(), BTreeSet::new());
-    if !own.unmarked {
-        return Ok((tx, names));
+    if let Some(row) = own.bridge.filter(|_| own.unmarked_bridge)
+        && let Some(bridge) = database.typed_row(row)
+    {
+        let name = bridge.get(tables::Bridge::NAME)?;
+        mark(&mut tx, owner, row, &name);
+        names.insert(format!("bridge {name}"));
     }
-    for bridge in view.bridges()?.values() {
-        if own.bridges.contains(&bridge.uuid) && !owner.owns(&bridge.external_ids) {
-            mark(&mut tx, owner, bridge.uuid, &bridge.name);
-            names.insert(format!("bridge {}", bridge.name));
-        }
-    }
-    for port in view.ports()?.values() {
-        if own.ports.contains(&port.uuid) && !owner.owns(&port.external_ids) {
-            mark(&mut tx, owner, port.uuid, &port.name);
-            names.insert(format!("port {}", port.name));
-        }
+    for row in &own.unmarked_ports {
+        let Some(port) = database.typed_row(*row) else { continue };
+        let name = port.get(tables::Port::NAME)?;
+        mark(&mut tx, owner, *row, &name);
+        names.insert(format!("port {name}"));
     }
     if !names.is_empty() {
         tx.comment(format!("{owner}: mark {} rows again", names.len()));

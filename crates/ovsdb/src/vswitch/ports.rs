@@ -133,21 +133,16 @@ impl PortSpec {
     }
 }
 
-/// The rows a builder looks at.
-struct Current {
+/// Where a builder looks rows up.
+struct Current<'a> {
+    view: Vswitch<'a>,
     bridge: Bridge,
-    ports: BTreeMap<String, Port>,
-    interfaces: BTreeMap<String, Interface>,
 }
 
-impl Current {
-    fn read(database: &Database, owner: &Owner, bridge: &DeviceName) -> Result<Self, BuildError> {
+impl<'a> Current<'a> {
+    fn read(database: &'a Database, owner: &Owner, bridge: &DeviceName) -> Result<Self, BuildError> {
         let view = Vswitch::new(database);
-        Ok(Self {
-            bridge: own_bridge(view, owner, bridge)?,
-            ports: view.ports()?,
-            interfaces: view.interfaces()?,
-        })
+        Ok(Self { view, bridge: own_bridge(view, owner, bridge)? })
     }
 
     /// Our port of that name on our bridge, or none.
@@ -156,11 +151,11 @@ impl Current {
         owner: &Owner,
         bridge: &DeviceName,
         name: &DeviceName,
-    ) -> Result<Option<&Port>, BuildError> {
+    ) -> Result<Option<Port>, BuildError> {
         let foreign = || BuildError::ForeignPort { name: name.to_string(), mark: owner.clone() };
-        let Some(port) = self.ports.get(name.as_str()) else {
+        let Some(port) = self.view.port(name.as_str())? else {
             // An interface of that name may be part of someone's bond.
-            return if self.interfaces.contains_key(name.as_str()) { Err(foreign()) } else { Ok(None) };
+            return if self.view.interface(name.as_str())?.is_some() { Err(foreign()) } else { Ok(None) };
         };
         if !owner.owns(&port.external_ids) {
             return Err(foreign());
@@ -171,15 +166,13 @@ impl Current {
         Ok(Some(port))
     }
 
-    /// Who has which number, by request or in fact.
-    fn ofports(&self) -> BTreeMap<i64, &str> {
-        let ours = self.ports.values().filter(|port| self.bridge.ports.contains(&port.uuid));
-        let members: BTreeSet<_> = ours.flat_map(|port| port.interfaces.iter().copied()).collect();
-        let interfaces = self.interfaces.values().filter(|interface| members.contains(&interface.uuid));
-        interfaces
-            .flat_map(|i| [i.ofport, i.ofport_request].into_iter().flatten().map(|n| (n, i.name.as_str())))
-            .filter(|(number, _)| *number > 0)
-            .collect()
+    /// Who else on our bridge has a number, by request or in fact.
+    fn user_of(&self, ofport: Ofport, name: &DeviceName) -> Result<Option<String>, BuildError> {
+        let others = self.view.interfaces_numbered(ofport.into())?;
+        let others = others.into_iter().filter(|interface| interface.name != name.as_str());
+        let is_here =
+            |i: &Interface| self.view.ports_with(i.uuid).any(|port| self.bridge.ports.contains(&port));
+        Ok(others.filter(is_here).map(|interface| interface.name).min())
     }
 }
 
@@ -195,23 +188,18 @@ pub fn ensure_ports(
 ) -> Result<Transaction, BuildError> {
     let current = Current::read(database, owner, bridge)?;
     check_distinct(specs)?;
-    let ofports = current.ofports();
     let mut tx = Transaction::new();
     require_owned(&mut tx, current.bridge.uuid, &current.bridge.name, owner);
     let guards = tx.operations().len();
     let mut added = Vec::new();
     for spec in specs {
         if let Some(ofport) = spec.ofport
-            && let Some(user) = ofports.get(&i64::from(ofport)).filter(|user| **user != spec.name.as_str())
+            && let Some(user) = current.user_of(ofport, &spec.name)?
         {
-            return Err(BuildError::OfportInUse {
-                name: spec.name.clone(),
-                ofport,
-                user: (*user).to_owned(),
-            });
+            return Err(BuildError::OfportInUse { name: spec.name.clone(), ofport, user });
         }
         match current.own_port(owner, bridge, &spec.name)? {
-            Some(port) => correct(&mut tx, owner, spec, port, &current.interfaces)?,
+            Some(port) => correct(&mut tx, owner, spec, &port, current.view)?,
             None => added.push(insert(&mut tx, owner, spec)?),
         }
     }
@@ -259,11 +247,11 @@ fn correct(
     owner: &Owner,
     spec: &PortSpec,
     port: &Port,
-    interfaces: &BTreeMap<String, Interface>,
+    view: Vswitch<'_>,
 ) -> Result<(), BuildError> {
     let differs = |column| BuildError::Differs { name: spec.name.clone(), column };
     let interface =
-        interfaces.get(spec.name.as_str()).filter(|i| port.interfaces == BTreeSet::from([i.uuid]));
+        view.interface(spec.name.as_str())?.filter(|i| port.interfaces == BTreeSet::from([i.uuid]));
     let interface = interface.ok_or_else(|| differs("interfaces"))?;
     if !spec.kind.matches(&interface.kind) {
         return Err(differs("type"));
@@ -377,11 +365,10 @@ pub fn realized_ports(
     database: &Database,
     names: &BTreeSet<DeviceName>,
 ) -> Result<BTreeMap<DeviceName, Ofport>, Unrealized> {
-    let wanted = names.iter().map(DeviceName::as_str).collect();
-    let interfaces = Vswitch::new(database).interfaces_named(&wanted)?;
+    let view = Vswitch::new(database);
     let (mut realized, mut failures) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
-        match realized_port(interfaces.get(name.as_str())) {
+        match realized_port(view.interface(name.as_str())?.as_ref()) {
             Ok(ofport) => drop(realized.insert(name.clone(), ofport)),
             Err(failure) => drop(failures.insert(name.clone(), failure)),
         }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{StringMap, tables};
 use crate::cache::Database;
 use crate::monitor::MonitorSpec;
-use crate::typed::{Column, Ref, RowError, Table, TypedRow};
+use crate::typed::{Column, ColumnValue, Ref, RowError, Table, TypedRow};
+use crate::value::Atom;
 
 /// A struct of some columns of a table: what is monitored and what is read cannot drift apart.
 macro_rules! projection {
@@ -126,7 +127,7 @@ impl<'a> Vswitch<'a> {
 
     /// One bridge.
     pub fn bridge(self, name: &str) -> Result<Option<Bridge>, RowError> {
-        self.named(tables::Bridge::NAME, name)?.map(Bridge::read).transpose()
+        self.found(tables::Bridge::NAME, name).next().map(Bridge::read).transpose()
     }
 
     /// The ports of all bridges by name.
@@ -139,21 +140,45 @@ impl<'a> Vswitch<'a> {
         self.0.typed().map(|row| Interface::read(row).map(|row| (row.name.clone(), row))).collect()
     }
 
-    /// These interfaces, as far as they exist; only its name is read of the others.
-    pub fn interfaces_named(self, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Interface>, RowError> {
-        let mut found = BTreeMap::new();
-        for row in self.0.typed() {
-            let name = row.get(tables::Interface::NAME)?;
-            if names.contains(name.as_str()) {
-                found.insert(name, Interface::read(row)?);
-            }
-        }
-        Ok(found)
+    /// One port.
+    pub fn port(self, name: &str) -> Result<Option<Port>, RowError> {
+        self.found(tables::Port::NAME, name).next().map(Port::read).transpose()
+    }
+
+    /// One port, by its row.
+    pub fn port_row(self, row: Ref<tables::Port>) -> Result<Option<Port>, RowError> {
+        self.0.typed_row(row).map(Port::read).transpose()
+    }
+
+    /// The port of a name, as a row.
+    pub(super) fn ports_called(self, name: &str) -> impl Iterator<Item = Ref<tables::Port>> + use<'a> {
+        self.found(tables::Port::NAME, name).map(|row| row.row())
+    }
+
+    /// The ports an interface is part of.
+    pub fn ports_with(
+        self,
+        interface: Ref<tables::Interface>,
+    ) -> impl Iterator<Item = Ref<tables::Port>> + 'a {
+        self.found(tables::Port::INTERFACES, interface).map(|row| row.row())
     }
 
     /// One interface.
     pub fn interface(self, name: &str) -> Result<Option<Interface>, RowError> {
-        self.named(tables::Interface::NAME, name)?.map(Interface::read).transpose()
+        self.found(tables::Interface::NAME, name).next().map(Interface::read).transpose()
+    }
+
+    /// One interface, by its row.
+    pub fn interface_row(self, row: Ref<tables::Interface>) -> Result<Option<Interface>, RowError> {
+        self.0.typed_row(row).map(Interface::read).transpose()
+    }
+
+    /// The interfaces that have an OpenFlow port number, or ask for it; of any bridge.
+    pub fn interfaces_numbered(self, ofport: i64) -> Result<Vec<Interface>, RowError> {
+        let having = self.found(tables::Interface::OFPORT, ofport);
+        let asking = self.found(tables::Interface::OFPORT_REQUEST, ofport);
+        let rows: BTreeMap<_, _> = having.chain(asking).map(|row| (row.row(), row)).collect();
+        rows.into_values().map(Interface::read).collect()
     }
 
     /// One table's configuration.
@@ -161,17 +186,12 @@ impl<'a> Vswitch<'a> {
         self.0.typed_row(row).map(FlowTable::read).transpose()
     }
 
-    /// The row of this name; only its name is read of the others.
-    fn named<T: Table>(
+    /// The rows whose column holds a value; at most one when it is the table's index, as names are.
+    fn found<T: Table, V: ColumnValue>(
         self,
-        column: Column<T, String>,
-        name: &str,
-    ) -> Result<Option<TypedRow<'a, T>>, RowError> {
-        for row in self.0.typed::<T>() {
-            if row.get(column)? == name {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
+        column: Column<T, V>,
+        value: impl Into<Atom>,
+    ) -> std::vec::IntoIter<TypedRow<'a, T>> {
+        self.0.typed_with(column, &value.into()).into_iter()
     }
 }

@@ -190,22 +190,22 @@ fn a_changed_datapath_is_given_back_to_our_bridge_only() {
 #[test]
 fn only_rows_that_had_our_mark_get_it_back() {
     let mut own = OwnRows::default();
-    own.observe(&database(true, true), &owner(), &name("br")).unwrap();
+    own.observe(&database(true, true), &owner(), &name("br"), &Changed::Everything).unwrap();
     let (tx, names) = restore_marks(&database(true, true), &owner(), &own).unwrap();
     assert!(tx.is_empty() && names.is_empty());
     // Looking at rows that have lost it does not forget whose they were.
-    own.observe(&database(false, false), &owner(), &name("br")).unwrap();
+    own.observe(&database(false, false), &owner(), &name("br"), &Changed::Everything).unwrap();
     let (tx, names) = restore_marks(&database(false, false), &owner(), &own).unwrap();
     assert_eq!(names, BTreeSet::from(["bridge br".to_owned(), "port p1".to_owned()]));
     assert_eq!(kinds(&tx), ["wait", "mutate", "wait", "mutate", "comment"]);
 
     let mut strangers = OwnRows::default();
-    strangers.observe(&database(false, false), &owner(), &name("br")).unwrap();
+    strangers.observe(&database(false, false), &owner(), &name("br"), &Changed::Everything).unwrap();
     let (tx, names) = restore_marks(&database(false, false), &owner(), &strangers).unwrap();
     assert!(tx.is_empty() && names.is_empty(), "a row that never had the mark is somebody else's");
     let bridge = Vswitch::new(&database(false, true)).bridge("br").unwrap().unwrap();
     assert!(own.is_bridge(&owner(), &bridge) && !strangers.is_bridge(&owner(), &bridge));
-    own.observe(&Database::new(), &owner(), &name("br")).unwrap();
+    own.observe(&Database::new(), &owner(), &name("br"), &Changed::Everything).unwrap();
     assert_eq!(own, OwnRows::default(), "rows that are gone are forgotten");
 }
 
