@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node_api::{AgentMessage, Nack, Realized, Update};
-use node_state::{FragmentKey, NodeState};
-use pipeline::{Local, Renderer};
+use node_state::{Fragment, FragmentKey};
+use pipeline::{Local, Ports, Renderer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::{EndpointName, EndpointUid, HostCidr, Name, OfPort};
@@ -45,6 +45,7 @@ mod admission;
 mod connections;
 pub mod drift;
 mod handle;
+mod locals;
 mod reconcile;
 mod waiters;
 
@@ -116,7 +117,11 @@ pub struct Agent {
     /// What the renderer has not seen yet.
     changed: BTreeSet<FragmentKey>,
     /// Endpoints that intent places here.
-    here: BTreeSet<EndpointUid>,
+    here: locals::Locals,
+    /// The ports that may have flows, but for what `moved` says.
+    ports: Ports,
+    /// Endpoints whose port may be another than `ports` has.
+    moved: BTreeSet<EndpointUid>,
     /// Whether the switch holds the renderer's flows but for what `drift` knows; else it has to be read back.
     installed: bool,
     /// It held them when it was last known, and nobody but others can have changed that.
@@ -154,7 +159,9 @@ impl Agent {
             holding,
             saved,
             changed: BTreeSet::new(),
-            here: BTreeSet::new(),
+            here: locals::Locals::default(),
+            ports: Ports::default(),
+            moved: BTreeSet::new(),
             in_sync: false,
             away: None,
             answers: Vec::new(),
@@ -313,12 +320,12 @@ impl Agent {
     fn note_changed(&mut self, keys: BTreeSet<FragmentKey>) {
         for key in &keys {
             let FragmentKey::Endpoint(uid) = key else { continue };
-            let here = self.holding.state().is_some_and(|state| self.is_local(state, *uid));
-            if here {
-                self.here.insert(*uid)
-            } else {
-                self.here.remove(uid)
+            let name = match self.holding.state().and_then(|state| state.get(key)) {
+                Some(Fragment::Endpoint(e)) if e.node == self.local.node => Some((e.vrf, e.name.clone())),
+                _ => None,
             };
+            self.here.place(*uid, name);
+            self.moved.insert(*uid);
         }
         self.changed.extend(keys);
     }
@@ -371,7 +378,7 @@ impl Agent {
         let left =
             || view.left.iter().map(|(what, why)| format!("{what}: {why}")).collect::<Vec<_>>().join("; ");
         self.note("not_put_back", (!view.left.is_empty()).then(left));
-        if !view.synced || self.view == view {
+        if !view.synced || !view.differs_from(&self.view) {
             return;
         }
         for (what, count) in &view.repaired {
@@ -380,13 +387,15 @@ impl Agent {
                 self.drift.repaired(what.clone(), more);
             }
         }
-        for (uid, port) in &view.endpoints {
+        for uid in view.endpoints.changed_since(&self.view.endpoints) {
+            let has = view.endpoints.get(&uid).and_then(|port| port.ofport.as_ref().ok());
             // A row that is being plugged has no number yet, and one of an earlier attempt another.
-            if port.ofport.as_ref().is_ok_and(|ofport| self.ofports.reserved(*uid) == Some(*ofport)) {
-                self.ofports.release(*uid);
+            if has.is_some() && has == self.ofports.reserved(uid).as_ref() {
+                self.ofports.release(uid);
             }
+            self.moved.insert(uid);
         }
-        self.leaving.retain(|uid| view.endpoints.contains_key(uid));
+        self.moved.extend(self.leaving.extract_if(.., |uid| !view.endpoints.contains_key(uid)));
         self.reclaiming.retain(|uid| view.endpoints.contains_key(uid));
         self.view = view;
         self.dirty = true;
@@ -397,9 +406,18 @@ impl Agent {
             Request::Wait(condition, reply) => self.waiters.add(condition, reply),
             Request::Admit(uid, reply) => self.newcomers.push((uid, reply)),
             Request::Reserve(uid, reply) => drop(reply.send(self.reserve(uid))),
-            Request::Release(uid) => self.dirty |= self.ofports.release(uid),
-            Request::Leave(uid) => self.dirty |= self.leaving.insert(uid),
-            Request::Stay(uid) => self.dirty |= self.leaving.remove(&uid),
+            Request::Release(uid) => {
+                let released = self.ofports.release(uid);
+                self.note_moved(uid, released);
+            }
+            Request::Leave(uid) => {
+                let is_new = self.leaving.insert(uid);
+                self.note_moved(uid, is_new);
+            }
+            Request::Stay(uid) => {
+                let was_leaving = self.leaving.remove(&uid);
+                self.note_moved(uid, was_leaving);
+            }
             Request::Find(tenant, name, reply) => drop(reply.send(self.find(&tenant, &name))),
             Request::Holds(reply) => {
                 drop(reply.send((self.holding.known().cloned(), self.holding.hashes().clone())));
@@ -412,9 +430,11 @@ impl Agent {
     fn find(&self, tenant: &Name, name: &EndpointName) -> Option<EndpointFacts> {
         let state = self.holding.state()?;
         let vrf = state.vrfs().find(|v| v.tenant == *tenant)?.id;
-        let mut local = state.endpoints().filter(|e| e.node == self.local.node);
-        let endpoint = local.find(|e| e.vrf == vrf && e.name == *name)?;
-        let network = state.networks().find(|n| n.vni == endpoint.vni)?;
+        let uid = self.here.named(vrf, name)?;
+        let Some(Fragment::Endpoint(endpoint)) = state.get(&FragmentKey::Endpoint(uid)) else { return None };
+        let Some(Fragment::Network(network)) = state.get(&FragmentKey::Network(endpoint.vni)) else {
+            return None;
+        };
         let subnet = |a: &IpAddr| network.subnets.iter().find(|s| s.cidr.contains(*a));
         let with_len = |a: &IpAddr| HostCidr::new(*a, subnet(a)?.cidr.len()).ok();
         let addresses = endpoint.addresses.iter().filter_map(with_len).collect();
@@ -422,9 +442,12 @@ impl Agent {
         Some(EndpointFacts { uid: endpoint.uid, mac: endpoint.mac, addresses, gateways })
     }
 
-    fn is_local(&self, state: &NodeState, uid: EndpointUid) -> bool {
-        matches!(state.get(&FragmentKey::Endpoint(uid)),
-            Some(node_state::Fragment::Endpoint(e)) if e.node == self.local.node)
+    /// An endpoint's port may have to have flows that it has not, or the other way round.
+    fn note_moved(&mut self, uid: EndpointUid, moved: bool) {
+        if moved {
+            self.moved.insert(uid);
+            self.dirty = true;
+        }
     }
 
     fn answer_waiters(&mut self) {
@@ -450,7 +473,7 @@ impl Agent {
         let node = &self.local.node;
         let mut conditions = self.conditions.clone();
         conditions.drift = self.drift.recent();
-        let report = crate::report::realized(&self.here, &self.view, &self.enforcement, &conditions);
+        let report = crate::report::realized(self.here.uids(), &self.view, &self.enforcement, &conditions);
         let changed = |old: &mut Option<Realized>| {
             let changed = old.as_ref() != Some(&report);
             *old = Some(report);

@@ -194,14 +194,9 @@ impl Target {
         Ok(Self { named: (request.tenant.clone(), endpoint), attachment })
     }
 
-    /// Whether a port was plugged for this endpoint name.
-    fn names(&self, labels: &PortLabels) -> bool {
-        (&labels.tenant, &labels.endpoint) == (&self.named.0, &self.named.1)
-    }
-
-    /// Whether it was plugged for this container and interface, too.
+    /// Whether a port was plugged for this endpoint name, and for this container and interface, too.
     fn is_attached_as(&self, labels: &PortLabels) -> bool {
-        self.names(labels)
+        (&labels.tenant, &labels.endpoint) == (&self.named.0, &self.named.1)
             && (&labels.container_id, &labels.ifname)
                 == (&self.attachment.container_id, &self.attachment.ifname)
     }

@@ -1,13 +1,13 @@
 //! Ports of the bridge: what the agent plugs and what it finds plugged.
 //!
 //! The Interface rows' `external_ids` say which endpoint a port is and how the runtime named it: a restarted agent
-//! needs no database of its own. [`PortsView`] is level-triggered: it is the whole picture, republished at every change.
+//! needs no database of its own. [`PortsView`] is level-triggered: it is the whole picture, republished at every change,
+//! and says what is different from a picture somebody saw before.
 //!
 //! # Failure
 //! [`PortsError`]; whether it is worth trying again is said by the caller's deadline alone. A port OVS could not open
 //! is in the view with its reason and without a number: it gets no flows.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -16,6 +16,9 @@ use types::{EndpointName, EndpointUid, Name, OfPort};
 
 pub mod allocate;
 pub mod ovs;
+mod view;
+
+pub use view::{EndpointPort, EndpointPorts, PortsView};
 
 /// Who a port belongs to, in the runtime's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,36 +48,6 @@ pub struct PlugSpec {
     pub ofport: OfPort,
     /// Who it belongs to.
     pub labels: PortLabels,
-}
-
-/// A port that is plugged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointPort {
-    /// The number the switch gave it, or why it gave none.
-    pub ofport: Result<OfPort, String>,
-    /// The number it was plugged with.
-    pub requested: Option<OfPort>,
-    /// Who it belongs to, or what is wrong with its labels.
-    pub labels: Result<PortLabels, String>,
-}
-
-/// Every port of ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PortsView {
-    /// Whether the view is that of a living database: before the first answer it is empty and says nothing.
-    pub synced: bool,
-    /// The tunnel port.
-    pub tunnel: Option<OfPort>,
-    /// The endpoints' ports.
-    pub endpoints: BTreeMap<EndpointUid, EndpointPort>,
-    /// The numbers of ports that somebody else put into our bridge.
-    pub others: BTreeSet<OfPort>,
-    /// The bridge of our name is somebody else's: nothing is to be touched in it.
-    pub taken: bool,
-    /// What somebody else changed and cannot be put back: what, and why.
-    pub left: BTreeMap<String, String>,
-    /// What somebody else changed in rows of ours and was put back since the process started: what, how often.
-    pub repaired: BTreeMap<String, u64>,
 }
 
 /// Why a port could not be plugged or unplugged.

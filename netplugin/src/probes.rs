@@ -180,20 +180,20 @@ impl Endpoints {
     async fn wrongly_on(&self) -> BTreeSet<EndpointUid> {
         let endpoints = self.view.borrow().endpoints.clone();
         let mut on = BTreeSet::new();
-        for (uid, port) in endpoints {
-            let Ok(labels) = port.labels else { continue };
+        for (uid, port) in endpoints.iter() {
+            let Ok(labels) = &port.labels else { continue };
             // Only namespace and name are looked at.
             let spec = InterfaceSpec {
-                uid,
-                netns: labels.netns,
-                ifname: labels.ifname,
+                uid: *uid,
+                netns: labels.netns.clone(),
+                ifname: labels.ifname.clone(),
                 mac: types::MacAddr::new([0; 6]),
                 mtu: 0,
                 addresses: Vec::new(),
                 gateways: Vec::new(),
             };
             match self.interfaces.offload_on(&spec).await {
-                Ok(true) => drop(on.insert(uid)),
+                Ok(true) => drop(on.insert(*uid)),
                 Ok(false) => {}
                 Err(e) => {
                     tracing::debug!(endpoint = format!("{:012x}", uid.get()), error = %e, "offloads not readable")

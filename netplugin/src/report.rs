@@ -67,12 +67,12 @@ pub struct Enforcement {
 
 /// The report to netmaster. `here`: the endpoints intent places on this node.
 pub fn realized(
-    here: &BTreeSet<EndpointUid>,
+    here: impl Iterator<Item = EndpointUid>,
     view: &PortsView,
     enforcement: &Enforcement,
     conditions: &Conditions,
 ) -> Realized {
-    let endpoints = here.iter().map(|uid| (*uid, endpoint_status(*uid, view, enforcement))).collect();
+    let endpoints = here.map(|uid| (uid, endpoint_status(uid, view, enforcement))).collect();
     Realized {
         revision: enforcement.revision,
         flows: enforcement.flows as u64,

@@ -3,8 +3,6 @@
 //! A number is given out as soon as intent, as held and saved, has the endpoint: the pass that follows then puts in the
 //! flows of the port with those of the endpoint. [`crate::ports::allocate`] says why nobody else can have the number.
 
-use std::collections::BTreeSet;
-
 use types::{EndpointUid, OfPort};
 
 use super::{Agent, OFPORT_FILE};
@@ -12,12 +10,9 @@ use crate::ports::allocate::AllocateError;
 
 impl Agent {
     pub(super) fn reserve(&mut self, uid: EndpointUid) -> Result<OfPort, AllocateError> {
-        let numbers = |p: &crate::ports::EndpointPort| [p.ofport.as_ref().ok().copied(), p.requested];
-        let mut in_use: BTreeSet<OfPort> = self.view.endpoints.values().flat_map(numbers).flatten().collect();
-        in_use.extend(&self.view.others);
-        let reserved = self.ofports.reserve(uid, &in_use);
+        let reserved = self.ofports.reserve(uid, |ofport| self.view.has_number(ofport));
         // Its flows go in now, beside the port.
-        self.dirty |= reserved.is_ok();
+        self.note_moved(uid, reserved.is_ok());
         let resume_at = self.ofports.resume_at();
         if self.ofport_saved != Some(resume_at) {
             // Rotation is a courtesy, not the guarantee: a write that fails only makes reuse less rare.
@@ -33,7 +28,7 @@ impl Agent {
     pub(super) fn admit(&mut self) {
         let newcomers = std::mem::take(&mut self.newcomers);
         for (uid, reply) in newcomers {
-            let is_known = self.holding.state().is_some_and(|state| self.is_local(state, uid));
+            let is_known = self.here.contains(uid);
             if is_known && !reply.is_closed() {
                 let free = !self.view.endpoints.contains_key(&uid) && self.ofports.is_settled();
                 let _ = reply.send(if free { self.reserve(uid).ok() } else { None });

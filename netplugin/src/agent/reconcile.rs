@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use node_state::{FragmentKey, NodeState};
+use node_state::FragmentKey;
 use pipeline::{Comparison, FlowPlan, FlowSet, Found, Ports, RenderError};
 use tokio::time::Instant;
-use types::{EndpointUid, OfPort, Vni, VrfId};
+use types::{Vni, VrfId};
 
 use super::Agent;
 use crate::report::Enforcement;
@@ -30,10 +30,12 @@ impl Agent {
     pub(super) async fn reconcile(&mut self) {
         let Some(switch) = self.switch.clone() else { return };
         // Knowing nothing, or not yet knowing the ports, touches no flow; nor does anybody touch another's bridge.
-        let (Some(state), true) = (self.holding.state(), self.view.synced && !self.view.taken) else {
+        if self.holding.state().is_none() || !self.view.synced || self.view.taken {
             return;
-        };
-        let ports = self.ports_to_render(state);
+        }
+        self.follow_ports();
+        let Some(state) = self.holding.state() else { return };
+        let ports = self.ports.clone();
         let changed = std::mem::take(&mut self.changed);
         let step = if self.installed {
             Step::By(self.renderer.update(state, &changed, &ports))
@@ -70,14 +72,17 @@ impl Agent {
 
     /// Ports that may have flows: plugged, working, not leaving, and of an endpoint intent places here; and the numbers
     /// given out for such endpoints, which no port has yet.
-    fn ports_to_render(&self, state: &NodeState) -> Ports {
-        let plugged =
-            self.view.endpoints.iter().filter_map(|(uid, port)| Some((*uid, *port.ofport.as_ref().ok()?)));
-        let mut endpoints: BTreeMap<EndpointUid, OfPort> = self.ofports.reservations().collect();
-        // The number a port has counts, not the one it should get.
-        endpoints.extend(plugged);
-        endpoints.retain(|uid, _| !self.leaving.contains(uid) && self.is_local(state, *uid));
-        Ports { tunnel: self.view.tunnel, endpoints }
+    fn follow_ports(&mut self) {
+        self.ports.tunnel = self.view.tunnel;
+        for uid in std::mem::take(&mut self.moved) {
+            // The number a port has counts, not the one it should get.
+            let has = self.view.endpoints.get(&uid).and_then(|port| port.ofport.as_ref().ok().copied());
+            let number = has.or_else(|| self.ofports.reserved(uid));
+            match number.filter(|_| !self.leaving.contains(&uid) && self.here.contains(uid)) {
+                Some(number) => drop(self.ports.endpoints.insert(uid, number)),
+                None => drop(self.ports.endpoints.remove(&uid)),
+            }
+        }
     }
 
     /// Sends the difference; returns how many flows it changed.
@@ -143,9 +148,11 @@ impl Agent {
 
     /// Plugged, but intent, which is known good, does not have it here: somebody has to take it out.
     fn find_reclaims(&mut self) {
-        let Some(state) = self.holding.state().filter(|_| self.in_sync) else { return };
+        if self.holding.state().is_none() || !self.in_sync {
+            return;
+        }
         let unknown: Vec<_> =
-            self.view.endpoints.keys().filter(|uid| !self.is_local(state, **uid)).copied().collect();
+            self.view.endpoints.keys().filter(|uid| !self.here.contains(**uid)).copied().collect();
         for uid in unknown {
             // A full queue is asked again at the next tick.
             if self.reclaiming.insert(uid) && self.published.reclaims.try_send(uid).is_err() {

@@ -1,5 +1,7 @@
 //! ADD: netmaster, node state, interface (down), port, flows, link up, answer.
 
+use std::collections::BTreeSet;
+
 use cni::{AddResult, CniError, Code, Interface, Ip, Request, Route};
 use node_api::{AttachReply, AttachRequest};
 use types::{EndpointUid, Family, IpCidr, OfPort};
@@ -46,8 +48,9 @@ impl CniServer {
     /// Who is attached under this name already. Its endpoint is not this ADD's doing, and not this ADD's to take back.
     fn first(&self, target: &Target) -> Option<PortLabels> {
         let view = self.context.view.borrow();
-        let plugged = view.endpoints.values().filter(|port| port.ofport.is_ok());
-        plugged.filter_map(|port| port.labels.clone().ok()).find(|labels| target.names(labels))
+        let (tenant, endpoint) = &target.named;
+        let mut plugged = view.endpoints.named(tenant, endpoint).filter(|(_, port)| port.ofport.is_ok());
+        plugged.find_map(|(_, port)| port.labels.clone().ok())
     }
 
     /// A deletion of this name that netmaster has not heard of must not hit the new endpoint.
@@ -166,10 +169,11 @@ impl CniServer {
 
     /// Half-done or outdated ports of this endpoint name.
     async fn clear_leftovers(&self, target: &Target, uid: EndpointUid) -> Result<(), CniError> {
-        let leftovers: Vec<EndpointUid> = {
+        let leftovers: BTreeSet<EndpointUid> = {
             let view = self.context.view.borrow();
-            let ours = |labels: &Result<PortLabels, String>| labels.as_ref().is_ok_and(|l| target.names(l));
-            view.endpoints.iter().filter(|(u, p)| **u == uid || ours(&p.labels)).map(|(u, _)| *u).collect()
+            let (tenant, endpoint) = &target.named;
+            let named = view.endpoints.named(tenant, endpoint).map(|(uid, _)| uid);
+            named.chain(view.endpoints.contains_key(&uid).then_some(uid)).collect()
         };
         for leftover in leftovers {
             self.unplug(leftover).await?;

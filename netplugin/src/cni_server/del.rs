@@ -52,14 +52,13 @@ impl CniServer {
     /// Ports of this endpoint name: of this attachment, and of other ones.
     fn ports_named(&self, target: &Target) -> (Vec<EndpointUid>, Vec<EndpointUid>) {
         let view = self.context.view.borrow();
-        let labelled = |(uid, port): (&EndpointUid, &crate::ports::EndpointPort)| {
-            let labels = port.labels.as_ref().ok()?;
-            target.names(labels).then(|| (*uid, target.is_attached_as(labels)))
-        };
-        let (ours, others): (Vec<_>, Vec<_>) =
-            view.endpoints.iter().filter_map(labelled).partition(|(_, ours)| *ours);
-        let uids = |list: Vec<(EndpointUid, bool)>| list.into_iter().map(|(uid, _)| uid).collect();
-        (uids(ours), uids(others))
+        let (tenant, endpoint) = &target.named;
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        for (uid, port) in view.endpoints.named(tenant, endpoint) {
+            let is_ours = port.labels.as_ref().is_ok_and(|labels| target.is_attached_as(labels));
+            if is_ours { &mut ours } else { &mut others }.push(uid);
+        }
+        (ours, others)
     }
 
     /// Tells netmaster, now or later: DEL must succeed either way.

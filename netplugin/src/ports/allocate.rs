@@ -90,13 +90,17 @@ impl OfPorts {
     ///
     /// # Errors
     /// [`AllocateError`].
-    pub fn reserve(&mut self, uid: EndpointUid, in_use: &BTreeSet<OfPort>) -> Result<OfPort, AllocateError> {
+    pub fn reserve(
+        &mut self,
+        uid: EndpointUid,
+        in_use: impl Fn(OfPort) -> bool,
+    ) -> Result<OfPort, AllocateError> {
         if let Some(ofport) = self.reserved.get(&uid) {
             return Ok(*ofport);
         }
         let named = self.named_by_flows.as_ref().ok_or(AllocateError::Unsettled)?;
         let taken = |n: &OfPort| {
-            *n == TUNNEL || in_use.contains(n) || named.contains(n) || self.reserved.values().any(|r| r == n)
+            *n == TUNNEL || in_use(*n) || named.contains(n) || self.reserved.values().any(|r| r == n)
         };
         let last = TUNNEL.get() - 1;
         // Defect: the lowest free number, so that one is used again at once.
@@ -143,11 +147,11 @@ mod tests {
     #[test]
     fn gives_nothing_while_the_flows_in_the_switch_are_unknown() {
         let mut ports = OfPorts::new(0);
-        assert_eq!(ports.reserve(uid(1), &BTreeSet::new()), Err(AllocateError::Unsettled));
+        assert_eq!(ports.reserve(uid(1), |_| false), Err(AllocateError::Unsettled));
         ports.flows_are([]);
-        assert_eq!(ports.reserve(uid(1), &BTreeSet::new()), Ok(nth(0)));
+        assert_eq!(ports.reserve(uid(1), |_| false), Ok(nth(0)));
         ports.flows_unknown();
-        assert_eq!(ports.reserve(uid(2), &BTreeSet::new()), Err(AllocateError::Unsettled));
+        assert_eq!(ports.reserve(uid(2), |_| false), Err(AllocateError::Unsettled));
     }
 
     #[test]
@@ -156,22 +160,22 @@ mod tests {
         ports.next = FIRST + 5;
         ports.flows_are([nth(5), nth(6)]);
         // Port 5 is out of the bridge, its flows are not out of the switch.
-        assert_eq!(ports.reserve(uid(1), &BTreeSet::from([nth(6)])), Ok(nth(7)));
+        assert_eq!(ports.reserve(uid(1), |n| n == nth(6)), Ok(nth(7)));
         ports.flows_may_be([nth(7)]);
         ports.release(uid(1));
         ports.next = FIRST + 5;
-        assert_eq!(ports.reserve(uid(2), &BTreeSet::new()), Ok(nth(8)));
+        assert_eq!(ports.reserve(uid(2), |_| false), Ok(nth(8)));
         ports.flows_are([nth(8)]);
         ports.next = FIRST + 5;
-        assert_eq!(ports.reserve(uid(3), &BTreeSet::new()), Ok(nth(5)));
+        assert_eq!(ports.reserve(uid(3), |_| false), Ok(nth(5)));
     }
 
     #[test]
     fn one_endpoint_keeps_its_number_and_two_never_share_one() {
         let mut ports = settled();
-        assert_eq!(ports.reserve(uid(1), &BTreeSet::new()), Ok(nth(0)));
-        assert_eq!(ports.reserve(uid(1), &BTreeSet::new()), Ok(nth(0)));
-        assert_eq!(ports.reserve(uid(2), &BTreeSet::new()), Ok(nth(1)));
+        assert_eq!(ports.reserve(uid(1), |_| false), Ok(nth(0)));
+        assert_eq!(ports.reserve(uid(1), |_| false), Ok(nth(0)));
+        assert_eq!(ports.reserve(uid(2), |_| false), Ok(nth(1)));
         assert_eq!(ports.reservations().collect::<Vec<_>>(), [(uid(1), nth(0)), (uid(2), nth(1))]);
     }
 
@@ -179,10 +183,10 @@ mod tests {
     fn rotates_and_never_gives_the_tunnels_number_nor_one_the_switch_gives() {
         let mut ports = settled();
         ports.next = TUNNEL.get() - 1;
-        assert_eq!(ports.reserve(uid(1), &BTreeSet::new()), Ok(of(u64::from(TUNNEL.get() - 1))));
-        assert_eq!(ports.reserve(uid(2), &BTreeSet::new()), Ok(nth(0)));
+        assert_eq!(ports.reserve(uid(1), |_| false), Ok(of(u64::from(TUNNEL.get() - 1))));
+        assert_eq!(ports.reserve(uid(2), |_| false), Ok(nth(0)));
         let all: BTreeSet<OfPort> = (FIRST..TUNNEL.get()).map(|n| of(n.into())).collect();
-        assert_eq!(ports.reserve(uid(3), &all), Err(AllocateError::Exhausted));
+        assert_eq!(ports.reserve(uid(3), |n| all.contains(&n)), Err(AllocateError::Exhausted));
     }
 
     #[test]
@@ -190,7 +194,7 @@ mod tests {
         for next in [0, FIRST, FIRST + 63, FIRST + 64, TUNNEL.get() - 2, TUNNEL.get() - 1, u16::MAX] {
             let mut ports = OfPorts::new(next);
             ports.flows_are([]);
-            let given = ports.reserve(uid(1), &BTreeSet::new()).unwrap();
+            let given = ports.reserve(uid(1), |_| false).unwrap();
             let resumed = OfPorts::new(ports.resume_at()).next;
             let is_behind = resumed > given.get() && resumed - given.get() <= BLOCK + 1;
             let has_come_round = given.get() + BLOCK >= TUNNEL.get() && resumed <= FIRST + BLOCK;

@@ -5,31 +5,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ovsdb::driver::{ApplyError, Client, Config, Endpoint};
 use ovsdb::operation::Transaction;
 use ovsdb::vswitch::{
-    BridgeSpec, DATABASE, DatapathType, DeviceName, Ofport, OpenFlowVersion, OwnRows, Owner, PortKind,
-    PortSpec, RowError, Vswitch, Vxlan, ensure_bridge, ensure_ports, monitor_spec, set_prefixes,
+    BridgeSpec, DATABASE, DatapathType, DeviceName, Ofport, OpenFlowVersion, Owner, PortKind, PortSpec,
+    RowError, Vswitch, Vxlan, ensure_bridge, ensure_ports, monitor_spec, set_prefixes,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort};
 
-use super::{EndpointPort, PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
+use super::{EndpointPorts, PlugSpec, Ports, PortsError, PortsView, allocate::TUNNEL};
 use crate::config::Datapath;
-use crate::netlink::{family_exists, host_name, uid_of};
+use crate::netlink::{family_exists, host_name};
 
 mod batch;
 mod drift;
+mod follow;
 mod labels;
 mod records;
 
 use batch::{Batch, Change, What, port_spec};
 use drift::{Kept, Prefixes, Told};
+use follow::PortIndex;
 pub use records::{DIR as RECORDS_DIR, PortRecords, files as record_files};
 
 /// The tunnel port's name.
@@ -52,7 +53,7 @@ pub struct OvsPorts {
     client: Client,
     bridge: DeviceName,
     prefixes: Prefixes,
-    told: watch::Sender<Told>,
+    view: watch::Receiver<PortsView>,
     announced: watch::Sender<usize>,
 }
 
@@ -109,49 +110,29 @@ impl OvsPorts {
             Ok(ensure_ports(db, &owner(), &bridge_name, std::slice::from_ref(&tunnel))?)
         };
         apply(&client, ensure).await.map_err(failed(TUNNEL_NAME))?;
-        let (changes, queue) = mpsc::channel(BATCH);
-        let (prefixes, told) = (Prefixes::default(), watch::Sender::default());
+        let prefixes = Prefixes::default();
         let mut kept = Kept { bridge: spec, ports: BTreeMap::new(), prefixes: prefixes.clone() };
         kept.ports.insert(tunnel.name.clone(), tunnel);
-        let announced = watch::Sender::default();
-        let ports = Self { changes, client, bridge: bridge_name, prefixes, told, announced };
-        let found = read_view(&ports.client, &ports.bridge, &ports.told).endpoints;
-        let plugged =
-            recall(&records, found, present).into_iter().filter_map(|plug| port_spec(&What::Plug(plug)));
+        let mut index = PortIndex::new(bridge_name.clone());
+        let told = watch::Sender::default();
+        let found = look(&client, &mut index, &told);
+        let plugged = recall(&records, &found.endpoints, present).into_iter();
+        let plugged = plugged.filter_map(|plug| port_spec(&What::Plug(plug)));
         kept.ports.extend(plugged.map(|spec| (spec.name.clone(), spec)));
-        let (client, bridge) = (ports.client.clone(), ports.bridge.clone());
-        let (told, announced) = (ports.told.clone(), ports.announced.subscribe());
-        let batch = Batch { client, bridge, kept, records, told, announced };
+        let announced = watch::Sender::default();
+        let mut batch = Batch::new(client.clone(), kept, records, told.clone(), announced.subscribe());
         // Whoever looks at the ports from here on finds those that were missing.
         batch.repair().await;
+        let (publish, view) = watch::channel(look(&client, &mut index, &told));
+        tokio::spawn(keep_looking(client.clone(), index, told, publish));
+        let (changes, queue) = mpsc::channel(BATCH);
         tokio::spawn(batch.run(queue));
-        Ok(ports)
+        Ok(Self { changes, client, bridge: bridge_name, prefixes, view, announced })
     }
 
     /// The view, now and at every change.
     pub fn watch(&self) -> watch::Receiver<PortsView> {
-        let (publish, view) = watch::channel(read_view(&self.client, &self.bridge, &self.told));
-        let (client, bridge, told) = (self.client.clone(), self.bridge.clone(), self.told.clone());
-        tokio::spawn(async move {
-            let (mut cache, mut status) = (client.watch(), client.watch_status());
-            let mut tells = told.subscribe();
-            loop {
-                tokio::select! {
-                    changed = cache.changed() => if changed.is_err() { return },
-                    changed = status.changed() => if changed.is_err() { return },
-                    changed = tells.changed() => if changed.is_err() { return },
-                    () = publish.closed() => return,
-                }
-                let now = read_view(&client, &bridge, &told);
-                publish.send_if_modified(|view| {
-                    *view != now && {
-                        *view = now;
-                        true
-                    }
-                });
-            }
-        });
-        view
+        self.view.clone()
     }
 
     async fn change(&self, what: What, object: String) -> Result<Option<OfPort>, PortsError> {
@@ -220,11 +201,7 @@ async fn apply(
 
 /// The ports there should be: those that are recorded, unless both row and interface are gone, and those that are plugged
 /// and were never recorded.
-fn recall(
-    records: &PortRecords,
-    found: BTreeMap<EndpointUid, EndpointPort>,
-    present: &BTreeSet<EndpointUid>,
-) -> Vec<PlugSpec> {
+fn recall(records: &PortRecords, found: &EndpointPorts, present: &BTreeSet<EndpointUid>) -> Vec<PlugSpec> {
     let mut recorded = records.all();
     recorded.retain(|uid, _| {
         let is_left = found.contains_key(uid) || present.contains(uid);
@@ -233,10 +210,10 @@ fn recall(
         }
         is_left
     });
-    for (uid, port) in found {
-        if let (Some(ofport), Ok(labels)) = (port.requested, port.labels) {
-            recorded.entry(uid).or_insert_with(|| {
-                let plug = PlugSpec { uid, ofport, labels };
+    for (uid, port) in found.iter() {
+        if let (Some(ofport), Ok(labels)) = (port.requested, &port.labels) {
+            recorded.entry(*uid).or_insert_with(|| {
+                let plug = PlugSpec { uid: *uid, ofport, labels: labels.clone() };
                 records.keep(&plug);
                 plug
             });
@@ -245,13 +222,14 @@ fn recall(
     recorded.into_values().collect()
 }
 
-fn read_view(client: &Client, bridge: &DeviceName, told: &watch::Sender<Told>) -> PortsView {
+/// The view as of now.
+fn look(client: &Client, index: &mut PortIndex, told: &watch::Sender<Told>) -> PortsView {
     // In this order: what is read after the replica followed the server is no older than that. The other way round a
     // replica from before the first dump, empty, could pass for a living one.
     let synced = client.status().is_synced();
     let told = told.borrow().clone();
-    match view_of(&client.cache(), bridge, &told.own) {
-        Ok(view) => PortsView { synced, repaired: told.repaired, left: told.left, ..view },
+    match index.follow(&client.cache()) {
+        Ok(view) => PortsView { synced, repaired: told.repaired, left: told.left, ..view.clone() },
         Err(e) => {
             tracing::error!(error = %e, "cannot read the switch's configuration");
             PortsView::default()
@@ -259,32 +237,28 @@ fn read_view(client: &Client, bridge: &DeviceName, told: &watch::Sender<Told>) -
     }
 }
 
-/// A row that has just lost our mark counts as ours, so that no flow is touched while it gets it back.
-fn view_of(
-    database: &Arc<ovsdb::Database>,
-    bridge: &DeviceName,
-    own: &OwnRows,
-) -> Result<PortsView, RowError> {
-    let view = Vswitch::new(database);
-    let mut found = PortsView::default();
-    let Some(bridge) = view.bridge(bridge.as_str())? else { return Ok(found) };
-    if !own.is_bridge(&owner(), &bridge) {
-        found.taken = true;
-        return Ok(found);
-    }
-    let (ports, interfaces) = (view.ports()?, view.interfaces()?);
-    for port in ports.values().filter(|p| bridge.ports.contains(&p.uuid)) {
-        if !own.is_port(&owner(), port) {
-            let members = interfaces.values().filter(|i| port.interfaces.contains(&i.uuid));
-            found.others.extend(members.filter_map(|i| labels::actual_ofport(i).ok()));
-            continue;
+/// Publishes the view at every change, until nobody looks at it.
+async fn keep_looking(
+    client: Client,
+    mut index: PortIndex,
+    told: watch::Sender<Told>,
+    publish: watch::Sender<PortsView>,
+) {
+    let (mut cache, mut status, mut tells) = (client.watch(), client.watch_status(), told.subscribe());
+    // The first look was before these began to wait.
+    cache.mark_changed();
+    loop {
+        tokio::select! {
+            changed = cache.changed() => if changed.is_err() { return },
+            changed = status.changed() => if changed.is_err() { return },
+            changed = tells.changed() => if changed.is_err() { return },
+            () = publish.closed() => return,
         }
-        let Some(interface) = interfaces.get(&port.name) else { continue };
-        if interface.name == TUNNEL_NAME {
-            found.tunnel = labels::actual_ofport(interface).ok();
-        } else if let Some(uid) = uid_of(&interface.name) {
-            found.endpoints.insert(uid, labels::read(interface));
-        }
+        let now = look(&client, &mut index, &told);
+        publish.send_if_modified(|view| {
+            let differs = now.differs_from(view);
+            *view = now;
+            differs
+        });
     }
-    Ok(found)
 }

@@ -288,7 +288,7 @@ fn ports_asked_for_together_go_into_few_transactions() {
         plugged[7].as_ref().unwrap_err().to_string().contains("could not open network device"),
         "{plugged:?}"
     );
-    let eighth = &view.endpoints[&types::EndpointUid::new(8).unwrap()];
+    let eighth = view.endpoints.get(&types::EndpointUid::new(8).unwrap()).unwrap();
     assert!(eighth.ofport.is_err() && eighth.labels.is_ok(), "{eighth:?}");
 }
 

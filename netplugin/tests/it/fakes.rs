@@ -113,14 +113,14 @@ impl Ports for FakePorts {
         self.log.say("port plugged");
         let port =
             EndpointPort { ofport: Ok(spec.ofport), requested: Some(spec.ofport), labels: Ok(spec.labels) };
-        self.view.send_modify(|v| drop(v.endpoints.insert(spec.uid, port)));
+        self.view.send_modify(|v| v.endpoints.insert(spec.uid, port));
         Ok(spec.ofport)
     }
 
     async fn unplug(&self, uid: EndpointUid) -> Result<(), PortsError> {
         if self.view.borrow().endpoints.contains_key(&uid) {
             self.log.say("port unplugged");
-            self.view.send_modify(|v| drop(v.endpoints.remove(&uid)));
+            self.view.send_modify(|v| v.endpoints.remove(&uid));
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! What the agent promises, told with fakes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cni::{Code, Reply, Verb};
@@ -416,7 +415,9 @@ async fn an_endpoint_whose_port_does_not_work_is_dark_and_says_why() {
     agent.add("web-1").await;
     let ofport = world.ports.view.borrow().endpoints.values().next().unwrap().requested.unwrap();
     world.ports.view.send_modify(|v| {
-        v.endpoints.values_mut().for_each(|p| p.ofport = Err("could not open network device".into()));
+        let (uid, port) = v.endpoints.iter().next().map(|(uid, port)| (*uid, port.clone())).unwrap();
+        let ofport = Err("could not open network device".into());
+        v.endpoints.insert(uid, netplugin::ports::EndpointPort { ofport, ..port });
     });
     agent.reported("failed", |r| r.endpoints.values().any(|e| e.state == EndpointState::Failed)).await;
     assert!(!world.switch.names(ofport));
@@ -432,7 +433,7 @@ async fn an_endpoint_intent_places_on_another_node_gets_no_flows_here() {
         requested: None,
         labels: Err("none".into()),
     };
-    world.ports.view.send_modify(|v| v.endpoints = BTreeMap::from([(uid(0xdead), stray)]));
+    world.ports.view.send_modify(|v| v.endpoints.insert(uid(0xdead), stray));
     agent.status().await;
     assert!(!world.switch.names(types::OfPort::new(77).unwrap()));
 }

@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use types::{EndpointUid, OfPort};
 
-use super::drift::{Kept, Repair, Told};
+use super::drift::{Kept, Repair, Suspects, Told};
+use super::follow::Follower;
 use super::records::PortRecords;
 use super::{APPLY, ATTEMPTS, BATCH, apply, labels, owner};
 use crate::netlink::host_name;
@@ -30,9 +31,10 @@ use crate::ports::{PlugSpec, PortsError};
 const LOOK: Duration = Duration::from_secs(1);
 /// A port waits so long for others that were announced, to go into one transaction with them.
 const COMPANY: Duration = Duration::from_millis(50);
-/// So long after a change the rows are compared with what there should be, which looks at every one of them: while ports
-/// come and go not after each.
+/// So long after a change what changed is compared with what there should be: while ports come and go not after each.
 const COMPARE: Duration = Duration::from_millis(100);
+/// All rows are compared so often although nothing calls for it.
+const AUDIT: Duration = Duration::from_secs(600);
 
 pub(super) enum What {
     Plug(PlugSpec),
@@ -55,15 +57,33 @@ pub(super) struct Change {
 
 /// The task that collects changes.
 pub(super) struct Batch {
-    pub(super) client: Client,
-    pub(super) bridge: DeviceName,
-    pub(super) kept: Kept,
-    pub(super) records: PortRecords,
-    pub(super) told: watch::Sender<Told>,
-    pub(super) announced: watch::Receiver<usize>,
+    client: Client,
+    bridge: DeviceName,
+    kept: Kept,
+    records: PortRecords,
+    told: watch::Sender<Told>,
+    announced: watch::Receiver<usize>,
+    follower: Follower,
+    suspects: Suspects,
+    /// Of which connection to the database the rows were compared.
+    compared: u64,
+    audit: Instant,
 }
 
 impl Batch {
+    pub(super) fn new(
+        client: Client,
+        kept: Kept,
+        records: PortRecords,
+        told: watch::Sender<Told>,
+        announced: watch::Receiver<usize>,
+    ) -> Self {
+        let bridge = kept.bridge.name.clone();
+        let follower = Follower::new(bridge.clone());
+        let (suspects, audit) = (Suspects::All, Instant::now() + AUDIT);
+        Self { client, bridge, kept, records, told, announced, follower, suspects, compared: 0, audit }
+    }
+
     /// Does what is asked for until nobody asks any more.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Change>) {
         let (mut batch, mut cache) = (Vec::new(), self.client.watch());
@@ -111,7 +131,7 @@ impl Batch {
     }
 
     /// Puts back what somebody else changed.
-    pub(super) async fn repair(&self) {
+    pub(super) async fn repair(&mut self) {
         // Defect: rows are nobody's business once they are written.
         if crate::sabotaged!("ignore-row-drift") {
             return;
@@ -138,19 +158,19 @@ impl Batch {
     }
 
     /// What to put back next, if anything.
-    fn look(&self) -> Result<Option<Repair>, BuildError> {
+    fn look(&mut self) -> Result<Option<Repair>, BuildError> {
+        let syncs = self.client.status().syncs;
         let database = self.client.cache();
-        let mut own = self.told.borrow().own.clone();
-        own.observe(&database, &owner(), &self.bridge)?;
-        let next = self.kept.next(&database, &own);
-        self.told.send_if_modified(|told| {
-            let changed = told.own != own;
-            told.own = own;
-            changed
-        });
-        let (repair, left) = next?;
+        self.suspects.add(self.follower.step(&database)?);
+        if syncs != self.compared || self.audit <= Instant::now() {
+            (self.compared, self.audit) = (syncs, Instant::now() + AUDIT);
+            self.suspects = Suspects::All;
+        }
+        let (repair, left) = self.kept.next(&database, self.follower.own(), &self.suspects)?;
         if repair.is_none() {
-            self.tell_left(left);
+            self.suspects = Suspects::none();
+            self.suspects.add_ports(left.ports);
+            self.tell_left(left.reasons);
         }
         Ok(repair)
     }

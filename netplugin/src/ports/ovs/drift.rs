@@ -2,7 +2,7 @@
 //!
 //! What there should be is kept here: the bridge, the tunnel port, the endpoint ports plugged by this process or found
 //! plugged or recorded by an earlier one. Rows without our mark are not looked at, unless they had it a moment ago: these
-//! get it back.
+//! get it back. Compared is what changed ([`Suspects`]); everything only when the database was away, and now and then.
 //!
 //! # Failure
 //! What cannot be put back without taking something from somebody else (a foreign port has our name or number, a foreign
@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use ovsdb::Database;
 use ovsdb::operation::Transaction;
 use ovsdb::vswitch::{
-    BridgeSpec, BuildError, DeviceName, OwnRows, PortSpec, Vswitch, delete_ports, ensure_bridge,
+    BridgeSpec, BuildError, Changed, DeviceName, OwnRows, PortSpec, Vswitch, delete_ports, ensure_bridge,
     ensure_ports, restore_datapath_type, restore_marks, set_prefixes,
 };
 
@@ -41,14 +41,69 @@ pub(super) struct Told {
     pub(super) repaired: BTreeMap<String, u64>,
     /// What cannot be put back, and why.
     pub(super) left: BTreeMap<String, String>,
-    /// Rows that have, or had, our mark.
-    pub(super) own: OwnRows,
+}
+
+/// What may not be as it should be, since it was last compared.
+#[derive(Debug)]
+pub(super) enum Suspects {
+    /// Anything.
+    All,
+    Some {
+        /// The bridge and the flow tables.
+        settings: bool,
+        /// Ports; not all of them need be ours.
+        ports: BTreeSet<String>,
+    },
+}
+
+impl Suspects {
+    pub(super) fn none() -> Self {
+        Self::Some { settings: false, ports: BTreeSet::new() }
+    }
+
+    pub(super) fn add(&mut self, changed: Changed) {
+        match (&mut *self, changed) {
+            (Self::All, _) => {}
+            (_, Changed::Everything) => *self = Self::All,
+            (Self::Some { settings, ports }, Changed::Only(changed)) => {
+                *settings |= changed.settings;
+                ports.extend(changed.names);
+            }
+        }
+    }
+
+    /// What could not be put back is suspect until it can.
+    pub(super) fn add_ports(&mut self, names: impl IntoIterator<Item = String>) {
+        if let Self::Some { ports, .. } = self {
+            ports.extend(names);
+        }
+    }
+
+    fn has_settings(&self) -> bool {
+        matches!(self, Self::All | Self::Some { settings: true, .. })
+    }
+
+    fn among<'k>(&self, kept: &'k BTreeMap<DeviceName, PortSpec>) -> BTreeMap<&'k str, &'k PortSpec> {
+        match self {
+            Self::All => kept.values().map(|spec| (spec.name.as_str(), spec)).collect(),
+            Self::Some { ports, .. } => {
+                let names = ports.iter().filter_map(|name| DeviceName::new(name).ok());
+                let specs = names.filter_map(|name| kept.get(&name));
+                specs.map(|spec| (spec.name.as_str(), spec)).collect()
+            }
+        }
+    }
+}
+
+/// What cannot be put right: which thing, which port that is, and why.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) reasons: BTreeMap<String, String>,
+    pub(super) ports: BTreeSet<String>,
 }
 
 /// What puts something right; and what was wrong, in words, how often.
 pub(super) type Repair = (Transaction, BTreeMap<String, u64>);
-/// What cannot be put right, and why.
-type Left = BTreeMap<String, String>;
 
 impl Kept {
     /// The next thing to put right, if there is any; without one, what stays wrong.
@@ -56,6 +111,7 @@ impl Kept {
         &self,
         database: &Database,
         own: &OwnRows,
+        suspects: &Suspects,
     ) -> Result<(Option<Repair>, Left), BuildError> {
         let (transaction, unmarked) = restore_marks(database, &owner(), own)?;
         if !unmarked.is_empty() {
@@ -63,13 +119,15 @@ impl Kept {
             let one = |name: String| (format!("mark of {name}"), 1);
             let what =
                 if count <= NAMED { unmarked.into_iter().map(one).collect() } else { many("marks", count) };
-            return Ok((Some((transaction, what)), Left::new()));
+            return Ok((Some((transaction, what)), Left::default()));
         }
-        if let Some(repair) = self.bridge(database)? {
-            return Ok((Some(repair), Left::new()));
+        if suspects.has_settings()
+            && let Some(repair) = self.bridge(database)?
+        {
+            return Ok((Some(repair), Left::default()));
         }
-        let (repair, left) = self.ports(database)?;
-        if repair.is_some() {
+        let (repair, left) = self.ports(database, suspects)?;
+        if repair.is_some() || !suspects.has_settings() {
             return Ok((repair, left));
         }
         Ok((self.prefixes(database)?, left))
@@ -90,10 +148,13 @@ impl Kept {
         Ok((!transaction.is_empty()).then_some((transaction, BTreeMap::from([(what, 1)]))))
     }
 
-    fn ports(&self, database: &Database) -> Result<(Option<Repair>, Left), BuildError> {
-        let (mut wanted, mut left) = (self.ports.clone(), Left::new());
+    fn ports(&self, database: &Database, suspects: &Suspects) -> Result<(Option<Repair>, Left), BuildError> {
+        let (mut wanted, mut left) = (suspects.among(&self.ports), Left::default());
         loop {
-            let specs: Vec<PortSpec> = wanted.values().cloned().collect();
+            let specs: Vec<PortSpec> = wanted.values().copied().cloned().collect();
+            if specs.is_empty() {
+                return Ok((None, left));
+            }
             let refused = match ensure_ports(database, &owner(), &self.bridge.name, &specs) {
                 Ok(transaction) if transaction.is_empty() => return Ok((None, left)),
                 Ok(transaction) => return Ok((Some((transaction, wrong_ports(&wanted, database)?)), left)),
@@ -101,7 +162,7 @@ impl Kept {
             };
             let name = match &refused {
                 // It cannot be altered as it stands: out, and in again at the next look.
-                BuildError::Differs { name, .. } if wanted.contains_key(name) => {
+                BuildError::Differs { name, .. } if wanted.contains_key(name.as_str()) => {
                     let out = BTreeSet::from([name.clone()]);
                     let delete = delete_ports(database, &owner(), &self.bridge.name, &out)?;
                     return Ok((Some((delete, BTreeMap::from([(format!("port {name}"), 1)]))), left));
@@ -112,8 +173,9 @@ impl Kept {
                 }
                 _ => return Err(refused),
             };
-            wanted.retain(|port, _| port.as_str() != name);
-            if left.insert(format!("port {name}"), refused.to_string()).is_some() {
+            wanted.remove(name.as_str());
+            left.reasons.insert(format!("port {name}"), refused.to_string());
+            if !left.ports.insert(name) {
                 return Err(refused);
             }
         }
@@ -133,11 +195,16 @@ fn many(what: &str, count: usize) -> BTreeMap<String, u64> {
 }
 
 fn wrong_ports(
-    wanted: &BTreeMap<DeviceName, PortSpec>,
+    wanted: &BTreeMap<&str, &PortSpec>,
     database: &Database,
 ) -> Result<BTreeMap<String, u64>, BuildError> {
-    let there = Vswitch::new(database).ports()?;
-    let missing: Vec<&DeviceName> = wanted.keys().filter(|n| !there.contains_key(n.as_str())).collect();
+    let view = Vswitch::new(database);
+    let mut missing = Vec::new();
+    for name in wanted.keys() {
+        if view.port(name)?.is_none() {
+            missing.push(name);
+        }
+    }
     Ok(match missing.len() {
         0 => many("settings of ports", 1),
         1..=NAMED => missing.iter().map(|name| (format!("port {name}"), 1)).collect(),
