@@ -81,7 +81,7 @@ impl Default for Metrics {
 impl Now {
     fn new(registry: &mut Registry) -> Self {
         let mut gauge = |name, help| registry.add(Gauge::default(), Kind::Gauge, name, &[], help);
-        let up = gauge("store_up", "Whether the store answers and is the one netmaster started with");
+        let up = gauge("store_up", "Whether the store takes writes and is the one netmaster started with");
         let revision = gauge("revision", "The newest intent this replica has seen");
         let refused =
             gauge("refused_objects", "Objects that cannot be compiled; what refers to them is denied");

@@ -123,6 +123,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::IdentityChanged`]; back end failures.
     async fn health(&self) -> Result<Health, StoreError>;
+
+    /// Whether a transaction would be taken now, by the store we started with. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::health`]; transient while somebody else keeps writers out.
+    async fn writable(&self) -> Result<(), StoreError>;
 }
 
 /// What a healthy store says.

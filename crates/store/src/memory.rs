@@ -254,4 +254,8 @@ impl Store for MemoryStore {
         check_identity(self).await?;
         Ok(Health { revision: self.0.lock().revision })
     }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        self.health().await.map(drop)
+    }
 }

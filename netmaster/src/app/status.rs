@@ -1,5 +1,7 @@
 //! What the system is doing.
 
+use std::time::Duration;
+
 use api::v1::{Check, FailedEndpoint, Health, Leader, RefusedObject, Status};
 
 use super::{App, Reports, Scene, endpoint};
@@ -15,14 +17,21 @@ fn failed(endpoint: &model::Endpoint, scene: &Scene<'_>) -> Option<FailedEndpoin
     })
 }
 
+/// A store that takes longer to say that it could be written to is away: who asks about it does not wait as long as who
+/// has something to write.
+const STORE_ANSWERS: Duration = Duration::from_secs(2);
+
 impl App {
-    /// Whether the store answers.
+    /// Whether the store answers and takes writes.
     pub async fn health(&self) -> Health {
-        let reason = self.inner.store.health().await.err().map(|e| e.to_string());
+        let reason = match tokio::time::timeout(STORE_ANSWERS, self.inner.store.writable()).await {
+            Ok(answer) => answer.err().map(|e| e.to_string()),
+            Err(_) => Some(format!("no answer within {} s", STORE_ANSWERS.as_secs())),
+        };
         Health { ok: reason.is_none(), reason }
     }
 
-    /// What this process needs in order to serve: a store that answers, and intent that is followed.
+    /// What this process needs in order to serve: a store that takes writes, and intent that is followed.
     pub async fn checks(&self) -> Vec<Check> {
         let Health { ok, reason } = self.health().await;
         let intent = self.inner.informer.check().err().map(|e| e.to_string());

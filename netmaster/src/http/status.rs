@@ -68,7 +68,11 @@ async fn ready(
     let mut last = last.lock().await;
     let checks = match &*last {
         Some((asked, checks)) if asked.elapsed() < CHECKS_AGE => checks.clone(),
-        _ => last.insert((Instant::now(), api.app.checks().await)).1.clone(),
+        _ => {
+            let checks = api.app.checks().await;
+            // From now on, not from when it was asked: who waited for a store that is away must not ask it again in turn.
+            last.insert((Instant::now(), checks)).1.clone()
+        }
     };
     drop(last);
     match (checks.iter().all(|c| c.ok), verbose) {

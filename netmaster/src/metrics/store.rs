@@ -143,4 +143,8 @@ impl Store for Metered {
     async fn health(&self) -> Result<Health, StoreError> {
         self.counted("health", self.store.health()).await
     }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        self.counted("writable", self.store.writable()).await
+    }
 }

@@ -300,4 +300,9 @@ impl Store for EtcdStore {
         let answer = self.kv().get(key, Some(options)).await.map_err(read_failed("health"))?;
         Ok(Health { revision: header_revision(answer.header())? })
     }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        // A linearizable read is answered by a leader with a quorum, which is what a write needs.
+        self.health().await.map(drop)
+    }
 }

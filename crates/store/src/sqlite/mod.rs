@@ -49,6 +49,8 @@ struct Inner {
     head: watch::Sender<Revision>,
     recent: Mutex<Recent>,
     leases: LocalLeases,
+    /// Held by who asks whether the file can be written to.
+    asking: Arc<tokio::sync::Mutex<()>>,
     /// Held for its lock, which the system drops with the process.
     _lock: std::fs::File,
 }
@@ -63,6 +65,7 @@ impl SqliteStore {
             head: watch::Sender::new(Revision::ZERO),
             recent: Mutex::default(),
             leases: LocalLeases::default(),
+            asking: Arc::default(),
             _lock: lock,
         };
         let mut store = Self { inner: Arc::new(inner), id: identity::random()? };
@@ -119,6 +122,13 @@ impl Inner {
         self.recent().push(revision, events.into_iter().filter(|e| !e.key().is_generation()).collect());
         self.head.send_replace(revision);
         Ok(revision)
+    }
+
+    /// Takes the write lock, and gives it back.
+    async fn take_write_lock(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.acquire().await.map_err(failed("begin"))?;
+        let tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin"))?;
+        tx.rollback().await.map_err(failed("rollback"))
     }
 
     /// Deletes the keys of one lease, or of all.
@@ -281,6 +291,18 @@ impl Store for SqliteStore {
     async fn health(&self) -> Result<Health, StoreError> {
         check_identity(self).await?;
         Ok(Health { revision: rows::position(&self.inner.reader).await?.revision })
+    }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        check_identity(self).await?;
+        // Readers see nothing of a lock that keeps writers out. Who asks stands in the writers' line: one at a time.
+        let turn = Arc::clone(&self.inner.asking).lock_owned().await;
+        let inner = Arc::clone(&self.inner);
+        detached(async move {
+            let _turn = turn;
+            inner.take_write_lock().await
+        })
+        .await
     }
 }
 

@@ -134,3 +134,23 @@ async fn recent_revisions_are_those_of_the_log() {
     store.compact(head).await.unwrap();
     assert!(store.inner.recent().past(&Prefix::tenants(), Revision::new(first), 1).is_none());
 }
+
+/// Readers see nothing of it: who asks them would be told that all is well.
+#[tokio::test]
+async fn a_file_that_somebody_else_writes_to_is_not_writable_until_he_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let store = SqliteStore::open(&path, Limits::default()).await.unwrap();
+    store.writable().await.unwrap();
+    // Else it waits for five seconds first.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&store.inner.writer).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let locked = store.writable().await;
+    assert!(matches!(&locked, Err(e) if e.is_transient()), "{locked:?}");
+    store.health().await.unwrap();
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.writable().await.unwrap();
+    let _ = store.txn(Txn::new().put(tenant("a"), "1")).await.unwrap();
+}

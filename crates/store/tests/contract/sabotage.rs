@@ -220,6 +220,10 @@ impl Store for Broken {
     async fn health(&self) -> Result<Health, StoreError> {
         self.inner.health().await
     }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        self.inner.writable().await
+    }
 }
 
 /// Whether the case fails on a store with this defect.

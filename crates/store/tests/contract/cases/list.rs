@@ -80,11 +80,13 @@ pub async fn identity_is_made_once_and_shared(f: &Fixture) {
     let stored = value(&*f.other, &store::keys::Entry::StoreId.key()).await;
     assert_eq!(stored.as_deref(), Some(f.store.store_id().as_str()));
     f.store.health().await.unwrap();
+    f.store.writable().await.unwrap();
     // A store that turns into another one under our feet is noticed: by a restore, say.
     let renewed = store::identity::renew(&*f.other).await.unwrap();
     assert_ne!(renewed, *f.store.store_id());
     assert_eq!(value(&*f.other, &store::keys::Entry::StoreId.key()).await.as_deref(), Some(renewed.as_str()));
     assert!(matches!(f.store.health().await, Err(StoreError::IdentityChanged { .. })));
+    assert!(matches!(f.store.writable().await, Err(StoreError::IdentityChanged { .. })));
 }
 
 pub async fn the_present_is_listed_and_watched_without_its_records(f: &Fixture) {
