@@ -104,7 +104,7 @@ async fn echo_of_the_switch_is_answered_with_its_bytes() {
 
 #[tokio::test]
 async fn silent_switch_is_probed_and_then_given_up() {
-    let (probe_after, dead_after) = (Duration::from_millis(40), Duration::from_millis(400));
+    let (probe_after, dead_after) = (Duration::from_millis(40), Duration::from_secs(2));
     let config = Config { probe_after, dead_after, ..Config::default() };
     let (mut peer, connection, mut events, _dir) = connected(config).await;
     // One probe answered: still alive.

@@ -1,11 +1,15 @@
 //! A private etcd.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::{Daemon, DaemonError, free_port, wait_for_blocking};
+
+/// How often it is tried with other ports.
+const ATTEMPTS: usize = 5;
 
 /// One etcd member on loopback, without fsync: fast, and gone with the guard.
 #[derive(Debug)]
@@ -34,34 +38,48 @@ impl Etcd {
     }
 
     fn start_with(arguments: &[&str]) -> Result<Self, DaemonError> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match Self::attempt(arguments)? {
+                Ok(etcd) => return Ok(etcd),
+                Err(ended) => last = Some(ended),
+            }
+        }
+        Err(last.unwrap_or_else(|| DaemonError("etcd was never started".into())))
+    }
+
+    /// The inner error: it ended by itself. Somebody may have taken one of its ports before it did.
+    fn attempt(arguments: &[&str]) -> Result<Result<Self, DaemonError>, DaemonError> {
         let io = |e: std::io::Error| DaemonError(format!("etcd: {e}"));
         let dir = tempfile::tempdir().map_err(io)?;
         let (client, peer) = (free_port().map_err(io)?, free_port().map_err(io)?);
         let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-        let mut command = Command::new("etcd");
-        command.arg("--name=m1").arg("--data-dir").arg(dir.path().join("data"));
-        command.args(arguments).args(["--initial-cluster-state=new", "--max-txn-ops=8192"]);
-        command.args(["--max-request-bytes=8388608", "--log-level=warn"]);
-        command
-            .arg(format!("--listen-client-urls={client}"))
-            .arg(format!("--advertise-client-urls={client}"));
-        command
-            .arg(format!("--listen-peer-urls={peer}"))
-            .arg(format!("--initial-advertise-peer-urls={peer}"));
-        command.arg(format!("--initial-cluster=m1={peer}"));
+        let command = command(dir.path(), &client, &peer, arguments);
         let mut daemon = Daemon::start("etcd", &command, &dir.path().join("etcd.log"))?;
-        wait_for_blocking("etcd to answer", Duration::from_secs(20), || {
-            daemon.running().map_err(|e| e.to_string())?;
-            answers(&client)
-        })
-        .map_err(|e| DaemonError(e.to_string()))?;
-        Ok(Self { url: client, _daemon: daemon, _dir: dir })
+        let up = wait_for_blocking("etcd to answer", Duration::from_secs(20), || match daemon.running() {
+            // Asked first: whoever took the port might answer, too.
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => answers(&client).map(Ok),
+        });
+        let up = up.map_err(|e| DaemonError(e.to_string()))?;
+        Ok(up.map(|()| Self { url: client, _daemon: daemon, _dir: dir }))
     }
 
     /// Its client URL.
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+fn command(dir: &Path, client: &str, peer: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("etcd");
+    command.arg("--name=m1").arg("--data-dir").arg(dir.join("data"));
+    command.args(arguments).args(["--initial-cluster-state=new", "--max-txn-ops=8192"]);
+    command.args(["--max-request-bytes=8388608", "--log-level=warn"]);
+    command.arg(format!("--listen-client-urls={client}")).arg(format!("--advertise-client-urls={client}"));
+    command.arg(format!("--listen-peer-urls={peer}")).arg(format!("--initial-advertise-peer-urls={peer}"));
+    command.arg(format!("--initial-cluster=m1={peer}"));
+    command
 }
 
 /// etcd counts as up when a linearizable read works: only then does it have a leader.

@@ -159,7 +159,7 @@ async fn lost_connection_is_told_and_nothing_is_missed_or_seen_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watch_ends_after_its_time_and_with_a_refusal() {
     let master = Master::start().await;
-    let mut watch = Running::start(&master, &master.server, "get tenant --watch --timeout 1s -o name");
+    let mut watch = Running::start(&master, &master.server, "get tenant --watch --timeout 4s -o name");
     assert_eq!((watch.end().await, watch.said()), (Some(0), vec!["added default".to_owned()]));
     let refused = Running::start(&master, &master.server, "get policy -t nobody --watch").end().await;
     assert_eq!(refused, Some(3));

@@ -7,8 +7,8 @@ use test_support::wait_for_blocking;
 
 use crate::capture::{Capture, Way};
 use crate::lab::{Lab, Wanted};
-use crate::probe::Kind;
 use crate::probe::flow::Report;
+use crate::probe::{Answer, Kind, Question};
 use crate::suite::{Context, claim, claim_none};
 use crate::suites::agent::{FlowMonitor, wait_until_current};
 use crate::suites::runtime::list;
@@ -173,43 +173,24 @@ fn wait_for_agents(lab: &Lab) -> Result<(), test_support::TimedOut> {
     })
 }
 
-/// A rule is added and removed again.
+/// A rule is added and removed again. How soon a rule has its effect the scenario `policy` says.
 fn change_takes_effect(context: &mut Context) -> Result<()> {
-    let question = |id: &str, context: &Context| -> Result<Vec<String>> {
-        let party = context.intent.parties.iter().find(|p| p.id() == id).context("no such party")?;
-        Ok(party.addresses.iter().map(ToString::to_string).collect())
-    };
-    let targets = question("blue/db-2", context)?;
-    let ask = |context: &Context| -> Result<Vec<String>> {
-        let mut silent = Vec::new();
-        for target in &targets {
-            let question = crate::probe::Question { target: target.parse()?, kind: Kind::Tcp(80) };
-            if grid::ask(&context.lab, "blue/web-1", &[question])? == [crate::probe::Answer::Silence] {
-                silent.push(format!("{target} does not answer"));
+    let lab = &context.lab;
+    let addresses = lab.endpoint("blue/db-2")?.addresses.clone();
+    lab.netctl(
+        &"policy rule-add -t blue db-access late -g web -l tcp -P 80 -p 20".split(' ').collect::<Vec<_>>(),
+    )?;
+    for target in addresses {
+        let answered = wait_for_blocking("the rule's effect", BACK, || {
+            let question = Question { target, kind: Kind::Tcp(80) };
+            match grid::ask_once(lab, "blue/web-1", question).map_err(|e| format!("{e:#}"))? {
+                Answer::Silence => Err(format!("{target} does not answer")),
+                _ => Ok(()),
             }
-        }
-        Ok(silent)
-    };
-    let add = [
-        "policy",
-        "rule-add",
-        "-t",
-        "blue",
-        "db-access",
-        "late",
-        "-g",
-        "web",
-        "-l",
-        "tcp",
-        "-P",
-        "80",
-        "-p",
-        "20",
-    ];
-    context.lab.netctl(&add)?;
-    wait_until(Instant::now() + Duration::from_secs(1));
-    claim_none("change-after-netmasters-return-takes-effect", &ask(context)?)?;
-    context.lab.netctl(&["policy", "rule-rm", "-t", "blue", "db-access", "late"]).map(drop)
+        });
+        claim("change-after-netmasters-return-takes-effect", answered.map_err(|e| e.to_string()))?;
+    }
+    lab.netctl(&["policy", "rule-rm", "-t", "blue", "db-access", "late"]).map(drop)
 }
 
 /// `kill -9` of ovsdb-server on both nodes; the service manager starts it again.
