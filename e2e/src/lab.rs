@@ -20,6 +20,8 @@
 
 mod endpoint;
 pub mod fabric;
+pub mod https;
+pub mod machine;
 mod mark;
 mod master;
 mod node;
@@ -82,6 +84,12 @@ impl Failpoints {
     #[must_use]
     pub fn with(&self, name: &str) -> Self {
         self.and(&format!("{name}=return"))
+    }
+
+    /// One more, that is told a number.
+    #[must_use]
+    pub fn with_number(&self, name: &str, number: u64) -> Self {
+        self.and(&format!("{name}=return({number})"))
     }
 
     /// A kill point that ends another process, once: the one whose id is in this file.
@@ -194,6 +202,14 @@ impl Lab {
     /// When it cannot be made.
     pub fn bare_node(&self, number: u8) -> Result<Node> {
         Node::start(&self.mark, number, &sweep::run_dir(&self.mark), &self.options.binaries, self.mgmt)
+    }
+
+    /// One more machine, which is started by systemd. It has nothing yet and is off.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn machine(&self, name: &str, mac: &str) -> Result<machine::Machine> {
+        machine::Machine::new(&self.mark, &self.dir, name, mac)
     }
 
     /// Gives a machine its join file and starts netplugin there.

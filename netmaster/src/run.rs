@@ -21,7 +21,7 @@ use crate::http::{Api, WatchBounds, Watches, router, serve};
 use crate::leader::{self, Candidate};
 use crate::metrics::Metrics;
 use crate::metrics::store::Metered;
-use crate::pki::{self, Ca, ServerCertificate};
+use crate::pki::{self, Ca, Lives, ServerCertificate};
 use crate::{open, tasks};
 
 /// Where the administrator's token is, in the data folder.
@@ -173,7 +173,16 @@ async fn prepare(
     let ca = Ca::load_or_create(store.as_ref(), clock.now()).await.context("certificate authority")?;
     let written = pki::write_public(&config.data_dir.join("ca.crt"), ca.certificate_pem().as_bytes());
     written.context("cannot write ca.crt")?;
-    Ok((store, Arc::new(ca)))
+    Ok((store, Arc::new(ca.with_lives(lives()))))
+}
+
+/// How long certificates live. A test does not wait for months: `certificates-live=return(SECONDS)`.
+fn lives() -> Lives {
+    fail::fail_point!("certificates-live", |seconds| {
+        let life = jiff::SignedDuration::from_secs(seconds.and_then(|s| s.parse().ok()).unwrap_or(60));
+        Lives { server: life, node: life }
+    });
+    Lives::default()
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {

@@ -14,7 +14,7 @@ use test_support::{Daemon, wait_for_blocking};
 use super::fabric::{MANAGEMENT, Management};
 use super::mark::{ENV, Mark};
 use super::run::{in_netns, output, write};
-use super::{Binaries, Failpoints, StoreKind, stored};
+use super::{Binaries, Failpoints, StoreKind, https, stored};
 
 // Fixed ports are safe: the namespace is the lab's own.
 const API_PORT: u16 = 9999;
@@ -123,7 +123,7 @@ impl Master {
         }
         command.env(ENV, self.mark.as_str());
         failpoints.set(&mut command);
-        let netmaster = Daemon::start("netmaster", &command, &self.dir.join("netmaster.log"))?;
+        let netmaster = Daemon::start("netmaster", &command, &self.log())?;
         write(&self.pid_file(), netmaster.pid().to_string())?;
         self.netmaster = Some(netmaster);
         Ok(())
@@ -137,6 +137,11 @@ impl Master {
     /// Has netmaster's process id.
     pub fn pid_file(&self) -> PathBuf {
         self.dir.join("netmaster.pid")
+    }
+
+    /// Its log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("netmaster.log")
     }
 
     /// Whether netmaster is alive.
@@ -213,6 +218,20 @@ impl Master {
                 stored::of_etcd(&output(get.args(["-w", "json"]))?, ETCD_PREFIX)
             }
         }
+    }
+
+    /// What it answers to somebody who is not `netctl`; with the administrator's token, or with none.
+    ///
+    /// # Errors
+    /// As [`https::get`].
+    pub fn get(&self, path: &str, as_administrator: bool) -> Result<https::Answer> {
+        let read = |name: &str| {
+            let file = self.dir.join("data").join(name);
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+        };
+        let token = if as_administrator { Some(read("admin.token")?) } else { None };
+        let server = (self.address, API_PORT).into();
+        https::get(server, read("ca.crt")?.as_bytes(), path, token.as_deref().map(str::trim))
     }
 
     /// Address of the REST API.

@@ -27,6 +27,7 @@ pub struct Swept {
 /// When something that carries the mark cannot be removed.
 pub fn sweep(mark: &Mark, lab_dir: &Path) -> Result<Swept> {
     let processes = kill_all(mark)?;
+    super::machine::remove_cgroup(mark)?;
     let namespaces = namespaces(mark)?;
     for name in &namespaces {
         output(&mut words(&format!("ip netns del {name}")))?;

@@ -8,6 +8,8 @@ mod kill_points;
 mod node_rm;
 mod outage;
 mod port_reuse;
+mod reboot;
+mod renewal;
 mod snapshot;
 
 use crate::suite::{BOTH, SQLITE, Sabotage, Scenario, Suite};
@@ -52,6 +54,12 @@ pub const SUITE: Suite = Suite {
             stores: SQLITE,
             run: node_rm::run,
         },
+        Scenario {
+            name: "reboot",
+            about: "a machine prepared with --persist restarts under systemd: all settings are back; undone, none is",
+            stores: SQLITE,
+            run: reboot::run,
+        },
     ],
     with_failpoints: &[
         Scenario {
@@ -65,6 +73,12 @@ pub const SUITE: Suite = Suite {
             about: "a port number goes from tenant to tenant at once: not one packet of its last owner",
             stores: SQLITE,
             run: port_reuse::run,
+        },
+        Scenario {
+            name: "renewal",
+            about: "certificates of seconds, renewed while they are used: no packet lost, nobody refused, nothing complained of",
+            stores: SQLITE,
+            run: renewal::run,
         },
     ],
     sabotages: &[
@@ -111,6 +125,21 @@ pub const SUITE: Suite = Suite {
             defect: "keep-old-flows",
             scenario: "port-reuse",
             claim: "reused-port-carries-nothing-of-its-last-owner",
+        },
+        Sabotage {
+            defect: "keep-server-certificate",
+            scenario: "renewal",
+            claim: "netctl-is-answered-whenever-it-asks",
+        },
+        Sabotage {
+            defect: "keep-node-certificate",
+            scenario: "renewal",
+            claim: "agent-has-a-session-after-its-certificate-ended",
+        },
+        Sabotage {
+            defect: "leave-unit-disabled",
+            scenario: "reboot",
+            claim: "restarted-machine-is-prepared",
         },
         Sabotage { defect: "leave-nftables", scenario: "cleanup", claim: "cleaned-machine-is-as-it-was" },
         Sabotage { defect: "removes-in-dry-run", scenario: "cleanup", claim: "dry-run-changes-nothing" },

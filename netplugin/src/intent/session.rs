@@ -229,7 +229,8 @@ impl Session {
                     Ok(()) => self.report(&sender).await,
                     Err(_) => Err(End::Agent),
                 },
-                _ = renewal.tick() => match self.identity.renew(&self.enrolment.dir, &self.enrolment.node, client).await {
+                // Defect: nobody looks at the clock.
+                _ = renewal.tick(), if !crate::sabotaged!("keep-node-certificate") => match self.identity.renew(&self.enrolment.dir, &self.enrolment.node, client).await {
                     Ok(identity) => Err(End::Renewed(Box::new(identity))),
                     Err(e) => {
                         tracing::warn!(error = format!("{e:#}"), "certificate not renewed, will retry");

@@ -22,28 +22,34 @@ const AWAY: Duration = Duration::from_secs(10);
 const FLOW_SECONDS: f64 = 16.0;
 /// Connections that broke are noticed and made anew within this time.
 const RESUMED: Duration = Duration::from_secs(30);
+/// A store that does not answer is noticed within this time.
+const READY: Duration = Duration::from_secs(6);
 /// With a defect switched on nobody waits that long for what was to be told again: several attempts have been made by then.
 const RETRIED: Duration = Duration::from_secs(6);
 
 /// The store does not answer for ten seconds, then dies and is started again.
 pub(super) fn store(context: &mut Context) -> Result<()> {
-    without_loss(context, "forwarding-does-not-need-the-store", frozen)?;
+    let name = "forwarding-does-not-need-the-store";
+    without_loss(context, name, FLOW_SECONDS, &mut come_and_go, &mut frozen)?;
     thawed(context)?;
     let failpoints = context.lab.failpoints().clone();
     context.lab.master.crash_store(&failpoints)?;
+    ready(&context.lab)?;
     rule(context, "after-crash").context("after the store's crash")
 }
 
 /// With a defect switched on, nobody waits for flows: other claims catch it.
-fn without_loss(
+pub(super) fn without_loss(
     context: &mut Context,
     name: &'static str,
-    mut event: fn(&mut Context) -> Result<()>,
+    seconds: f64,
+    rest: &mut dyn FnMut(&mut Context) -> Result<()>,
+    event: &mut dyn FnMut(&mut Context) -> Result<()>,
 ) -> Result<()> {
     if context.lab.failpoints().any() {
         return event(context);
     }
-    claim_no_loss(context, name, FLOW_SECONDS, &mut come_and_go, &mut event)
+    claim_no_loss(context, name, seconds, rest, event)
 }
 
 /// Both runs have an endpoint that comes and goes: that costs the switch a few packets of its own.
@@ -53,7 +59,7 @@ fn come_and_go(context: &mut Context) -> Result<()> {
     context.lab.detach(&visitor.id())
 }
 
-fn visitor() -> Wanted {
+pub(super) fn visitor() -> Wanted {
     Wanted {
         tenant: "blue".into(),
         name: "visitor".into(),
@@ -81,6 +87,9 @@ fn frozen(context: &mut Context) -> Result<()> {
         let detached = lab.detach(&visitor.id()).map_err(|e| format!("{e:#}"));
         let frozen = if thaw.is_finished() { Err("only after the thaw".to_owned()) } else { Ok(()) };
         claim("cni-del-works-while-the-store-is-frozen", detached.and(frozen))?;
+        probed_while_frozen(lab)?;
+        let frozen = if thaw.is_finished() { Err("asked after the thaw".to_owned()) } else { Ok(()) };
+        claim("probes-answer-while-the-store-is-frozen", frozen)?;
         thaw.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
         writer.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
     })?;
@@ -97,6 +106,34 @@ fn frozen(context: &mut Context) -> Result<()> {
     Ok(())
 }
 
+/// What kubelet and a load balancer ask. Restarting netmaster would not help; sending people there would not either.
+fn probed_while_frozen(lab: &Lab) -> Result<()> {
+    // What it found out just before is good for a second.
+    let refused = wait_for_blocking("netmaster not to be ready", READY, || {
+        let told = lab.master.get("/readyz?verbose", true).map_err(|e| format!("{e:#}"))?;
+        let reason = told.status == 503 && told.body.contains("store: ");
+        if reason { Ok(told.body) } else { Err(format!("{} {}", told.status, told.body)) }
+    });
+    eprintln!("      {refused:?}");
+    claim("not-ready-while-the-store-is-frozen-and-says-why", refused.map(drop).map_err(|e| e.to_string()))?;
+    let anybody = lab.master.get("/readyz", false)?;
+    let told = format!("{} {}", anybody.status, anybody.body);
+    let silent = anybody.status == 503 && !anybody.body.contains("store: ");
+    claim("why-it-is-not-ready-is-not-for-everybody", if silent { Ok(()) } else { Err(told) })?;
+    let alive = lab.master.get("/livez", false)?;
+    let told = format!("{} {}", alive.status, alive.body);
+    claim("alive-while-the-store-is-frozen", if alive.status == 200 { Ok(()) } else { Err(told) })
+}
+
+/// Ready again, without anybody's doing.
+fn ready(lab: &Lab) -> Result<()> {
+    let ready = wait_for_blocking("netmaster to be ready", RESUMED, || {
+        let told = lab.master.get("/readyz", false).map_err(|e| format!("{e:#}"))?;
+        if told.status == 200 { Ok(()) } else { Err(format!("{} {}", told.status, told.body)) }
+    });
+    claim("ready-when-the-store-is-back", ready.map_err(|e| e.to_string()))
+}
+
 /// What a command says: done, or why not.
 fn said(mut command: Command) -> Result<Result<(), String>> {
     Ok(run::output(&mut command).map(drop).map_err(|e| format!("{e:#}")))
@@ -106,12 +143,14 @@ fn said(mut command: Command) -> Result<Result<(), String>> {
 fn thawed(context: &mut Context) -> Result<()> {
     let gone = forgotten(&context.lab);
     claim("deletion-while-the-store-was-away-reaches-it", gone)?;
+    ready(&context.lab)?;
     rule(context, "after-thaw").context("after the store's pause")
 }
 
 /// The management network of node-1 is cut, and netmaster restarts meanwhile.
 pub(super) fn partition(context: &mut Context) -> Result<()> {
-    without_loss(context, "forwarding-does-not-need-the-management-network", cut_off)?;
+    let name = "forwarding-does-not-need-the-management-network";
+    without_loss(context, name, FLOW_SECONDS, &mut come_and_go, &mut cut_off)?;
     let binaries = context.lab.binaries().clone();
     for node in &mut context.lab.nodes {
         wait_until_current(&binaries, node)?;
