@@ -39,6 +39,7 @@ mod registry;
 mod server;
 mod service;
 mod session;
+mod small;
 mod snapshot;
 pub mod status;
 

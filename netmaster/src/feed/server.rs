@@ -12,10 +12,11 @@ use tonic::transport::Server;
 
 use super::current::Horizon;
 use super::hub::Hub;
-use super::incoming;
+use super::incoming::{self, Bounds};
 use super::intent::NodeIntent;
 use super::registry::Registry;
 use super::service::Service;
+use super::small::Small;
 use super::snapshot::{self, Changes, Snapshot};
 use super::status::{Board, Status};
 use crate::clock::Clock;
@@ -24,8 +25,6 @@ use crate::pki::Ca;
 /// HTTP/2 ping on an idle connection: a dead agent's session ends within `PING + PONG`.
 const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
-/// Connections at once: several per node, of as many nodes as one replica feeds.
-const CONNECTIONS: usize = 8192;
 /// Calls at once on one connection: an agent has one session and a call per endpoint it plugs in.
 const STREAMS: u32 = 256;
 
@@ -116,8 +115,8 @@ impl Feed {
             .http2_keepalive_interval(Some(PING))
             .http2_keepalive_timeout(Some(PONG))
             .max_concurrent_streams(STREAMS)
-            .add_service(NodeServer::new(service))
-            .serve_with_incoming_shutdown(incoming::bounded(listener, CONNECTIONS, tls), shutdown)
+            .add_service(Small(NodeServer::new(service)))
+            .serve_with_incoming_shutdown(incoming::bounded(listener, Bounds::default(), tls), shutdown)
             .await?;
         Ok(())
     }

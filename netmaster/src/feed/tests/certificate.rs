@@ -26,7 +26,7 @@ const LIFE: SignedDuration = SignedDuration::from_secs(4);
 
 /// The certificate that is shown to who connects now, and when it ends; an error when TLS does not accept it.
 async fn shown(world: &World) -> Result<(Vec<u8>, Timestamp), String> {
-    let stream = tls_to(world.address, &world.ca).await.map_err(|e| e.to_string())?;
+    let stream = tls_to(world.address, &world.ca, None).await.map_err(|e| e.to_string())?;
     let der = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
     let ends = Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap();

@@ -12,7 +12,7 @@ use node_state::{FragmentHash, FragmentKey};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use store::{Outcome, Store, Txn};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use super::super::{
     Caller, Change, Changes, Deleted, Feed, FeedConfig, FeedError, IntentRefusal, NodeIntent, NodeStatus,
 };
 use crate::clock::Clock;
-use crate::pki::{Ca, Claim, Issued, KeyHash, Lives, ServerCertificate, TokenText};
+use crate::pki::{Ca, Claim, Issued, KeyHash, Lives, ServerCertificate, TokenText, ValidCsr};
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -316,12 +316,34 @@ impl World {
 }
 
 /// A connection that trusts this CA, shows no certificate and has said nothing yet.
-pub async fn tls_to(address: SocketAddr, ca: &Ca) -> std::io::Result<TlsStream<TcpStream>> {
+/// A certificate and its key.
+pub type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// Those of a node, of this authority.
+pub fn identity(ca: &Ca, node: &str) -> Shown {
+    let key = KeyPair::generate().unwrap();
+    let csr = ValidCsr::parse(&csr(&key)).unwrap();
+    let signed = ca.sign_node(&csr, &node_name(node), Timestamp::now()).unwrap();
+    let certificate = CertificateDer::from_pem_slice(signed.pem.as_bytes()).unwrap();
+    (certificate, PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap())
+}
+
+pub async fn tls_to(
+    address: SocketAddr,
+    ca: &Ca,
+    identity: Option<&Shown>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.certificate_pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = tls.with_root_certificates(roots).with_no_client_auth();
+    let tls = tls.with_root_certificates(roots);
+    let tls = match identity {
+        Some((certificate, key)) => {
+            tls.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap()
+        }
+        None => tls.with_no_client_auth(),
+    };
     let name = ServerName::try_from(node_api::SERVER_NAME).unwrap();
     TlsConnector::from(Arc::new(tls)).connect(name, TcpStream::connect(address).await?).await
 }

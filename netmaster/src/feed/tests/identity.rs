@@ -150,6 +150,25 @@ async fn call_without_certificate_is_refused() {
 }
 
 #[tokio::test]
+async fn call_that_is_larger_than_any_of_ours_is_not_read_to_its_end() {
+    let world = World::start().await;
+    let client = world.connect(None).await;
+    // Read whole it would be refused for the certificate that is not there, or for its text.
+    let refused =
+        client.attach(AttachRequest { container_id: "c".repeat(20_000), ..attach("c1.eth0") }).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.code.is_none() && refused.text.contains("length limit"), "{refused}");
+    let request = JoinRequest {
+        token: JoinToken::new("t".repeat(20_000)),
+        node: node_name("node-a"),
+        vtep: [192, 0, 2, 1].into(),
+        csr_pem: csr(&KeyPair::generate().unwrap()),
+    };
+    let refused = client.join(request).await.unwrap_err();
+    assert!(refused.code.is_none() && refused.text.contains("length limit"), "{refused}");
+}
+
+#[tokio::test]
 async fn certificate_whose_key_is_not_the_registered_one_is_refused() {
     let world = World::start().await;
     let _a = world.join("node-a", 1).await;
