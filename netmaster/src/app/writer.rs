@@ -10,6 +10,7 @@
 //!   [`StoreError::Indeterminate`]).
 //! * A refusal is of stored intent: who is refused because of others in the same transaction is asked again when that
 //!   is written; and before it is told, the store is asked whether there is something newer.
+//! * Nobody waits for another one's refusal.
 //! * What a request decides does not depend on whether its client still waits; one that has gone before its turn is
 //!   dropped.
 //!
@@ -139,15 +140,19 @@ impl App {
     ) -> Result<Written, AppError> {
         let (answer, answered) = oneshot::channel();
         let (extra, decide) = (Box::new(extra), Box::new(decide));
-        let queue = &self.inner.queue;
-        {
-            let mut waiting = queue.lock();
-            waiting.push_back(Request { actor: actor.clone(), extra, decide, attempts: 0, answer });
-            if !queue.busy.send_replace(true) {
-                tokio::spawn(AtWork(self.clone()).work());
-            }
-        }
+        let request = Request { actor: actor.clone(), extra, decide, attempts: 0, answer };
+        self.see_to(|waiting| waiting.push_back(request));
         answered.await.unwrap_or(Err(AppError::Stopped(InformerError)))
+    }
+
+    /// Changes the queue, and has somebody at work on it.
+    fn see_to(&self, change: impl FnOnce(&mut VecDeque<Request>)) {
+        let queue = &self.inner.queue;
+        let mut waiting = queue.lock();
+        change(&mut waiting);
+        if !waiting.is_empty() && !queue.busy.send_replace(true) {
+            tokio::spawn(AtWork(self.clone()).work());
+        }
     }
 
     /// Waits until no write is under way.
@@ -160,21 +165,25 @@ impl App {
     async fn round(&self, requests: Vec<Request>) {
         let base = self.snapshot();
         let mut draft = Draft::new(&base, self.inner.store.limits());
-        let (mut members, mut refused, mut again) = (Members::new(), Vec::new(), Vec::new());
+        let (mut members, mut refused, mut later) = (Members::new(), Vec::new(), Vec::new());
         for request in requests {
             if request.answer.is_closed() {
                 continue;
             }
             match self.admit(&mut draft, &request) {
                 Ok((Admission::In, outcomes)) => members.push((request, outcomes)),
-                Ok((Admission::Later, _)) => again.push(request),
+                Ok((Admission::Later, _)) => later.push(request),
                 Err(AppError::Store(error)) => request.answer(Err(error.into())),
                 Err(_) => refused.push(request),
             }
         }
         let lost = self.commit(draft, &base, members).await;
-        again.extend(self.settle_refused(refused).await);
-        self.wait_again(lost.into_iter().chain(again));
+        // Nobody lost a race by being put off: who is first in the queue never is.
+        let next = again(lost).into_iter().chain(later).rev();
+        self.see_to(|waiting| next.for_each(|request| waiting.push_front(request)));
+        if !refused.is_empty() {
+            tokio::spawn(self.clone().settle_refused(refused));
+        }
     }
 
     fn admit(
@@ -218,33 +227,18 @@ impl App {
         Vec::new()
     }
 
-    /// Answers those whom the newest intent refuses as well. The others come back.
-    async fn settle_refused(&self, refused: Vec<Request>) -> Vec<Request> {
-        if refused.is_empty() {
-            return Vec::new();
-        }
+    /// Answers those whom the newest intent refuses as well; the others decide again. Not in the round: what is newest the
+    /// store has to be asked, and nobody else should wait for that.
+    async fn settle_refused(self, refused: Vec<Request>) {
         let snapshot = self.newest(self.snapshot()).await;
-        let mut again = Vec::new();
+        let mut reprieved = Vec::new();
         for request in refused {
             match (request.decide)(&snapshot).and_then(|_| (request.extra)(&snapshot)) {
-                Ok(_) => again.push(request),
+                Ok(_) => reprieved.push(request),
                 Err(refusal) => request.answer(Err(refusal)),
             }
         }
-        again
-    }
-
-    /// Puts requests back to the head of the queue, in their order; those that were there often enough are told so.
-    fn wait_again(&self, requests: impl DoubleEndedIterator<Item = Request>) {
-        let mut waiting = self.inner.queue.lock();
-        for mut request in requests.rev() {
-            request.attempts += 1;
-            if request.attempts < ATTEMPTS {
-                waiting.push_front(request);
-            } else {
-                request.answer(Err(AppError::Busy { attempts: ATTEMPTS }));
-            }
-        }
+        self.see_to(|waiting| waiting.extend(again(reprieved)));
     }
 
     /// A view newer than the one that a conflict has proven old.
@@ -269,6 +263,20 @@ impl App {
     }
 }
 
+/// Those of them that may try once more; the others are told that they were tried often enough.
+fn again(requests: Vec<Request>) -> Vec<Request> {
+    let mut next = Vec::new();
+    for mut request in requests {
+        request.attempts += 1;
+        if request.attempts < ATTEMPTS {
+            next.push(request);
+        } else {
+            request.answer(Err(AppError::Busy { attempts: ATTEMPTS }));
+        }
+    }
+    next
+}
+
 /// Waits a little, longer after more attempts, and never as long as the others.
 async fn back_off(attempt: u32) {
     let longest = 1_u64 << attempt.min(7);
@@ -277,30 +285,5 @@ async fn back_off(attempt: u32) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::Subject;
-    use crate::app::write::NOTHING_ELSE;
-    use crate::clock::Clock;
-
-    #[tokio::test]
-    async fn a_decision_that_panics_ends_its_round_and_no_later_one() {
-        let store = store::memory().unwrap();
-        let (informer, follow) = store::intent::start(store.clone()).await.unwrap();
-        tokio::spawn(follow);
-        let app = App::new(store, informer, Clock::system());
-        let actor = Actor { subject: Subject::System("test"), source: "test".into(), request_id: "r".into() };
-        let tenant = |name: &str| ObjectRef { kind: model::Kind::Tenant, tenant: None, name: name.into() };
-        let absent = |name: &str| {
-            let object = tenant(name);
-            app.write(&actor, NOTHING_ELSE, move |_| Ok(Decision::AsSeen(object.clone())))
-        };
-        let broken = app.write(&actor, NOTHING_ELSE, |_| panic!("a defect"));
-        let (broken, behind) = tokio::join!(broken, absent("blue"));
-        assert!(matches!(broken, Err(AppError::Stopped(_))), "{broken:?}");
-        // Whether it was in the same round is a matter of luck.
-        assert!(matches!(behind, Ok(_) | Err(AppError::Stopped(_))), "{behind:?}");
-        absent("red").await.unwrap();
-        app.settled().await;
-    }
-}
+#[path = "writer_tests.rs"]
+mod tests;

@@ -5,6 +5,8 @@
 //! [`reissue`] makes another instead of it, on the machine that has the store, when it is lost or known to somebody.
 //!
 //! # Invariants
+//! * A token that was revoked opens nothing any more on a replica that follows the store, and for [`HOLDS`] at most on one
+//!   that does not and cannot tell: it then asks the store, and without its word lets nobody in.
 //! * Comparison takes the same time wherever the secrets differ, and for ids that do not exist.
 //! * No token is in a log, an error, or `Debug` output.
 //!
@@ -14,10 +16,15 @@
 mod bootstrap;
 mod reissue;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use store::envelope::{Codec, EnvelopeError};
 use store::keys::Entry;
 use store::{Key, StoreError, Value};
+use tokio::time::Instant;
 use types::Name;
 
 use crate::app::App;
@@ -27,6 +34,9 @@ pub use bootstrap::{BootstrapError, first_start};
 pub use reissue::{ReissueError, Reissued, reissue};
 
 const CODEC: Codec = Codec::first("AdminToken");
+
+/// How long the store's word holds that a token is what this replica sees.
+const HOLDS: Duration = Duration::from_secs(30);
 
 /// What the store keeps of a token.
 #[derive(Serialize, Deserialize)]
@@ -53,13 +63,16 @@ pub enum AuthError {
 #[derive(Clone)]
 pub struct Auth {
     app: App,
+    /// What the store said of tokens, and when; one entry for each that is stored.
+    confirmed: Arc<Mutex<BTreeMap<Name, (Value, Instant)>>>,
+    holds: Duration,
 }
 
 impl Auth {
     /// Credentials as this replica knows them, which is a moment after they change. Whoever they do not let in may come
-    /// with a newer one: the store is asked.
+    /// with a newer one, and whoever they do with one that is gone: the store is asked, of the latter now and then.
     pub fn new(app: App) -> Self {
-        Self { app }
+        Self { app, confirmed: Arc::default(), holds: HOLDS }
     }
 
     /// The id of the administrator's token in an `Authorization` header.
@@ -68,13 +81,30 @@ impl Auth {
     /// [`AuthError`].
     pub async fn admin(&self, authorization: Option<&str>) -> Result<Name, AuthError> {
         let (id, given) = bearer(authorization).ok_or(AuthError::Refused)?;
-        if self.app.snapshot().admin_token(&id).map(|known| opens(given, Some(known))).transpose()?
-            == Some(true)
+        if let Some(known) = self.app.snapshot().admin_token(&id)
+            && opens(given, Some(known))?
+            && self.is_confirmed(&id, known)
         {
             return Ok(id);
         }
-        let stored = self.app.store().get(&key(&id)).await?;
-        if opens(given, stored.as_ref().map(|kv| &kv.value))? { Ok(id) } else { Err(AuthError::Refused) }
+        let asked = Instant::now();
+        let stored = self.app.store().get(&key(&id)).await?.map(|kv| kv.value);
+        let opens = opens(given, stored.as_ref())?;
+        match stored {
+            Some(value) => drop(self.confirmed().insert(id.clone(), (value, asked))),
+            None => drop(self.confirmed().remove(&id)),
+        }
+        if opens { Ok(id) } else { Err(AuthError::Refused) }
+    }
+
+    /// Whether the store has said lately that this is what it has.
+    fn is_confirmed(&self, id: &Name, known: &Value) -> bool {
+        self.confirmed().get(id).is_some_and(|(value, asked)| value == known && asked.elapsed() < self.holds)
+    }
+
+    // Nothing panics while it is held, so what a poisoned lock guards is whole.
+    fn confirmed(&self) -> MutexGuard<'_, BTreeMap<Name, (Value, Instant)>> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,6 +142,25 @@ mod tests {
             assert_eq!(ok(wrong), None, "{wrong}");
         }
         assert!(bearer(None).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_revoked_token_does_not_hold_for_long_where_the_store_is_not_followed() {
+        let store = store::memory().unwrap();
+        let id = Name::new("x").unwrap();
+        let token = |secret: &str| CODEC.encode(&Stored { secret_sha256: secret::hash(secret) }).unwrap();
+        let _ = store.txn(store::Txn::new().put(key(&id), token("old"))).await.unwrap();
+        // Nobody polls the follower: this replica sees nothing new.
+        let (informer, _follow) = store::intent::start(store.clone()).await.unwrap();
+        let auth = Auth::new(App::new(store.clone(), informer, Clock::system()));
+        assert_eq!(auth.admin(Some("Bearer x.old")).await.unwrap(), id);
+        let _ = store.txn(store::Txn::new().put(key(&id), token("new"))).await.unwrap();
+        assert_eq!(auth.admin(Some("Bearer x.old")).await.unwrap(), id, "the store is not asked each time");
+        let later = Auth { holds: Duration::ZERO, ..auth.clone() };
+        assert!(matches!(later.admin(Some("Bearer x.old")).await, Err(AuthError::Refused)));
+        // What the store says of the new one says nothing of the old one that is still seen here.
+        assert_eq!(auth.admin(Some("Bearer x.new")).await.unwrap(), id);
+        assert!(matches!(auth.admin(Some("Bearer x.old")).await, Err(AuthError::Refused)));
     }
 
     #[tokio::test]
