@@ -4,8 +4,8 @@
 //! costs a connection and a place, and finds that place gone (event `gone`) when history has moved on without it.
 //!
 //! # Invariants
-//! * Credential and tenant are looked at again with every bookmark: a watch does not outlive either by more than
-//!   [`WatchBounds::heartbeat`].
+//! * Credential and tenant are looked at again every [`WatchBounds::heartbeat`], before anything more is told: a watch does
+//!   not outlive either by more, however slowly it is read.
 //! * A watch ends with its connection's time ([`Closing`]) and with the server; clients go on from the last id.
 //! * At most [`WatchBounds::watches`] watches are open.
 //! * A status that changed is told at most once per [`WatchBounds::statuses`] and object (`statuses`).
@@ -22,7 +22,7 @@ use api::v1::{Bookmark, EventType, Item};
 use api::{Code, Problem};
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use model::{Kind, ObjectRef};
@@ -152,6 +152,11 @@ impl<N: Noun> Stream<N> {
             if self.closing.is_now() {
                 return Ok(Next::Ends(Bytes::new()));
             }
+            // Also of a client that always has something to read, and while others write all the time.
+            let due = self.heartbeat.tick().now_or_never().is_some();
+            if due && let Some(end) = self.ending().await {
+                return Ok(end);
+            }
             if let Some(told) = self.watcher.next().await? {
                 return Ok(Next::Goes(self.tell(told).await?));
             }
@@ -165,6 +170,9 @@ impl<N: Noun> Stream<N> {
             }
             if let Some(bytes) = self.status() {
                 return Ok(Next::Goes(bytes));
+            }
+            if due {
+                return Ok(Next::Goes(self.bookmark()));
             }
             tokio::select! {
                 biased;
@@ -244,17 +252,23 @@ impl<N: Noun> Stream<N> {
     }
 
     /// A sign of life, if the watcher may still watch.
-    async fn beat(&mut self) -> Next {
+    async fn beat(&self) -> Next {
+        match self.ending().await {
+            Some(end) => end,
+            None => Next::Goes(self.bookmark()),
+        }
+    }
+
+    /// The end of a watch whose credential or tenant is gone.
+    async fn ending(&self) -> Option<Next> {
         let header = self.credential.as_ref().and_then(|v| v.to_str().ok());
         if let Err(refused) = self.api.auth.admin(header).await {
-            return Next::Ends(problem(EventType::Error, refused.into()));
+            return Some(Next::Ends(problem(EventType::Error, refused.into())));
         }
         let tenant = self.watcher.tenant();
         let tenant = tenant.map(|t| ObjectRef { kind: Kind::Tenant, tenant: None, name: t.to_string() });
-        match tenant.filter(|t| !self.api.app.snapshot().view().contains(t)) {
-            Some(gone) => Next::Ends(problem(EventType::Error, AppError::NotFound(gone).into())),
-            None => Next::Goes(self.bookmark()),
-        }
+        let gone = tenant.filter(|t| !self.api.app.snapshot().view().contains(t))?;
+        Some(Next::Ends(problem(EventType::Error, AppError::NotFound(gone).into())))
     }
 }
 

@@ -16,10 +16,12 @@ use netmaster::http::WatchBounds;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use store::intent::Depth;
+use test_support::wait_for;
 use tower::ServiceExt;
 
 use crate::bench::{Bench, KINDS, Kind, STORES, replica_with};
 
+const PATIENCE: Duration = Duration::from_secs(20);
 const POLICIES: &str = "/api/v1/tenants/blue/policies";
 
 #[derive(Clone, Debug, PartialEq)]
@@ -252,6 +254,30 @@ async fn idle_watch_has_bookmarks_and_ends_with_its_credential() {
     let _ = bench.store.txn(txn).await.unwrap();
     let events = reader.until("error").await;
     assert_eq!(events.last().unwrap().data["code"], "unauthorized");
+    assert_eq!(reader.next().await, None);
+}
+
+#[tokio::test]
+async fn watch_that_always_has_something_to_read_ends_with_its_credential_too() {
+    let mut bench = Bench::furnished(KINDS[0]).await;
+    let always = WatchBounds { heartbeat: Duration::from_nanos(1), ..WatchBounds::default() };
+    bench.replica = replica_with(&bench.store, Depth::default(), always).await;
+    let place = bench.get("/api/v1/tenants").await.body["resourceVersion"].as_str().unwrap().to_owned();
+    for n in 0..5 {
+        assert_eq!(bench.put(&format!("/api/v1/tenants/t{n}"), json!({})).await.status, 201);
+    }
+    let path = "/api/v1/tenants?watch=true";
+    let mut reader = watch(&bench, path, Some(&place)).await;
+    assert_eq!(reader.next().await.unwrap().kind, "added");
+    let tokens = store::list_all(bench.store.as_ref(), &store::Prefix::admin_tokens()).await.unwrap().0;
+    let txn = tokens.into_iter().fold(store::Txn::new(), |txn, kv| txn.delete(kv.key));
+    let _ = bench.store.txn(txn).await.unwrap();
+    let refused = wait_for("the revocation", PATIENCE, || async {
+        let status = bench.get("/api/v1/tenants").await.status;
+        if status == 401 { Ok(()) } else { Err(status.to_string()) }
+    });
+    refused.await.unwrap();
+    assert_eq!(reader.next().await.unwrap().data["code"], "unauthorized");
     assert_eq!(reader.next().await, None);
 }
 
