@@ -1,6 +1,8 @@
 //! The agent's directory: what must outlive the process.
 //!
-//! The directory is 0700 and its files 0600: the node's private key lies here. Every write of a whole file is atomic (a
+//! The directory is made with mode 0700 and its files with 0600: the node's private key lies here. One that others may
+//! write in, or that is somebody else's, is not used: they could put another state in its place, or a link to be written
+//! through. Every write of a whole file is atomic (a
 //! temporary file, fsync, rename, fsync of the directory): a reader sees the old content or the new, never a part. What
 //! is appended may be cut by a crash; its reader tells ([`crate::intent::saved`]).
 //!
@@ -37,12 +39,24 @@ impl StateDir {
     /// Opens the directory, making it when it is not there.
     ///
     /// # Errors
-    /// [`StateError`] when it cannot be made.
+    /// [`StateError`] when it cannot be made, and when others than we may write in it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
         let dir = Self(path.into());
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir.0);
-        made.map_err(|cause| dir.error(".", cause))?;
+        made.and_then(|()| dir.check_ours()).map_err(|cause| dir.error(".", cause))?;
         Ok(dir)
+    }
+
+    fn check_ours(&self) -> io::Result<()> {
+        let found = fs::metadata(&self.0)?;
+        let why = if found.uid() != nix::unistd::geteuid().as_raw() {
+            "belongs to another user"
+        } else if found.mode() & 0o022 != 0 {
+            "others may write in it; chmod go-w it first"
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
     }
 
     /// The directory if it is there.
@@ -182,6 +196,19 @@ mod tests {
         assert!(dir.lock().unwrap_err().cause.to_string().contains("another agent"));
         drop(first);
         dir.lock().unwrap();
+    }
+
+    #[test]
+    fn directory_in_which_others_may_write_is_not_used() {
+        let temporary = tempfile::tempdir().unwrap();
+        let chmod = |mode| fs::set_permissions(temporary.path(), fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o770, 0o707, 0o1777] {
+            chmod(mode);
+            let refused = StateDir::open(temporary.path()).unwrap_err().to_string();
+            assert!(refused.contains("others may write"), "{mode:o}: {refused}");
+        }
+        chmod(0o755);
+        StateDir::open(temporary.path()).unwrap();
     }
 
     #[test]
