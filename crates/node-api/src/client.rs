@@ -155,8 +155,9 @@ impl Client {
         }
         let response = self.inner.clone().session(ReceiverStream::new(rx)).await?;
         let protocol = response.metadata().get(PROTOCOL_HEADER).and_then(|p| p.to_str().ok()?.parse().ok());
-        // The first release did not say.
-        let (protocol, stream) = (protocol.unwrap_or(1), response.into_inner());
+        let protocol = protocol
+            .ok_or_else(|| unreadable(ConvertError::new(PROTOCOL_HEADER, "is missing, or is no number")))?;
+        let stream = response.into_inner();
         Ok((SessionSender { tx }, SessionReceiver { stream, protocol, parts: UpdateParts::default() }))
     }
 }

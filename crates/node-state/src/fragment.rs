@@ -2,19 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use types::{EndpointUid, GroupId, Invalid, NodeName, PolicyId, Vni, VrfId};
 
-use crate::before;
 use crate::span::{Endpoint, Group, Network, Node, Policy, RuleService, Vrf};
 
-/// Version of the fragment format: the newest that is written here. A kind of fragment is written in the schema that gave it
-/// its form ([`FragmentKey::forms`]), so that an older reader goes on understanding whatever has not changed.
-///
-/// 1: everything. 2: VRFs and networks without lists of nodes.
-pub const SCHEMA: u32 = 2;
+/// Version of the fragment format. Nothing older was ever released, so there is nothing older to read.
+pub const SCHEMA: u32 = 1;
 
 /// What a reader understands. A parameter, so that tests can be the release before and the one to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +19,7 @@ pub struct Dialect {
 }
 
 impl Dialect {
-    /// What the release with this schema reads: what it writes, what the one before it wrote, and these features.
+    /// What the release with this schema reads, with these features.
     pub fn new(schema: u32, features: impl IntoIterator<Item = String>) -> Self {
         Self { schema, features: features.into_iter().collect() }
     }
@@ -32,11 +27,6 @@ impl Dialect {
     /// What is enforced beyond the schema: what a subscription says.
     pub fn features(&self) -> &BTreeSet<String> {
         &self.features
-    }
-
-    /// The oldest schema in which this kind is read: the one in which the release before wrote it.
-    fn oldest(&self, key: &FragmentKey) -> u32 {
-        key.forms().iter().rev().copied().find(|form| *form < self.schema).unwrap_or(1)
     }
 }
 
@@ -63,16 +53,6 @@ pub enum FragmentKey {
     Policy(PolicyId),
     /// An endpoint.
     Endpoint(EndpointUid),
-}
-
-impl FragmentKey {
-    /// The schemas that gave this kind of fragment a form; the last one is written.
-    const fn forms(&self) -> &'static [u32] {
-        match self {
-            Self::Vrf(_) | Self::Network(_) => &[1, 2],
-            Self::Node(_) | Self::Group(_) | Self::Policy(_) | Self::Endpoint(_) => &[1],
-        }
-    }
 }
 
 impl std::fmt::Display for FragmentKey {
@@ -203,15 +183,13 @@ struct Preamble {
 /// Why a fragment was not understood. The text goes back to netmaster in a nack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
-    /// Written by a newer release, or one that is more than one older.
-    #[error("fragment {key}: schema {found} is not understood here (only {oldest} to {newest})")]
+    /// Written by a newer release.
+    #[error("fragment {key}: schema {found} is not understood here (only 1 to {newest})")]
     Schema {
         /// Which fragment.
         key: FragmentKey,
         /// Its schema.
         found: u32,
-        /// The oldest that is understood of its kind.
-        oldest: u32,
         /// The newest that is understood.
         newest: u32,
     },
@@ -233,11 +211,6 @@ pub enum FragmentError {
     },
 }
 
-/// What is in the frame, read strictly.
-fn inside<F: DeserializeOwned>(bytes: &[u8]) -> Result<F, String> {
-    serde_json::from_slice::<Envelope<F>>(bytes).map(|e| e.fragment).map_err(|e| e.to_string())
-}
-
 impl Fragment {
     /// The key this fragment must be stored under.
     pub fn key(&self) -> FragmentKey {
@@ -253,8 +226,7 @@ impl Fragment {
 
     /// Canonical bytes: fields in declaration order, sets sorted.
     pub fn encode(&self) -> Vec<u8> {
-        let schema = self.key().forms().last().copied().unwrap_or(SCHEMA);
-        let envelope = Envelope { schema, requires: Vec::new(), fragment: self };
+        let envelope = Envelope { schema: SCHEMA, requires: Vec::new(), fragment: self };
         // Serializing plain structs with string keys into memory has no failing path in serde_json.
         serde_json::to_vec(&envelope).unwrap_or_default()
     }
@@ -274,19 +246,17 @@ impl Fragment {
     pub fn decode_as(dialect: &Dialect, key: &FragmentKey, bytes: &[u8]) -> Result<Self, FragmentError> {
         let malformed = |reason: String| FragmentError::Malformed { key: key.clone(), reason };
         let preamble: Preamble = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
-        let (oldest, newest) = (dialect.oldest(key), dialect.schema);
-        if !(oldest..=newest).contains(&preamble.schema) {
-            return Err(FragmentError::Schema { key: key.clone(), found: preamble.schema, oldest, newest });
+        let newest = dialect.schema;
+        if !(1..=newest).contains(&preamble.schema) {
+            return Err(FragmentError::Schema { key: key.clone(), found: preamble.schema, newest });
         }
         let missing = |feature: &String| !dialect.features.contains(feature);
         if let Some(feature) = preamble.requires.into_iter().find(missing) {
             return Err(FragmentError::Feature { key: key.clone(), feature });
         }
-        let fragment = match preamble.schema {
-            1 => inside::<before::Fragment>(bytes).map(Self::from),
-            _ => inside::<Self>(bytes),
-        };
-        let fragment = fragment.map_err(malformed)?;
+        let fragment =
+            serde_json::from_slice::<Envelope<Self>>(bytes).map_err(|e| malformed(e.to_string()))?;
+        let fragment = fragment.fragment;
         if fragment.key() != *key {
             return Err(malformed(format!("holds {}", fragment.key())));
         }

@@ -13,7 +13,6 @@
 //! # Failure
 //! [`FragmentError`] names the key and the reason; the agent keeps the last good fragment, else denies.
 
-mod before;
 mod fragment;
 mod span;
 mod state;
