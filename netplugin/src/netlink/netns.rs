@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use rtnetlink::Handle;
 
 use super::NetlinkError;
@@ -14,9 +15,16 @@ use super::NetlinkError;
 /// The step that fails when the namespace does not exist.
 pub(super) const OPEN: &str = "open network namespace";
 
-/// Opens a namespace by path.
+/// Opens a namespace by path: a file of nsfs (namespaces(7)). Where a namespace is mounted out of our sight there is a plain
+/// file, which the kernel would refuse with no more than "invalid argument".
 pub(super) fn open(path: &Path) -> Result<File, NetlinkError> {
-    File::open(path).map_err(NetlinkError::io(OPEN, path.display()))
+    let file = File::open(path).map_err(NetlinkError::io(OPEN, path.display()))?;
+    let filesystem = fstatfs(&file).map_err(|e| NetlinkError::io(OPEN, path.display())(e.into()))?;
+    if filesystem.filesystem_type() != NSFS_MAGIC {
+        let reason = "is no network namespace: it has ended, or its mount cannot be seen from the agent's mount namespace";
+        return Err(NetlinkError::unexpected(path.display(), reason));
+    }
+    Ok(file)
 }
 
 /// Runs `work` in the namespace, with a netlink connection that belongs to it.

@@ -148,6 +148,17 @@ fn a_taken_interface_name_and_a_missing_namespace_are_refused_by_name() {
 }
 
 #[test]
+fn a_file_on_which_no_namespace_is_mounted_is_refused_in_words() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let s = InterfaceSpec { netns: file.path().to_owned(), ..spec(&endpoint, 0xa8) };
+    let refused = node.block_on(async move || Veths::new(true).unwrap().create(&s).await.unwrap_err());
+    let path = file.path().display().to_string();
+    assert!(refused.to_string().starts_with(&format!("{path}: is no network namespace")), "{refused}");
+    assert!(!node.try_run("ip link show sv0000000000a8"));
+}
+
+#[test]
 fn the_uplink_mtu_is_that_of_the_interface_with_the_tunnel_address() {
     let node = Namespace::new();
     node.run("ip link add up0 mtu 1432 type veth peer name down0");
