@@ -107,3 +107,27 @@ fn reference_is_fresh() {
     let stored = std::fs::read_to_string(file()).unwrap_or_default();
     assert!(stored == text, "docs/reference/netctl.md is stale: run ./dev bless");
 }
+
+/// Command lines in the shell blocks of a page: those that begin with `netctl`, comments and what comes after left out.
+fn lines_of(page: &str) -> Vec<String> {
+    let shell = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = shell.flat_map(str::lines).filter(|line| line.starts_with("netctl "));
+    let plain =
+        lines.map(|line| line.split(['#', '|', '>', ';']).next().unwrap_or_default().trim_end().to_owned());
+    plain.collect()
+}
+
+#[test]
+fn every_netctl_line_of_the_guides_is_understood() {
+    let guides = file().parent().unwrap().join("../howto");
+    let mut seen = 0;
+    for page in std::fs::read_dir(guides).unwrap() {
+        let page = page.unwrap().path();
+        for line in lines_of(&std::fs::read_to_string(&page).unwrap()) {
+            let understood = netctl::command().try_get_matches_from(line.split_whitespace());
+            assert!(understood.is_ok(), "{}: {line}: {}", page.display(), understood.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 6, "{seen} lines");
+}
