@@ -173,10 +173,20 @@ impl Machine {
     /// # Errors
     /// When it is off, or the shell fails.
     pub fn run(&self, line: &str) -> Result<String> {
+        output(&mut self.command(line)?)
+    }
+
+    /// A shell in it that has not begun.
+    ///
+    /// # Errors
+    /// When it is off.
+    pub fn command(&self, line: &str) -> Result<Command> {
         let running = self.running.as_ref().context("the machine is off")?.pid();
         let children = fs::read_to_string(format!("/proc/{running}/task/{running}/children"))?;
         let first = children.split_whitespace().next().context("systemd has not begun")?;
-        output(Command::new("nsenter").args(["--target", first, "--all", "sh", "-ec", line]))
+        let mut command = Command::new("nsenter");
+        command.args(["--target", first, "--all", "sh", "-ec", line]);
+        Ok(command)
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn run(context: &mut Context) -> Result<()> {
     let before = settings(&machine)?;
     claim("machine-answers-before", answers(lab))?;
 
-    machine.run(&format!("{PREPARE} --persist"))?;
+    prepare(lab, &machine, "--persist")?;
     let prepared = settings(&machine)?;
     let moved = prepared.contains("dev br-phy") && prepared.contains("table netdev selvage-uplink");
     claim("machine-is-prepared", if moved { Ok(()) } else { Err(prepared.clone()) })?;
@@ -63,11 +63,17 @@ pub(super) fn run(context: &mut Context) -> Result<()> {
     claim("restarted-machine-is-prepared", comes_to(&machine, &prepared))?;
     claim("restarted-machine-answers", answers(lab))?;
 
-    machine.run(&format!("{PREPARE} --undo"))?;
+    prepare(lab, &machine, "--undo")?;
     claim("undone-machine-is-as-it-was", comes_to(&machine, &before))?;
     machine.start()?;
     claim("undone-machine-restarts-as-it-was", comes_to(&machine, &before))?;
     claim("undone-machine-answers", answers(lab))
+}
+
+fn prepare(lab: &Lab, machine: &Machine, option: &str) -> Result<()> {
+    let mut command = machine.command(&format!("{PREPARE} {option}"))?;
+    lab.failpoints().set(&mut command);
+    run::output(&mut command).map(drop)
 }
 
 /// With a network, Open vSwitch, and netplugin.
