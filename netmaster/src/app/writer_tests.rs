@@ -75,6 +75,10 @@ impl Store for Behind {
         let _healthy = self.healthy.acquire().await;
         self.store.health().await
     }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        self.store.writable().await
+    }
 }
 
 /// Use cases over a store that loses so many races.
