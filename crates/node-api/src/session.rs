@@ -12,6 +12,9 @@ use crate::wire;
 /// Longest reason of a refusal; longer ones are cut by the sender.
 const MAX_REASON: usize = 4096;
 
+/// Kinds of warnings in one report: each is a series of netmaster's metrics.
+const MAX_CODES: usize = 64;
+
 /// Which history, and how far into it, an agent's fragments come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -259,11 +262,17 @@ impl TryFrom<wire::Realized> for Realized {
             let code = checked("realized.warnings.code", WarningCode::new(w.code))?;
             Ok(Warning { code, text: text("realized.warnings.text", &w.text, MAX_REASON)? })
         };
+        let warnings: Vec<Warning> =
+            m.warnings.into_iter().map(warning).collect::<Result<_, ConvertError>>()?;
+        if warnings.iter().map(|w| &w.code).collect::<BTreeSet<_>>().len() > MAX_CODES {
+            let reason = format!("are of more than {MAX_CODES} kinds");
+            return Err(ConvertError::new("realized.warnings", reason));
+        }
         Ok(Self {
             revision: revision("realized.revision", m.revision)?,
             flows: required("realized.flows", m.flows)?,
             endpoints,
-            warnings: m.warnings.into_iter().map(warning).collect::<Result<_, ConvertError>>()?,
+            warnings,
             refused,
         })
     }

@@ -346,6 +346,22 @@ fn error_codes_survive_the_wire() {
     assert_eq!(CallError::from(tonic::Status::unavailable("connect: refused")).code, None);
 }
 
+#[test]
+fn report_with_more_kinds_of_warnings_than_there_are_is_refused() {
+    let report = |kinds: usize| {
+        let warning = |n: usize| wire::Warning { code: format!("code_{}", n % kinds), text: "text".into() };
+        let (revision, flows) = (Some(1), Some(0));
+        Realized::try_from(wire::Realized {
+            revision,
+            flows,
+            warnings: (0..1000).map(warning).collect(),
+            ..wire::Realized::default()
+        })
+    };
+    assert_eq!(report(64).unwrap().warnings.len(), 1000);
+    assert_eq!(report(65).unwrap_err().field, "realized.warnings");
+}
+
 fn realized() -> impl Strategy<Value = Realized> {
     let status = (0..3_u8, "[ -~]{0,20}").prop_map(|(n, reason)| EndpointStatus {
         state: [EndpointState::Pending, EndpointState::Ready, EndpointState::Failed][usize::from(n)],
