@@ -300,29 +300,3 @@ impl<'a> Context<'a> {
         found.and_then(small)
     }
 }
-
-/// The lowest number of the range that is not used.
-pub(crate) fn lowest_free(used: &BTreeSet<u64>, min: u64, max: u64) -> Option<u64> {
-    let mut candidate = min;
-    for taken in used.range(min..=max) {
-        if *taken != candidate {
-            break;
-        }
-        candidate += 1;
-    }
-    (candidate <= max).then_some(candidate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lowest_free_fills_gaps_and_ends() {
-        let used = |n: &[u64]| n.iter().copied().collect::<BTreeSet<_>>();
-        assert_eq!(lowest_free(&used(&[]), 1, 3), Some(1));
-        assert_eq!(lowest_free(&used(&[1, 3]), 1, 3), Some(2));
-        assert_eq!(lowest_free(&used(&[2, 9]), 1, 3), Some(1));
-        assert_eq!(lowest_free(&used(&[1, 2, 3]), 1, 3), None);
-    }
-}

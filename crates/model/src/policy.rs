@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, RulePriority, RuleSlot, Verdict};
 
-use crate::context::{Context, lowest_free};
+use crate::context::Context;
 use crate::runs::Pool;
 use crate::{Kind, ObjectRef};
 
@@ -88,6 +88,7 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: PolicySpec) -> Option<Policy> {
     if spec.rules.len() > MAX_RULES {
         let count = format!("{} rules", spec.rules.len());
         cx.refuse(&object, "rules", count, format!("a policy has {MAX_RULES} rules at most; split it"));
+        return None;
     }
     let mut names = BTreeSet::new();
     for (i, rule) in spec.rules.iter().enumerate() {
@@ -141,19 +142,17 @@ fn assign_slots(rules: &[RuleSpec], old: Option<&BTreeMap<Name, RuleSlot>>) -> B
     let old = old.unwrap_or(&empty);
     let mut slots: BTreeMap<Name, RuleSlot> =
         rules.iter().filter_map(|r| Some((r.name.clone(), *old.get(&r.name)?))).collect();
-    let mut taken: BTreeSet<u64> = slots.values().map(|s| u64::from(*s)).collect();
-    let mut with_removed: BTreeSet<u64> = old.values().map(|s| u64::from(*s)).collect();
+    let kept: BTreeSet<u64> = slots.values().map(|s| u64::from(*s)).collect();
+    let used: BTreeSet<u64> = old.values().map(|s| u64::from(*s)).collect();
+    // Those of rules that are gone last, so that a rule's number is not soon another one's.
+    let never = (u64::from(RuleSlot::MIN)..=u64::from(RuleSlot::MAX)).filter(|n| !used.contains(n));
+    let mut free = never.chain(used.difference(&kept).copied());
     for rule in rules {
         if slots.contains_key(&rule.name) {
             continue;
         }
-        let range = (RuleSlot::MIN.into(), RuleSlot::MAX.into());
-        let free =
-            lowest_free(&with_removed, range.0, range.1).or_else(|| lowest_free(&taken, range.0, range.1));
         // More rules than slots were refused before; such a policy is never stored.
-        let Some(slot) = free.and_then(|n| RuleSlot::new(n).ok()) else { break };
-        taken.insert(slot.into());
-        with_removed.insert(slot.into());
+        let Some(slot) = free.next().and_then(|n| RuleSlot::new(n).ok()) else { break };
         slots.insert(rule.name.clone(), slot);
     }
     slots

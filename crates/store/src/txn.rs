@@ -267,6 +267,8 @@ pub(crate) type Present = BTreeMap<Key, KeyValue>;
 pub(crate) struct Prepared {
     compares: Vec<(Compare, Test)>,
     ops: Vec<Op>,
+    /// Keys whose present value decides whether writing them changes anything.
+    uncertain: BTreeSet<Key>,
 }
 
 impl Prepared {
@@ -281,16 +283,18 @@ impl Prepared {
             }
         }
         let compares = txn.compares.into_iter().map(lower).collect::<Result<Vec<_>, _>>()?;
-        let prepared = Self { compares, ops: txn.ops };
+        let uncertain = uncertain(&compares, &txn.ops);
+        let prepared = Self { compares, ops: txn.ops, uncertain };
         prepared.check(limits)?;
         Ok(prepared)
     }
 
     fn check(&self, limits: Limits) -> Result<(), StoreError> {
-        let Size { ops, bytes } = self.size();
-        if self.size().fits(limits) {
+        let size = self.size();
+        if size.fits(limits) {
             return Ok(());
         }
+        let Size { ops, bytes } = size;
         let Limits { max_ops, max_bytes } = limits;
         Err(StoreError::TooLarge { ops, max_ops, bytes, max_bytes })
     }
@@ -332,29 +336,15 @@ impl Prepared {
 
     /// The keys whose present value decides whether writing them changes anything.
     pub(crate) fn uncertain(&self) -> impl Iterator<Item = &Key> {
-        self.ops.iter().filter(|op| self.is_uncertain(op)).map(Op::key)
+        self.uncertain.iter()
     }
 
     /// Those of them that no condition ties to the value that was read: a back end that reads before it writes adds
     /// such a condition itself.
     pub(crate) fn unpinned(&self) -> impl Iterator<Item = &Key> {
-        let pinned = |key: &Key| self.tests().any(|t| matches!(t, Test::ModifiedAt(k, _) if k == key));
-        self.uncertain().filter(move |key| !pinned(key))
-    }
-
-    fn is_uncertain(&self, op: &Op) -> bool {
-        match op {
-            Op::Record { .. } => false,
-            // Whoever demands absence creates; there is nothing to compare with.
-            Op::Put { key, .. } => !self.tests().any(|t| matches!(t, Test::Absent(k) if k == key)),
-            Op::Delete { key } => {
-                let exists = |t: &Test| match t {
-                    Test::Exists(k) | Test::ModifiedAt(k, _) | Test::CreatedAt(k, _) => k == key,
-                    Test::Absent(_) | Test::NotModifiedAfter(..) => false,
-                };
-                !self.tests().any(exists)
-            }
-        }
+        let pinned = self.tests().filter_map(|t| if let Test::ModifiedAt(k, _) = t { Some(k) } else { None });
+        let pinned: BTreeSet<&Key> = pinned.collect();
+        self.uncertain().filter(move |key| !pinned.contains(key))
     }
 
     /// The conditions that do not hold.
@@ -391,7 +381,7 @@ impl Prepared {
     fn changes(&self, op: &Op, present: &Present) -> bool {
         match op {
             Op::Record { .. } => false,
-            _ if !self.is_uncertain(op) => true,
+            _ if !self.uncertain.contains(op.key()) => true,
             Op::Put { key, value, lease } => {
                 present.get(key).is_none_or(|kv| kv.value != *value || kv.lease != *lease)
             }
@@ -408,6 +398,25 @@ impl Prepared {
         let writes = self.writes(present);
         if writes.is_empty() { Decision::Unchanged } else { Decision::Apply(writes) }
     }
+}
+
+/// See [`Prepared::uncertain`]. In time proportional to the transaction's length, almost: it may be far beyond the limits.
+fn uncertain(compares: &[(Compare, Test)], ops: &[Op]) -> BTreeSet<Key> {
+    let (mut absent, mut there) = (BTreeSet::new(), BTreeSet::new());
+    for (_, test) in compares {
+        match test {
+            // Whoever demands absence creates; there is nothing to compare with.
+            Test::Absent(key) => drop(absent.insert(key)),
+            Test::Exists(key) | Test::ModifiedAt(key, _) | Test::CreatedAt(key, _) => drop(there.insert(key)),
+            Test::NotModifiedAfter(..) => {}
+        }
+    }
+    let is_uncertain = |op: &&Op| match op {
+        Op::Record { .. } => false,
+        Op::Put { key, .. } => !absent.contains(key),
+        Op::Delete { key } => !there.contains(key),
+    };
+    ops.iter().filter(is_uncertain).map(|op| op.key().clone()).collect()
 }
 
 impl From<&Op> for Write {

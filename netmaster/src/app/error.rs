@@ -45,6 +45,14 @@ pub enum AppError {
         /// How many it may have.
         limit: usize,
     },
+    /// Objects to be made that no transaction holds, each being at least one operation.
+    #[error("{documents} objects are new, of which a transaction holds {most} at most; split the request")]
+    TooMany {
+        /// How many are new.
+        documents: usize,
+        /// As many may be in one.
+        most: usize,
+    },
     /// A node's key that was revoked.
     #[error("the key of node {0} was revoked: it was removed, or joined again with another; make a new key")]
     KeyRevoked(NodeName),

@@ -269,7 +269,9 @@ fn exhausted(rejection: &model::Rejection, open: &[(Family, bool)]) -> bool {
 
 fn code(error: &AppError) -> ErrorCode {
     match error {
-        AppError::Rejected(_) | AppError::VersionMismatch { .. } => ErrorCode::Invalid,
+        AppError::Rejected(_) | AppError::VersionMismatch { .. } | AppError::TooMany { .. } => {
+            ErrorCode::Invalid
+        }
         AppError::NotFound(_) => ErrorCode::NotFound,
         AppError::Exists(_) | AppError::InUse(_) => ErrorCode::Conflict,
         AppError::NotYours(_) => ErrorCode::NotYourNode,

@@ -92,6 +92,7 @@ impl App {
         actor: &Actor,
         documents: Vec<(Spec, Option<Revision>)>,
     ) -> Result<Written, AppError> {
+        self.check_size(&documents).await?;
         let decide = move |snapshot: &Snapshot| {
             for (spec, expected) in &documents {
                 check_version(snapshot, &spec.object_ref(), &Expected::from(*expected))?;
@@ -100,6 +101,20 @@ impl App {
             plan(snapshot, specs).map(Decision::Plan)
         };
         self.write(actor, NOTHING_ELSE, decide).await
+    }
+
+    /// Whether so many objects can be made at once, before anybody waits for what each of them means.
+    async fn check_size(&self, documents: &[(Spec, Option<Revision>)]) -> Result<(), AppError> {
+        let most = self.inner.store.limits().max_ops;
+        let made = |snapshot: &Snapshot| {
+            documents.iter().filter(|(spec, _)| !snapshot.view().contains(&spec.object_ref())).count()
+        };
+        // Those that are there may be unchanged, which costs nothing.
+        if documents.len() <= most || made(&self.snapshot()) <= most {
+            return Ok(());
+        }
+        let documents = made(&*self.newest(self.snapshot()).await);
+        if documents <= most { Ok(()) } else { Err(AppError::TooMany { documents, most }) }
     }
 
     /// Deletes an object.

@@ -252,7 +252,7 @@ impl App {
     }
 
     /// A refusal may come from a view that is behind another replica's writes: the newest there is.
-    async fn newest(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+    pub(super) async fn newest(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let newest = match self.inner.store.health().await {
             Ok(health) if health.revision > snapshot.revision() => health.revision,
             _ => return snapshot,

@@ -135,6 +135,7 @@ impl From<AppError> for Refused {
                 refused.0.users = in_use.users.iter().map(ToString::to_string).collect();
                 refused
             }
+            AppError::TooMany { .. } => Self::new(Code::ApplyTooLarge, detail),
             AppError::NotYours(_)
             | AppError::NodeFull { .. }
             | AppError::TokenUsed

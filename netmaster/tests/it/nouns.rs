@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, KINDS};
+use crate::bench::{Bench, KINDS, Kind};
 
 /// Collection, body, a changed body, and the status without what others decide.
 fn nouns() -> Vec<(&'static str, Value, Value)> {
@@ -138,6 +138,31 @@ async fn if_match_protects_what_another_wrote() {
             bench.call("PUT", "/api/v1/tenants/none", &[("if-match", "\"1\"")], Some("{}".into())).await;
         assert_eq!(absent.status, 412);
     }
+}
+
+#[tokio::test]
+async fn apply_of_more_new_objects_than_a_transaction_holds_is_refused_before_they_are_looked_at() {
+    let bench = Bench::new(Kind::Memory).await;
+    let most = bench.store.limits().max_ops;
+    let tenants = |from: usize, to: usize| {
+        let one = |n| json!({"kind": "tenant", "name": format!("t{n}")});
+        json!({"documents": (from..to).map(one).collect::<Vec<_>>()})
+    };
+    // Looked at, they would be refused for what they say.
+    let network = |n| json!({"kind": "network", "tenant": "nobody", "name": format!("n{n}")});
+    let networks = json!({"documents": (0..=most).map(network).collect::<Vec<_>>()});
+    let refused = bench.post("/api/v1/apply", networks).await;
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (413, Some("apply_too_large")),
+        "{refused:?}"
+    );
+    // Those that are there do not count.
+    let step = most / 4;
+    for from in (0..2 * most).step_by(step) {
+        assert_eq!(bench.post("/api/v1/apply", tenants(from, from + step)).await.status, 200);
+    }
+    assert_eq!(bench.post("/api/v1/apply", tenants(0, 2 * most + 1)).await.status, 200);
 }
 
 #[tokio::test]
