@@ -4,6 +4,7 @@
 //! one address one endpoint. The model and the store never let that happen; should it happen nevertheless (a defect, a
 //! store edited by hand), every object concerned is refused rather than any of them guessed right.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -31,10 +32,13 @@ impl<V: Ord + Clone, W: Ord + Clone> Claims<V, W> {
 
     /// Adds a claim; `others` hears of whoever claims the value too.
     pub fn claim(&mut self, value: V, who: W, others: &mut impl FnMut(W)) {
-        self.claimants(&value).cloned().for_each(others);
-        match self.one.get(&value) {
-            None => drop(self.one.insert(value, who)),
-            Some(_) => drop(self.more.entry(value).or_default().insert(who)),
+        match self.one.entry(value) {
+            Entry::Vacant(nobody) => drop(nobody.insert(who)),
+            Entry::Occupied(first) => {
+                let more = self.more.entry(first.key().clone()).or_default();
+                std::iter::once(first.get()).chain(&*more).cloned().for_each(others);
+                more.insert(who);
+            }
         }
     }
 
@@ -54,6 +58,11 @@ impl<V: Ord + Clone, W: Ord + Clone> Claims<V, W> {
             self.one.remove(value);
         }
         self.claimants(value).cloned().for_each(others);
+    }
+
+    /// Whether no value has two claimants: then nobody who claims something has a rival.
+    pub fn is_settled(&self) -> bool {
+        self.more.is_empty()
     }
 
     /// Everybody who claims the value besides `who`.

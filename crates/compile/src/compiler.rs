@@ -41,6 +41,8 @@ pub struct Compiler {
 struct Batch {
     heads: BTreeSet<Id>,
     endpoints: BTreeSet<Number>,
+    /// What endpoints compile to, until everybody's claims are in.
+    fragments: BTreeMap<Number, node_state::Endpoint>,
     stage: Stage,
     before: Before,
     work: Work,
@@ -133,7 +135,11 @@ impl Compiler {
             let fragment = endpoint.map(|e| endpoint::fragment(e, &self.facts)).transpose();
             self.withdraw_endpoint(number, batch);
             let (seat, why) = match fragment {
-                Ok(fragment) => (fragment.as_ref().map(Seat::of), None),
+                Ok(fragment) => {
+                    let seat = fragment.as_ref().map(Seat::of);
+                    batch.fragments.extend(fragment.map(|fragment| (number, fragment)));
+                    (seat, None)
+                }
                 Err(why) => (None, Some(why)),
             };
             let (gone, seated) = (seat.is_none() && why.is_none(), seat.is_some());
@@ -170,9 +176,17 @@ impl Compiler {
     }
 
     fn publish_endpoint(&mut self, number: Number, batch: &mut Batch) -> Result<(), Refused> {
-        let endpoint = self.endpoints.key(number).and_then(|key| self.view.endpoints.get(key));
-        let (Some(endpoint), Some(seat)) = (endpoint, self.endpoints.seat(number)) else { return Ok(()) };
-        let fragment = Fragment::Endpoint(endpoint::fragment(endpoint, &self.facts)?);
+        let Some(seat) = self.endpoints.seat(number) else { return Ok(()) };
+        let fragment = match batch.fragments.remove(&number) {
+            Some(fragment) => fragment,
+            // It did not change, but whoever claimed the same went.
+            None => {
+                let endpoint = self.endpoints.key(number).and_then(|key| self.view.endpoints.get(key));
+                let Some(endpoint) = endpoint else { return Ok(()) };
+                endpoint::fragment(endpoint, &self.facts)?
+            }
+        };
+        let fragment = Fragment::Endpoint(fragment);
         batch.stage.put(Some(seat.vrf), &fragment, &mut batch.work)?;
         self.places.enter(seat.vrf, &seat.node, &mut batch.before);
         self.endpoints.publish(number, true);

@@ -139,6 +139,10 @@ impl Endpoints {
     /// Why it cannot have its seat: somebody else claims a part of it.
     pub fn conflict(&self, number: Number) -> Option<Refused> {
         let seat = self.seat(number)?;
+        // As nearly always.
+        if self.uids.is_settled() && self.addresses.is_settled() && self.macs.is_settled() {
+            return None;
+        }
         let Seat { vrf, vni, .. } = *seat;
         let ambiguous = |what, value: &dyn std::fmt::Display, other| Refused::Ambiguous {
             what,

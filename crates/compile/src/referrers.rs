@@ -51,9 +51,12 @@ impl Referrers {
     /// The same for an endpoint.
     pub fn update_endpoint(&mut self, number: Number, old: Option<&Endpoint>, new: Option<&Endpoint>) {
         let (before, after) = (named_by_endpoint(old), named_by_endpoint(new));
-        before.difference(&after).for_each(|named| remove(&mut self.endpoints, named, &number));
-        for named in after.difference(&before) {
-            self.endpoints.entry(named.clone()).or_default().insert(number);
+        for named in before.iter().flatten().filter(|named| !after.iter().flatten().any(|n| n == *named)) {
+            remove(&mut self.endpoints, named, &number);
+        }
+        for named in after.into_iter().flatten().filter(|named| !before.iter().flatten().any(|n| n == named))
+        {
+            self.endpoints.entry(named).or_default().insert(number);
         }
     }
 }
@@ -92,10 +95,10 @@ fn named_by(view: &IntentView, id: &Id) -> BTreeSet<Id> {
     }
 }
 
-fn named_by_endpoint(endpoint: Option<&Endpoint>) -> BTreeSet<Id> {
-    let Some(endpoint) = endpoint else { return BTreeSet::new() };
-    let spec = &endpoint.spec;
-    let group = spec.group.iter().map(|g| Id::Group(spec.tenant.clone(), g.clone()));
+/// What an endpoint names. They are few, and there are very many endpoints.
+fn named_by_endpoint(endpoint: Option<&Endpoint>) -> [Option<Id>; 4] {
+    let Some(Endpoint { spec, .. }) = endpoint else { return [const { None }; 4] };
+    let group = spec.group.as_ref().map(|g| Id::Group(spec.tenant.clone(), g.clone()));
     let network = Id::Network(spec.tenant.clone(), spec.network.clone());
-    group.chain([network, Id::Tenant(spec.tenant.clone()), Id::Node(spec.node.clone())]).collect()
+    [group, Some(network), Some(Id::Tenant(spec.tenant.clone())), Some(Id::Node(spec.node.clone()))]
 }
