@@ -53,9 +53,8 @@ pub use wire::meter::{
     ALL_METERS, Band, CONTROLLER_METER, Meter, MeterCommand, MeterFlags, MeterMod, SLOWPATH_METER,
 };
 pub use wire::monitor::{FlowChange, FlowUpdate, MonitorCommand, MonitorFlags, MonitorRequest};
-pub use wire::multipart::{
-    Counters, FlowFilter, FlowStats, MultipartReply, MultipartRequest, Reassembly, TableStats,
-};
+pub use wire::multipart::{FlowFilter, MultipartReply, MultipartRequest, Reassembly};
 pub use wire::packed::{PackedActions, PackedKey};
 pub use wire::packet::{PacketIn, PacketOut};
 pub use wire::port::{PortDesc, PortReason, PortStatus};
+pub use wire::stats::{Counters, FlowStats, TableStats};

@@ -33,6 +33,7 @@ pub(crate) mod packed;
 pub(crate) mod packet;
 pub(crate) mod port;
 pub(crate) mod select;
+pub(crate) mod stats;
 
 /// `NX_VENDOR_ID`: Nicira extensions, the ones of Open vSwitch.
 pub(crate) const NICIRA: u32 = 0x0000_2320;

@@ -1,8 +1,8 @@
 //! `OFPT_FLOW_REMOVED` (OpenFlow 1.5.1 section 7.4.2; 1.3.5 section 7.4.2): a flow with `send_flow_rem` is gone.
 
 use super::cursor::{DecodeError, EncodeError, Reader, Writer};
-use super::multipart::Counters;
 use super::oxm::{put_match, read_match};
+use super::stats::Counters;
 use crate::{FlowKey, Version};
 
 /// Tells that a flow is gone, and what it counted.
