@@ -45,22 +45,22 @@ impl<K: Ord, V> Map<K, V> {
 
     /// Pairs in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.0.iter()
+        self.0.iter().inspect(|_| visited())
     }
 
     /// Pairs whose key lies in a range, in key order; found without looking at the others.
     pub fn range(&self, range: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.0.range(range)
+        self.0.range(range).inspect(|_| visited())
     }
 
     /// Keys in order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.0.keys()
+        self.0.keys().inspect(|_| visited())
     }
 
     /// Values in key order.
     pub fn values(&self) -> impl Iterator<Item = &V> {
-        self.0.values()
+        self.0.values().inspect(|_| visited())
     }
 
     /// Sets the value of a key.
@@ -119,14 +119,38 @@ impl<'a, K: Ord, V> IntoIterator for &'a Map<K, V> {
     }
 }
 
+/// Notes that an entry was looked at while all or some are gone through.
+#[cfg(not(test))]
+const fn visited() {}
+
 #[cfg(test)]
-mod tests {
+use tests::visited;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
+
+    std::thread_local! {
+        /// Each test has a thread of its own.
+        static VISITS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn visited() {
+        VISITS.set(VISITS.get() + 1);
+    }
+
+    /// How many entries this looks at by going through maps.
+    pub(crate) fn visits(work: impl FnOnce()) -> usize {
+        let before = VISITS.get();
+        work();
+        VISITS.get() - before
+    }
 
     proptest! {
         /// Any history leaves what it leaves in a `BTreeMap`, and copies taken on the way stay as they were.

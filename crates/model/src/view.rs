@@ -179,3 +179,33 @@ fn of_tenant<'a, N: Ord, V>(
     let from = all.range((tenant.clone(), least)..);
     from.take_while(move |((of, _), _)| of == tenant).map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests {
+    use types::Vni;
+
+    use super::*;
+    use crate::NetworkSpec;
+    use crate::map::tests::visits;
+
+    fn put_networks(view: &mut IntentView, tenant: &str, count: u32) {
+        for n in 0..count {
+            let (tenant, name) = (tenant.parse().unwrap(), format!("n{n}").parse().unwrap());
+            let spec = NetworkSpec { tenant, name, ipv4: None, ipv6: None, vni: None };
+            let vni = Vni::new((view.networks.len() + 1) as u64).unwrap();
+            view.apply(ViewEvent::Put(Box::new(Object::Network(Network { spec, vni }))));
+        }
+    }
+
+    #[test]
+    fn objects_of_a_tenant_are_found_without_looking_at_those_of_others() {
+        let mut view = IntentView::default();
+        for (tenant, count) in [("amber", 500), ("blue", 3), ("green", 500)] {
+            put_networks(&mut view, tenant, count);
+        }
+        let blue: Name = "blue".parse().unwrap();
+        let visited = visits(|| assert_eq!(view.networks_of(&blue).count(), 3));
+        assert_eq!(visited, 4, "its own, and the next after them");
+        assert_eq!(visits(|| assert_eq!(view.networks.values().count(), 1_003)), 1_003, "visits are counted");
+    }
+}

@@ -25,7 +25,7 @@ impl Noun for Endpoints {
     type Object = Endpoint;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        in_tenant(&view.endpoints, tenant, Object::Endpoint)
+        in_tenant(&view.endpoints, tenant.map(|tenant| view.endpoints_of(tenant)), Object::Endpoint)
     }
 
     fn condition(object: &Endpoint) -> String {

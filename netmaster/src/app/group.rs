@@ -18,7 +18,7 @@ impl Noun for Groups {
     type Object = Group;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        in_tenant(&view.groups, tenant, Object::Group)
+        in_tenant(&view.groups, tenant.map(|tenant| view.groups_of(tenant)), Object::Group)
     }
 
     fn condition(object: &Group) -> String {

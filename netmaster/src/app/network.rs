@@ -18,7 +18,7 @@ impl Noun for Networks {
     type Object = Network;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        in_tenant(&view.networks, tenant, Object::Network)
+        in_tenant(&view.networks, tenant.map(|tenant| view.networks_of(tenant)), Object::Network)
     }
 
     fn condition(object: &Network) -> String {

@@ -47,9 +47,11 @@ pub trait Noun: Send + Sync + 'static {
 /// Every object of a noun that lives in tenants, or those of one tenant, by name.
 pub(super) fn in_tenant<'a, N: Ord, O: Clone>(
     all: &'a Map<(Name, N), O>,
-    tenant: Option<&'a Name>,
+    of_one: Option<impl Iterator<Item = &'a O> + 'a>,
     object: fn(O) -> Object,
 ) -> Box<dyn Iterator<Item = Object> + 'a> {
-    let such = all.iter().filter(move |((of, _), _)| tenant.is_none_or(|tenant| tenant == of));
-    Box::new(such.map(move |(_, o)| object(o.clone())))
+    match of_one {
+        Some(objects) => Box::new(objects.cloned().map(object)),
+        None => Box::new(all.values().cloned().map(object)),
+    }
 }

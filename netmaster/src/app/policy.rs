@@ -19,7 +19,7 @@ impl Noun for Policies {
     type Object = Policy;
 
     fn list<'a>(view: &'a IntentView, tenant: Option<&'a Name>) -> Box<dyn Iterator<Item = Object> + 'a> {
-        in_tenant(&view.policies, tenant, Object::Policy)
+        in_tenant(&view.policies, tenant.map(|tenant| view.policies_of(tenant)), Object::Policy)
     }
 
     fn condition(object: &Policy) -> String {
