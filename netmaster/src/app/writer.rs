@@ -10,7 +10,8 @@
 //!   [`StoreError::Indeterminate`]).
 //! * A refusal is of stored intent: who is refused because of others in the same transaction is asked again when that
 //!   is written; and before it is told, the store is asked whether there is something newer.
-//! * Nobody waits for another one's refusal.
+//! * Nobody waits for another one's refusal, nor fails because of a request it shares transactions with: those that keep
+//!   losing share them with ever fewer, and let the others go first.
 //! * What a request decides does not depend on whether its client still waits; one that has gone before its turn is
 //!   dropped.
 //!
@@ -37,6 +38,9 @@ const ATTEMPTS: u32 = 64;
 const SECOND_LOOK: Duration = Duration::from_millis(300);
 /// Most requests of one transaction; with stock etcd's limits it holds fewer.
 const TOGETHER: usize = 64;
+/// Transactions that may be lost together. Against two other replicas it happens that three are; who goes on losing may
+/// want what it can never have, and the others must not.
+const LOST_TOGETHER: u32 = 3;
 
 type Decide = dyn Fn(&Snapshot) -> Result<Decision, AppError> + Send + Sync;
 type MakeExtra = dyn Fn(&Snapshot) -> Result<Extra, AppError> + Send + Sync;
@@ -51,6 +55,12 @@ struct Request {
 }
 
 impl Request {
+    /// How many may share its next transaction. Each that is lost halves it, so that whoever loses alone in the end harms
+    /// nobody, and races that are lost by chance stay cheap.
+    fn company(&self) -> usize {
+        (TOGETHER >> self.attempts.saturating_sub(LOST_TOGETHER).min(usize::BITS - 1)).max(1)
+    }
+
     fn answer(self, result: Result<Written, AppError>) {
         // Whoever does not wait for the answer any more can read what is so.
         drop(self.answer.send(result));
@@ -91,11 +101,12 @@ impl Queue {
 struct AtWork(App);
 
 impl AtWork {
-    /// Those next in turn; none when the task is over.
+    /// Those next in turn, equal in how many they may be; none when the task is over.
     fn next(&self) -> Vec<Request> {
         let queue = &self.0.inner.queue;
         let mut waiting = queue.lock();
-        let some = waiting.len().min(TOGETHER);
+        let company = waiting.front().map_or(0, Request::company);
+        let some = waiting.iter().take(company).take_while(|r| r.company() == company).count();
         if some == 0 {
             // Under the lock: who comes now starts another task.
             queue.busy.send_replace(false);
@@ -177,10 +188,13 @@ impl App {
                 Err(_) => refused.push(request),
             }
         }
-        let lost = self.commit(draft, &base, members).await;
+        let lost = self.commit(draft, members).await;
         // Nobody lost a race by being put off: who is first in the queue never is.
-        let next = again(lost).into_iter().chain(later).rev();
-        self.see_to(|waiting| next.for_each(|request| waiting.push_front(request)));
+        let (lost, often): (Vec<_>, Vec<_>) = again(lost).into_iter().partition(|r| r.company() == TOGETHER);
+        self.see_to(|waiting| {
+            lost.into_iter().chain(later).rev().for_each(|request| waiting.push_front(request));
+            waiting.extend(often);
+        });
         if !refused.is_empty() {
             tokio::spawn(self.clone().settle_refused(refused));
         }
@@ -198,25 +212,25 @@ impl App {
     }
 
     /// Writes the draft and answers its members; those that have to decide again come back.
-    async fn commit(&self, draft: Draft, base: &Snapshot, members: Members) -> Vec<Request> {
+    async fn commit(&self, draft: Draft, members: Members) -> Vec<Request> {
         if members.is_empty() {
             return Vec::new();
         }
-        let attempt = members.iter().map(|(request, _)| request.attempts).max().unwrap_or_default();
+        let all = |members: Members| members.into_iter().map(|(request, _)| request).collect();
         let shown = match draft.commit(self.inner.store.as_ref()).await {
             Ok(Committed { revision }) => self.reach(revision).await.map(|snapshot| (snapshot, revision)),
             Err(CommitError::Conflict { extra_only: true, .. }) => Err(AppError::TokenUsed),
             Err(CommitError::Conflict { revision, .. }) => {
-                tracing::debug!(%revision, attempt, "decided on an old view, deciding again");
-                back_off(attempt).await;
-                match self.after_conflict(base, revision).await {
-                    Ok(_) => return members.into_iter().map(|(request, _)| request).collect(),
+                tracing::debug!(%revision, count = members.len(), "decided on an old view, deciding again");
+                self.back_off(&members).await;
+                match self.after_conflict(revision).await {
+                    Ok(()) => return all(members),
                     Err(error) => Err(error),
                 }
             }
             Err(CommitError::Store(StoreError::Contended { .. })) => {
-                back_off(attempt).await;
-                return members.into_iter().map(|(request, _)| request).collect();
+                self.back_off(&members).await;
+                return all(members);
             }
             Err(CommitError::Store(error)) => Err(error.into()),
         };
@@ -241,14 +255,25 @@ impl App {
         self.see_to(|waiting| waiting.extend(again(reprieved)));
     }
 
-    /// A view newer than the one that a conflict has proven old.
-    async fn after_conflict(&self, old: &Snapshot, revision: Revision) -> Result<Arc<Snapshot>, AppError> {
-        // On a shared etcd the revision also counts what others write, which never arrives here. Something of ours has
-        // changed after the old view, though, and that does.
+    /// Waits for a view newer than the one that a conflict has proven old, for a while: on a shared etcd the revision also
+    /// counts what others write, which never arrives here, and in a damaged store there is nothing newer of ours either.
+    async fn after_conflict(&self, revision: Revision) -> Result<(), AppError> {
         match tokio::time::timeout(SECOND_LOOK, self.inner.informer.reach(revision)).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => self.reach(Revision::new(old.revision().get().saturating_add(1))).await,
+            Ok(Err(stopped)) => Err(stopped.into()),
+            Ok(Ok(_)) | Err(_) => Ok(()),
         }
+    }
+
+    /// Waits a little, longer after more losses, and never as long as the other replicas. What else there is to do takes
+    /// its time, too: those who lose often do not keep it waiting.
+    async fn back_off(&self, members: &Members) {
+        let lost = members.iter().map(|(request, _)| request.attempts).max().unwrap_or_default();
+        if lost > LOST_TOGETHER && !self.inner.queue.lock().is_empty() {
+            return;
+        }
+        let longest = 1_u64 << lost.min(7);
+        let wait = Duration::from_micros(rand::random_range(0..=longest * 1_000));
+        tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
     }
 
     /// A refusal may come from a view that is behind another replica's writes: the newest there is.
@@ -275,13 +300,6 @@ fn again(requests: Vec<Request>) -> Vec<Request> {
         }
     }
     next
-}
-
-/// Waits a little, longer after more attempts, and never as long as the others.
-async fn back_off(attempt: u32) {
-    let longest = 1_u64 << attempt.min(7);
-    let wait = Duration::from_micros(rand::random_range(0..=longest * 1_000));
-    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod bench;
 mod conditions;
 mod declared;
+mod doomed;
 mod health;
 mod leader;
 mod life;
@@ -19,4 +20,5 @@ mod removal;
 mod stale;
 mod status;
 mod statuses;
+mod strange;
 mod watch;
