@@ -2,9 +2,14 @@
 //! because failpoints are the process's.
 #![cfg(feature = "failpoints")]
 
-use model::{Spec, Supply, plan_apply, plan_delete};
+use std::sync::Arc;
+
+use model::{EndpointSpec, Spec, Supply, plan_apply, plan_delete};
+use netmaster::app::{Actor, App, AppError, Mode, Subject};
 use netmaster::clock::Clock;
+use node_api::Incarnation;
 use serde_json::json;
+use store::Store;
 use store::intent::{Author, Extra, commit, remove, start};
 use types::EndpointUid;
 
@@ -58,14 +63,8 @@ async fn defects_break_what_they_name() {
     fail::remove("leak-address");
 }
 
-/// A number that a defect, or a hand in the store, has left to nobody costs that number. It must not be offered to every
-/// new endpoint, and refused by the store each time, while all others wait.
-#[tokio::test]
-async fn an_address_held_by_nobody_is_in_nobodys_way() {
-    use netmaster::app::{Actor, App, Mode, Subject};
-    use node_api::Incarnation;
-    let _scenario = fail::FailScenario::setup();
-    let store = store::memory().unwrap();
+/// Use cases with a node and a network, and an endpoint that is still to be made.
+async fn furnished(store: &Arc<dyn Store>) -> (App, Actor, EndpointSpec) {
     let (informer, follow) = start(store.clone()).await.unwrap();
     tokio::spawn(follow);
     let app = App::new(store.clone(), informer, Clock::system());
@@ -80,7 +79,17 @@ async fn an_address_held_by_nobody_is_in_nobodys_way() {
     }
     let endpoint = json!({"tenant": "blue", "name": "e", "network": "web", "node": "n1"});
     let endpoint: model::EndpointSpec = serde_json::from_value(endpoint).unwrap();
-    let lost = app.create_endpoint(&admin, endpoint.clone()).await.unwrap().0.addresses;
+    (app, admin, endpoint)
+}
+
+/// A number that a defect, or a hand in the store, has left to nobody costs that number. It must not be offered to every
+/// new endpoint, and refused by the store each time, while all others wait.
+#[tokio::test]
+async fn an_address_held_by_nobody_is_in_nobodys_way() {
+    let _scenario = fail::FailScenario::setup();
+    let store = store::memory().unwrap();
+    let (app, admin, endpoint) = furnished(&store).await;
+    let lost = app.create_endpoint(&admin, endpoint.clone(), None).await.unwrap().0.addresses;
     fail::cfg("leak-address", "return").unwrap();
     let (tenant, name) = (&endpoint.tenant, &endpoint.name);
     let _ = app.delete_endpoint(&admin, &endpoint.node, tenant, name, Incarnation::Any).await.unwrap();
@@ -91,9 +100,21 @@ async fn an_address_held_by_nobody_is_in_nobodys_way() {
     tokio::spawn(follow);
     let restarted = App::new(store.clone(), informer, Clock::system());
     for app in [app, restarted] {
-        let made = app.create_endpoint(&admin, endpoint.clone()).await.unwrap().0;
+        let made = app.create_endpoint(&admin, endpoint.clone(), None).await.unwrap().0;
         assert!(made.addresses.iter().all(|a| !lost.contains(a)), "{made:?}");
         let meant = Incarnation::Numbered(made.uid);
         let _ = app.delete_endpoint(&admin, &endpoint.node, tenant, name, meant).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_attach_that_was_given_up_happens_later_with_the_defect_alone() {
+    let _scenario = fail::FailScenario::setup();
+    let (app, admin, endpoint) = furnished(&store::memory().unwrap()).await;
+    let older = app.fence(&admin, &endpoint.node).await.unwrap();
+    app.fence(&admin, &endpoint.node).await.unwrap();
+    let late = async || app.create_endpoint(&admin, endpoint.clone(), Some(older)).await;
+    assert!(matches!(late().await, Err(AppError::Fenced(_))));
+    fail::cfg("late-attach", "return").unwrap();
+    late().await.unwrap();
 }

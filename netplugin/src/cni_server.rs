@@ -28,6 +28,7 @@ use types::EndpointUid;
 use crate::agent::{AgentHandle, Condition, Request as AgentRequest, WaitError};
 use crate::intent::Intent;
 use crate::intent::detach_log::{DetachLog, Named};
+use crate::intent::fence::Fenced;
 use crate::metrics::{Metrics, Step};
 use crate::netlink::Interfaces;
 use crate::ports::{PortLabels, Ports, PortsView};
@@ -78,13 +79,15 @@ pub enum Mtu {
 /// Carries requests out.
 pub struct CniServer {
     context: Context,
+    intent: Fenced,
     busy: Mutex<BTreeMap<Named, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl CniServer {
     /// A server that works on this context.
     pub fn new(context: Context) -> Self {
-        Self { context, busy: Mutex::default() }
+        let intent = Fenced::new(Arc::clone(&context.intent));
+        Self { context, intent, busy: Mutex::default() }
     }
 
     /// One request.
@@ -173,7 +176,7 @@ impl CniServer {
         if !status.switch_connected {
             return Err(unavailable("the switch is not connected"));
         }
-        if !self.context.intent.is_reachable() {
+        if !self.intent.is_reachable() {
             return Err(unavailable("netmaster is away"));
         }
         Ok(())

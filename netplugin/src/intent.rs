@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use node_api::{AttachReply, AttachRequest, CallError, DetachRequest};
-use types::EndpointUid;
+use types::{EndpointUid, FencingToken};
 
 pub mod detach_log;
+pub mod fence;
 pub mod holding;
 pub mod identity;
 pub mod saved;
@@ -13,6 +14,8 @@ pub mod session;
 /// What the agent asks of netmaster. A trait so that the agent's scenarios run without one.
 #[async_trait]
 pub trait Intent: Send + Sync {
+    /// Takes the token that attaches must carry from then on; `None` when netmaster knows of none.
+    async fn fence(&self) -> Result<Option<FencingToken>, CallError>;
     /// Makes an endpoint on this node, or finds it.
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError>;
     /// Deletes an endpoint of this node; succeeds when it is not there. Tells which one has the name and was not meant.

@@ -36,7 +36,9 @@ pub use map::Map;
 pub use network::{Network, NetworkSpec, SubnetSpec};
 pub use node::{Node, NodeSpec};
 pub use object::{Kind, Object, ObjectRef, Spec};
-pub use plan::{DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_cordon, plan_delete, plan_node};
+pub use plan::{
+    DeleteError, Outcome, Plan, Removal, Step, plan_apply, plan_cordon, plan_delete, plan_fence, plan_node,
+};
 pub use policy::{Peer, Policy, PolicySpec, RuleSpec};
 pub use runs::{Number, Taken};
 pub use tenant::{Tenant, TenantSpec};

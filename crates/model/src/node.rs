@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use types::NodeName;
+use types::{FencingToken, NodeName};
 
 use crate::context::Context;
 use crate::{Kind, ObjectRef};
@@ -29,6 +29,9 @@ pub struct Node {
     /// Takes no new endpoints; those it has stay.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cordoned: bool,
+    /// What its requests to attach must carry; `None` until it takes the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing_token: Option<FencingToken>,
 }
 
 fn node_ref(spec: &NodeSpec) -> ObjectRef {
@@ -45,9 +48,11 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: NodeSpec, key_sha256: String) -> 
     if let Some(reason) = refuse_vtep(spec.vtep) {
         cx.refuse(&object, "vtep", spec.vtep, reason);
     }
+    let stored = cx.node(&spec.name);
     // Who cordoned a machine did not mean the disk it had then.
-    let cordoned = cx.node(&spec.name).is_some_and(|n| n.cordoned);
-    Node { spec, key_sha256, cordoned }
+    let cordoned = stored.is_some_and(|n| n.cordoned);
+    let fencing_token = stored.and_then(|n| n.fencing_token);
+    Node { spec, key_sha256, cordoned, fencing_token }
 }
 
 /// RFC 7348 section 4.1: tunnels run between unicast addresses; these never are another node's.

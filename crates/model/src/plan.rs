@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use types::{Name, NodeName, Revision};
+use types::{FencingToken, Name, NodeName, Revision};
 
 use crate::context::Context;
 use crate::{
@@ -209,8 +209,19 @@ pub fn plan_node<'a>(
 
 /// Cordons a node, or takes it back; `None` when there is no such node.
 pub fn plan_cordon(view: &IntentView, node: &NodeName, cordoned: bool) -> Option<Plan> {
+    plan_node_change(view, node, |before| Node { cordoned, ..before })
+}
+
+/// Gives a node another token: what it asked for with the one before is refused from then on. Every plan for one of its
+/// endpoints compares the node, so what was decided before and is written after this is refused by the store. `None` when
+/// there is no such node.
+pub fn plan_fence(view: &IntentView, node: &NodeName, token: FencingToken) -> Option<Plan> {
+    plan_node_change(view, node, |before| Node { fencing_token: Some(token), ..before })
+}
+
+fn plan_node_change(view: &IntentView, node: &NodeName, change: impl FnOnce(Node) -> Node) -> Option<Plan> {
     let before = view.nodes.get(node).cloned()?;
-    let after = Object::Node(Node { cordoned, ..before.clone() });
+    let after = Object::Node(change(before.clone()));
     let guards = BTreeSet::from([Guard::Same(after.object_ref())]);
     let step = Step { before: Some(Object::Node(before)), after: Validated::new(after) };
     Some(Plan { revision: view.revision, steps: vec![step], guards, looks: 1 })

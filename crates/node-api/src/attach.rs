@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use types::{EndpointName, EndpointUid, Family, HostCidr, MacAddr, Name, Revision, Vni, VrfId};
+use types::{EndpointName, EndpointUid, Family, FencingToken, HostCidr, MacAddr, Name, Revision, Vni, VrfId};
 
 use crate::convert::{ConvertError, checked, parse, parse_optional, required, revision, text};
 use crate::wire;
@@ -10,6 +10,27 @@ use crate::wire;
 /// Linux's `IFNAMSIZ` without the terminating zero.
 const MAX_INTERFACE: usize = 15;
 const MAX_CONTAINER_ID: usize = 255;
+
+/// The token that attaches of the calling node must carry from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FenceReply {
+    /// One that no request carries yet.
+    pub token: FencingToken,
+}
+
+impl TryFrom<wire::FenceReply> for FenceReply {
+    type Error = ConvertError;
+    fn try_from(m: wire::FenceReply) -> Result<Self, ConvertError> {
+        let token = required("fence_reply.fencing_token", m.fencing_token)?;
+        Ok(Self { token: checked("fence_reply.fencing_token", FencingToken::new(token))? })
+    }
+}
+
+impl From<FenceReply> for wire::FenceReply {
+    fn from(m: FenceReply) -> Self {
+        Self { fencing_token: Some(m.token.get()) }
+    }
+}
 
 /// Makes an endpoint on the calling node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +51,8 @@ pub struct AttachRequest {
     pub interface: String,
     /// The container, for explanations; may be empty.
     pub container_id: String,
+    /// The node's newest token; `None` from agents of protocol 1.
+    pub token: Option<FencingToken>,
 }
 
 impl TryFrom<wire::AttachRequest> for AttachRequest {
@@ -44,6 +67,10 @@ impl TryFrom<wire::AttachRequest> for AttachRequest {
             ipv6: parse_optional("attach.ipv6", m.ipv6.as_deref())?,
             interface: text("attach.interface", &m.interface, MAX_INTERFACE)?,
             container_id: text("attach.container_id", &m.container_id, MAX_CONTAINER_ID)?,
+            token: m
+                .fencing_token
+                .map(|t| checked("attach.fencing_token", FencingToken::new(t)))
+                .transpose()?,
         })
     }
 }
@@ -59,6 +86,7 @@ impl From<AttachRequest> for wire::AttachRequest {
             ipv6: m.ipv6.map(|a| a.to_string()),
             interface: m.interface,
             container_id: m.container_id,
+            fencing_token: m.token.map(FencingToken::get),
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::part::UpdateParts;
 use crate::session::{AgentMessage, MasterMessage, Nack, Realized, Subscribe};
 use crate::wire::node_client::NodeClient;
 use crate::{
-    AttachReply, AttachRequest, DetachReply, DetachRequest, JoinReply, JoinRequest, PROTOCOL_HEADER,
-    RenewReply, RenewRequest, SERVER_NAME, wire,
+    AttachReply, AttachRequest, DetachReply, DetachRequest, FenceReply, JoinReply, JoinRequest,
+    PROTOCOL_HEADER, RenewReply, RenewRequest, SERVER_NAME, wire,
 };
 
 /// HTTP/2 ping on an idle connection: a dead netmaster is noticed within `PING + PONG`.
@@ -124,6 +124,14 @@ impl Client {
     /// [`CallError`].
     pub async fn renew(&self, request: RenewRequest) -> Result<RenewReply, CallError> {
         reply(self.inner.clone().renew(wire::RenewRequest::from(request)).await)
+    }
+
+    /// Takes the token that attaches of this node must carry from then on. Only for a netmaster that knows protocol 2.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn fence(&self) -> Result<FenceReply, CallError> {
+        reply(self.inner.clone().fence(wire::FenceRequest {}).await)
     }
 
     /// Makes an endpoint on this node.

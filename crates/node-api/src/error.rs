@@ -69,6 +69,9 @@ codes! {
     Exhausted = "exhausted" => ResourceExhausted, "Wait until freed addresses have cooled down, or add a network.";
     /// The node has as many endpoints as a node may make.
     NodeFull = "node_full" => ResourceExhausted, "Remove endpoints whose containers are gone, or raise netmaster's `--endpoints-per-node`.";
+    /// The request carries another fencing token than the node's newest: it was given up, or a second agent runs under
+    /// the node's name.
+    Fenced = "fenced" => FailedPrecondition, "The agent takes a new token by itself; look for a second agent with the same certificate if it keeps happening.";
     /// Too many allocations at once.
     AllocationBusy = "allocation_busy" => Unavailable, "Try again.";
     /// The store does not answer.
@@ -78,6 +81,31 @@ codes! {
 }
 
 impl ErrorCode {
+    /// Whether netmaster has decided, so that nothing can come of the call any more. Otherwise a transaction may be on
+    /// its way to the store.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::CertificateRequired
+            | Self::TokenInvalid
+            | Self::NotYourNode
+            | Self::NodeUnknown
+            | Self::Malformed
+            | Self::ProtocolUnsupported
+            | Self::NotFound
+            | Self::Invalid
+            | Self::Conflict
+            | Self::Exhausted
+            | Self::NodeFull
+            | Self::Fenced
+            | Self::AllocationBusy => true,
+            Self::Behind
+            | Self::Superseded
+            | Self::ShuttingDown
+            | Self::StoreUnavailable
+            | Self::Internal => false,
+        }
+    }
+
     /// The status to answer with. Long texts are cut: a status travels in HTTP/2 header fields.
     pub fn with(self, text: impl std::fmt::Display) -> Status {
         const MAX: usize = 2048;
@@ -115,6 +143,11 @@ impl CallError {
             self.status,
             Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled | Code::Unknown
         )
+    }
+
+    /// Whether nothing can come of the call any more: see [`ErrorCode::is_final`].
+    pub fn is_final(&self) -> bool {
+        self.code.is_some_and(ErrorCode::is_final)
     }
 }
 

@@ -64,6 +64,7 @@ fn attach() -> wire::AttachRequest {
         network: "web".into(),
         endpoint: "c1.eth0".into(),
         ipv4: Some("10.1.1.5".into()),
+        fencing_token: Some(7),
         ..Default::default()
     }
 }
@@ -106,7 +107,7 @@ fn missing_revision_is_an_error_and_zero_is_not() {
 fn every_required_field_of_attach_is_required() {
     assert!(AttachRequest::try_from(attach()).is_ok());
     type Break = fn(&mut wire::AttachRequest);
-    let breaks: [(&str, Break); 8] = [
+    let breaks: [(&str, Break); 9] = [
         ("attach.tenant", |m| m.tenant.clear()),
         ("attach.tenant", |m| m.tenant = "Blue".into()),
         ("attach.network", |m| m.network.clear()),
@@ -114,12 +115,20 @@ fn every_required_field_of_attach_is_required() {
         ("attach.group", |m| m.group = Some(String::new())),
         ("attach.ipv4", |m| m.ipv4 = Some("fd00::1".into())),
         ("attach.ipv6", |m| m.ipv6 = Some("10.1.1.5".into())),
+        ("attach.fencing_token", |m| m.fencing_token = Some(0)),
         ("attach.interface", |m| m.interface = "a-name-too-long-for-linux".into()),
     ];
     for (field, break_it) in breaks {
         let mut m = attach();
         break_it(&mut m);
         assert_eq!(AttachRequest::try_from(m).unwrap_err().field, field);
+    }
+}
+
+#[test]
+fn a_fence_without_its_token_is_an_error() {
+    for (fencing_token, converts) in [(Some(1), true), (Some(0), false), (None, false)] {
+        assert_eq!(FenceReply::try_from(wire::FenceReply { fencing_token }).is_ok(), converts);
     }
 }
 

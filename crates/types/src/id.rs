@@ -27,6 +27,13 @@ bounded_int! {
     EndpointUid(u64), 1, 0xffff_ffff_ffff, "endpoint uid"
 }
 
+bounded_int! {
+    /// What a node's requests to attach carry: a node has one at a time, and one that carries another is refused.
+    /// Random, never the same twice. Whoever takes a new one thereby makes void what it asked for before and had no
+    /// answer to.
+    FencingToken(u64), 1, u64::MAX, "fencing token"
+}
+
 /// A rule's number in registers and conntrack labels: policy (20 bits), slot (12 bits). Never 0, which means "no rule".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(PolicyId, RuleSlot);

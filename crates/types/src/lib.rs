@@ -14,7 +14,7 @@ mod policy;
 mod port;
 
 pub use addr::{AddressRange, Family, HostCidr, IpCidr, MacAddr, Subnet};
-pub use id::{EndpointUid, GroupId, PolicyId, RuleId, RuleSlot, StoreId, VrfId};
+pub use id::{EndpointUid, FencingToken, GroupId, PolicyId, RuleId, RuleSlot, StoreId, VrfId};
 pub use name::{EndpointName, Name, NodeName};
 pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};
 pub use policy::{DefaultAction, Direction, IpProtocol, Verdict};

@@ -115,6 +115,7 @@ impl Crowd {
             ipv6: None,
             interface: "eth0".to_owned(),
             container_id: name.to_owned(),
+            token: None,
         };
         Ok(self.caller.attach(request).await?.revision)
     }

@@ -35,6 +35,9 @@ pub enum AppError {
     /// It belongs to another node than the caller.
     #[error("{0} is on another node")]
     NotYours(ObjectRef),
+    /// A node's request carries another fencing token than the node's newest.
+    #[error("node {0} has taken a newer fencing token than the one this request carries")]
+    Fenced(NodeName),
     /// A node that has as many endpoints as it may make.
     #[error(
         "node {node} has {limit} endpoints, as many as a node may make; remove some, or raise netmaster's --endpoints-per-node"

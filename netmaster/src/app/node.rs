@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    EndpointSpec, IntentView, Kind, NodeSpec, Object, ObjectRef, Spec, Supply, plan_cordon, plan_node,
+    EndpointSpec, IntentView, Kind, NodeSpec, Object, ObjectRef, Spec, Supply, plan_cordon, plan_fence,
+    plan_node,
 };
 use node_api::{ErrorCode, Incarnation};
 use store::change::ChangeRecord;
 use store::intent::{Extra, Snapshot};
 use store::{Op, Outcome, StoreError, Txn};
-use types::{EndpointName, Family, Name, NodeName, Revision};
+use types::{EndpointName, Family, FencingToken, Name, NodeName, Revision};
 
 use super::scene::warnings;
 use super::write::{Decision, NOTHING_ELSE, decide_removal, random_uid};
@@ -106,6 +107,21 @@ impl App {
             plan.map(Decision::Plan).ok_or_else(|| AppError::NotFound(reference(&node)))
         };
         self.write(actor, NOTHING_ELSE, decide).await
+    }
+
+    /// Gives a node a new fencing token. What it asked for with another one has happened, or never will.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn fence(&self, actor: &Actor, node: &NodeName) -> Result<FencingToken, AppError> {
+        let token = FencingToken::new(rand::random()).unwrap_or(FencingToken::MAX);
+        let node = node.clone();
+        let decide = move |snapshot: &Snapshot| {
+            let plan = plan_fence(snapshot.view(), &node, token);
+            plan.map(Decision::Plan).ok_or_else(|| AppError::NotFound(reference(&node)))
+        };
+        self.write(actor, NOTHING_ELSE, decide).await?;
+        Ok(token)
     }
 
     /// Cordons a node and deletes its endpoints, each in a transaction of its own: their addresses cool and are free
@@ -219,14 +235,19 @@ fn actor(caller: &Caller) -> Actor {
 
 #[async_trait]
 impl NodeIntent for App {
+    async fn fence(&self, caller: &Caller) -> Result<FencingToken, IntentRefusal> {
+        App::fence(self, &actor(caller), &caller.node).await.map_err(|e| refusal(code(&e), &e))
+    }
+
     async fn create_endpoint(
         &self,
         caller: &Caller,
         spec: EndpointSpec,
+        token: Option<FencingToken>,
     ) -> Result<(model::Endpoint, Revision), IntentRefusal> {
         let exists = self.snapshot().view().contains(&Spec::Endpoint(spec.clone()).object_ref());
         let open = Family::ALL.map(|f| (f, spec.wanted(f).is_none()));
-        App::create_endpoint(self, &actor(caller), spec).await.map_err(|error| {
+        App::create_endpoint(self, &actor(caller), spec, token).await.map_err(|error| {
             let code = match &error {
                 AppError::Rejected(_) if exists => ErrorCode::Conflict,
                 // Nothing was asked for, and nothing is left.
@@ -275,6 +296,7 @@ fn code(error: &AppError) -> ErrorCode {
         AppError::NotFound(_) => ErrorCode::NotFound,
         AppError::Exists(_) | AppError::InUse(_) => ErrorCode::Conflict,
         AppError::NotYours(_) => ErrorCode::NotYourNode,
+        AppError::Fenced(_) => ErrorCode::Fenced,
         AppError::NodeFull { .. } => ErrorCode::NodeFull,
         AppError::KeyRevoked(_) => ErrorCode::Invalid,
         AppError::TokenUsed => ErrorCode::TokenInvalid,

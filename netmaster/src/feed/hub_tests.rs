@@ -22,7 +22,9 @@ impl Scene {
         for (n, name) in ["node-a", "node-b", "node-c"].into_iter().enumerate() {
             let vtep = std::net::IpAddr::from([192, 0, 2, n as u8 + 1]);
             let spec = model::NodeSpec { name: node_name(name), vtep };
-            world.intent.put(Object::Node(model::Node { spec, key_sha256: String::new(), cordoned: false }));
+            let key_sha256 = String::new();
+            let node = model::Node { spec, key_sha256, cordoned: false, fencing_token: None };
+            world.intent.put(Object::Node(node));
         }
         world.plug("blue", 2, "node-a");
         world.plug("red", 2, "node-b");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use model::{Endpoint, EndpointSpec, NodeSpec};
 use node_api::{ErrorCode, Incarnation};
-use types::{EndpointName, EndpointUid, Name, NodeName, Revision};
+use types::{EndpointName, EndpointUid, FencingToken, Name, NodeName, Revision};
 
 use crate::pki::{Claim, KeyHash};
 
@@ -41,7 +41,14 @@ pub struct Deleted {
 /// committed.
 #[async_trait]
 pub trait NodeIntent: Send + Sync + 'static {
-    /// Makes an endpoint, `spec.node` being the caller. The endpoint that exists already is returned and not changed;
+    /// Gives the caller a new fencing token: what it asked for with another one has happened, or never will.
+    ///
+    /// # Errors
+    /// [`IntentRefusal`].
+    async fn fence(&self, caller: &Caller) -> Result<FencingToken, IntentRefusal>;
+
+    /// Makes an endpoint, `spec.node` being the caller, unless `token` is not its newest ([`ErrorCode::Fenced`], decided
+    /// in the transaction). The endpoint that exists already is returned and not changed;
     /// the revision is one at which it exists. One that is in another network or group, or has other addresses than
     /// `spec` says, is refused with [`ErrorCode::Conflict`]; one on another node with [`ErrorCode::NotYourNode`].
     ///
@@ -51,6 +58,7 @@ pub trait NodeIntent: Send + Sync + 'static {
         &self,
         caller: &Caller,
         spec: EndpointSpec,
+        token: Option<FencingToken>,
     ) -> Result<(Endpoint, Revision), IntentRefusal>;
 
     /// Deletes an endpoint of the caller, this incarnation of the name and no other; one that does not exist is deleted

@@ -8,7 +8,7 @@
 //! | `current` | whether this replica has seen what an agent has seen elsewhere |
 //! | `peer` | certificate -> node, checked against the registered key |
 //! | `incoming` | connections, bounded in number |
-//! | `service` | the five calls |
+//! | `service` | the six calls |
 //! | `attach` | what an endpoint's interface needs, out of the view |
 //! | `ledger` | in what one agent differs from its span, and so what to send next (pure) |
 //! | `session` | one session's task |

@@ -1,4 +1,4 @@
-//! The five calls. No decisions about intent: those are the use cases'.
+//! The six calls. No decisions about intent: those are the use cases'.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use compile::Compiled;
 use futures_util::{Stream, StreamExt};
 use model::{EndpointSpec, NodeSpec};
 use node_api::{
-    AttachRequest, ConvertError, DetachReply, DetachRequest, ErrorCode, JoinReply, JoinRequest,
+    AttachRequest, ConvertError, DetachReply, DetachRequest, ErrorCode, FenceReply, JoinReply, JoinRequest,
     PROTOCOL_HEADER, RenewReply, RenewRequest, Subscribe, SubscribeParts, wire,
 };
 use store::Store;
@@ -125,7 +125,7 @@ impl Service {
             ipv6: request.ipv6.map(IpAddr::V6),
         };
         crate::kill_point!("attach-asked");
-        let (endpoint, revision) = self.intent.create_endpoint(caller, spec).await?;
+        let (endpoint, revision) = self.intent.create_endpoint(caller, spec, request.token).await?;
         crate::kill_point!("attach-stored");
         let snapshot = self.caught_up(revision).await?;
         attach::reply(&snapshot.view, &endpoint, revision)
@@ -213,6 +213,16 @@ impl wire::node_server::Node for Service {
         let signed = self.ca.sign_node(&csr, &peer.node, self.clock.now()).map_err(|e| internal(&e))?;
         let ca_pem = self.ca.certificate_pem().to_owned();
         Ok(Response::new(RenewReply { certificate_pem: signed.pem, ca_pem }.into()))
+    }
+
+    async fn fence(
+        &self,
+        request: Request<wire::FenceRequest>,
+    ) -> Result<Response<wire::FenceReply>, Status> {
+        let peer = authorise(&request, &self.snapshots, &self.clock).await?;
+        let caller = Caller { node: peer.node, source: request.remote_addr() };
+        let token = self.intent.fence(&caller).await?;
+        Ok(Response::new(FenceReply { token }.into()))
     }
 
     async fn attach(

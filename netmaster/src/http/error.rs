@@ -137,6 +137,7 @@ impl From<AppError> for Refused {
             }
             AppError::TooMany { .. } => Self::new(Code::ApplyTooLarge, detail),
             AppError::NotYours(_)
+            | AppError::Fenced(_)
             | AppError::NodeFull { .. }
             | AppError::TokenUsed
             | AppError::KeyRevoked(_) => Self::new(Code::Forbidden, detail),

@@ -28,10 +28,10 @@ async fn node_that_has_its_share_is_refused_more_and_others_are_not() {
         let (n1, n2) = (caller("n1"), caller("n2"));
         // It has one already, in another network.
         for name in ["b", "c"] {
-            NodeIntent::create_endpoint(&app, &n1, endpoint("n1", name)).await.unwrap();
+            NodeIntent::create_endpoint(&app, &n1, endpoint("n1", name), None).await.unwrap();
         }
         let before = bench.store.health().await.unwrap().revision;
-        let full = NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "d")).await.unwrap_err();
+        let full = NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "d"), None).await.unwrap_err();
         assert_eq!(full.code, ErrorCode::NodeFull, "{full}");
         assert!(
             full.text.contains("node n1 has 3 endpoints") && full.text.contains("--endpoints-per-node"),
@@ -40,8 +40,8 @@ async fn node_that_has_its_share_is_refused_more_and_others_are_not() {
         assert_eq!(bench.store.health().await.unwrap().revision, before);
 
         // What it has it may ask for again, others have shares of their own, and administrators know what they do.
-        NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "c")).await.unwrap();
-        NodeIntent::create_endpoint(&app, &n2, endpoint("n2", "d")).await.unwrap();
+        NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "c"), None).await.unwrap();
+        NodeIntent::create_endpoint(&app, &n2, endpoint("n2", "d"), None).await.unwrap();
         let told = json!({"name": "e", "network": "wide", "node": "n1"});
         assert_eq!(bench.post("/api/v1/tenants/blue/endpoints", told).await.status, 201);
 
@@ -49,8 +49,8 @@ async fn node_that_has_its_share_is_refused_more_and_others_are_not() {
         for name in ["c", "e"] {
             assert_eq!(bench.delete(&format!("/api/v1/tenants/blue/endpoints/{name}")).await.status, 204);
         }
-        NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "f")).await.unwrap();
-        let again = NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "g")).await.unwrap_err();
+        NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "f"), None).await.unwrap();
+        let again = NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "g"), None).await.unwrap_err();
         assert_eq!(again.code, ErrorCode::NodeFull);
 
         let reports = netmaster::app::Reports {

@@ -106,6 +106,7 @@ async fn attach(client: &Client, name: &str) -> Result<(), CallError> {
         ipv6: None,
         interface: String::new(),
         container_id: String::new(),
+        token: None,
     };
     client.attach(request).await.map(drop)
 }

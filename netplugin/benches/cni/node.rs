@@ -24,7 +24,7 @@ use pipeline::Local;
 use test_support::Ovs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use types::{DefaultAction, EndpointUid, HostCidr, MacAddr, Revision, StoreId, Vni, VrfId};
+use types::{DefaultAction, EndpointUid, FencingToken, HostCidr, MacAddr, Revision, StoreId, Vni, VrfId};
 
 const BRIDGE: &str = "br-bench";
 const NODE: &str = "node-1";
@@ -203,6 +203,10 @@ fn failed(e: anyhow::Error) -> CallError {
 
 #[async_trait]
 impl Intent for Netmaster {
+    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
+        Ok(Some(FencingToken::MIN))
+    }
+
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
         self.make(request).await.map_err(failed)
     }

@@ -19,7 +19,7 @@ impl CniServer {
         self.finish_detach(target).await?;
         let attach = attach_request(target, request)?;
         let first = self.first(target);
-        let attached = self.timed(Step::Attach, self.context.intent.attach(attach));
+        let attached = self.timed(Step::Attach, self.intent.attach(&attach));
         let attached = attached.await.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
         crate::kill_point!("cni-add-attach");
         // The journal's turn for this endpoint comes after ours.
@@ -242,6 +242,7 @@ fn attach_request(target: &Target, request: &Request) -> Result<AttachRequest, C
         ipv6,
         interface: target.attachment.ifname.clone(),
         container_id: target.attachment.container_id.clone(),
+        token: None,
     })
 }
 

@@ -63,7 +63,7 @@ impl CniServer {
 
     /// Tells netmaster, now or later: DEL must succeed either way.
     pub(super) async fn detach(&self, target: &Target, uid: Option<EndpointUid>) -> Result<(), CniError> {
-        if !self.context.intent.is_reachable() {
+        if !self.intent.is_reachable() {
             tracing::info!(tenant = %target.named.0, name = %target.named.1, "netmaster is away, told of the deletion later");
             return self.detach_later(target);
         }
@@ -89,7 +89,7 @@ impl CniServer {
         loop {
             let (tenant, endpoint) = named.clone();
             let request = DetachRequest { tenant, endpoint, incarnation };
-            let left = match self.context.intent.detach(request).await {
+            let left = match self.intent.detach(request).await {
                 // Another node's by now, or its tenant is gone: then ours is gone as well.
                 Err(e) if matches!(e.code, Some(ErrorCode::NotFound | ErrorCode::NotYourNode)) => None,
                 answer => answer?,

@@ -66,7 +66,7 @@ impl Housekeeping {
     async fn tell_netmaster(&self) {
         let context = &self.server.context;
         for named in context.detach_log.pending() {
-            if !context.intent.is_reachable() {
+            if !self.server.intent.is_reachable() {
                 return;
             }
             let _turn = self.server.turn(&named).await;

@@ -17,7 +17,7 @@ use node_api::{
 use openflow::driver::Backoff;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use types::{EndpointUid, NodeName};
+use types::{EndpointUid, FencingToken, NodeName};
 
 use super::Intent;
 use super::identity::{Identity, is_transient};
@@ -34,30 +34,53 @@ const ANSWERS: usize = 16;
 /// netmaster, connected or not.
 #[derive(Clone, Debug)]
 pub struct Netmaster {
-    client: watch::Receiver<Option<Client>>,
+    connection: watch::Receiver<Option<Connection>>,
+}
+
+/// A client, and what netmaster understands.
+#[derive(Clone, Debug)]
+struct Connection {
+    client: Client,
+    protocol: u32,
+}
+
+impl Connection {
+    fn knows_tokens(&self) -> bool {
+        self.protocol >= 2
+    }
 }
 
 #[async_trait]
 impl Intent for Netmaster {
+    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
+        let connection = self.connection().await?;
+        if !connection.knows_tokens() {
+            return Ok(None);
+        }
+        Ok(Some(connection.client.fence().await?.token))
+    }
+
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
-        self.client().await?.attach(request).await
+        let connection = self.connection().await?;
+        let token = request.token.filter(|_| connection.knows_tokens());
+        connection.client.attach(AttachRequest { token, ..request }).await
     }
 
     async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError> {
-        Ok(self.client().await?.detach(request).await?.left)
+        Ok(self.connection().await?.client.detach(request).await?.left)
     }
 
     fn is_reachable(&self) -> bool {
-        self.client.borrow().is_some()
+        self.connection.borrow().is_some()
     }
 }
 
 impl Netmaster {
-    async fn client(&self) -> Result<Client, CallError> {
-        let mut client = self.client.clone();
-        let connected = tokio::time::timeout(PATIENCE, client.wait_for(Option::is_some)).await;
+    async fn connection(&self) -> Result<Connection, CallError> {
+        let mut connection = self.connection.clone();
+        let connected = tokio::time::timeout(PATIENCE, connection.wait_for(Option::is_some)).await;
         match connected.ok().and_then(Result::ok).and_then(|c| c.clone()) {
-            Some(client) => Ok(client),
+            Some(connection) => Ok(connection),
             None => Err(CallError {
                 code: None,
                 status: node_api::ErrorCode::ShuttingDown.status(),
@@ -88,7 +111,7 @@ pub struct Session {
     useless: Option<SystemTime>,
     agent: AgentHandle,
     reports: watch::Receiver<Option<Realized>>,
-    client: watch::Sender<Option<Client>>,
+    connection: watch::Sender<Option<Connection>>,
 }
 
 /// Why a session ended.
@@ -120,9 +143,9 @@ impl Session {
         agent: AgentHandle,
         reports: watch::Receiver<Option<Realized>>,
     ) -> (Self, Netmaster) {
-        let (client, receiver) = watch::channel(None);
-        let session = Self { enrolment, identity, useless: None, agent, reports, client };
-        (session, Netmaster { client: receiver })
+        let (connection, receiver) = watch::channel(None);
+        let session = Self { enrolment, identity, useless: None, agent, reports, connection };
+        (session, Netmaster { connection: receiver })
     }
 
     /// Keeps a session open for as long as the agent lives.
@@ -135,7 +158,7 @@ impl Session {
             if opened.elapsed() > STABLE {
                 backoff.reset();
             }
-            self.client.send_replace(None);
+            self.connection.send_replace(None);
             let reason = match &end {
                 End::Agent => return,
                 End::Renewed(_) => None,
@@ -208,7 +231,8 @@ impl Session {
             Err(e) => return e.into(),
         };
         tracing::info!(server = self.identity.server, "session with netmaster open");
-        self.client.send_replace(Some(client.clone()));
+        let connection = Connection { client: client.clone(), protocol: receiver.protocol() };
+        self.connection.send_replace(Some(connection));
         self.serve(&client, sender, receiver).await
     }
 

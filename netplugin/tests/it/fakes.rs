@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use cni::{Attachment, Reply, Request, Verb};
 use netplugin::agent::{Agent, AgentHandle, Event, Published};
 use netplugin::cni_server::{CniServer, Context, Housekeeping, Mtu};
+use netplugin::intent::Intent;
 use netplugin::intent::detach_log::DetachLog;
 use netplugin::netlink::{InterfaceSpec, Interfaces, NetlinkError};
 use netplugin::ports::{EndpointPort, PlugSpec, Ports, PortsError, PortsView};
@@ -215,6 +216,18 @@ impl World {
     }
 
     pub fn start_without_switch(&self, state: &Path) -> FakeAgent {
+        self.start_over(state, |agent, answers| {
+            let netmaster = FakeNetmaster::new(agent, answers);
+            (netmaster.clone(), netmaster)
+        })
+    }
+
+    /// An agent whose netmaster was there before; what it asks goes through the second one.
+    pub fn start_over(
+        &self,
+        state: &Path,
+        meet: impl FnOnce(AgentHandle, mpsc::Sender<AgentMessage>) -> (Arc<FakeNetmaster>, Arc<dyn Intent>),
+    ) -> FakeAgent {
         crate::failpoints();
         let dir = StateDir::open(state).unwrap();
         let (events, queue) = mpsc::channel(64);
@@ -225,13 +238,13 @@ impl World {
         let local = Local { node: NODE.parse().unwrap(), vtep: VTEP.parse().unwrap() };
         let owner = Agent::new(local, dir.clone(), published).unwrap();
         let (answer, answers) = mpsc::channel(64);
-        let netmaster = FakeNetmaster::new(handle.clone(), answer);
+        let (netmaster, intent) = meet(handle.clone(), answer);
         let view = self.ports.view.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(owner.run(queue, view.clone()));
         let server = Arc::new(CniServer::new(Context {
             agent: handle.clone(),
-            intent: netmaster.clone(),
+            intent,
             ports: Arc::new(self.ports.clone()),
             view,
             interfaces: Arc::new(self.interfaces.clone()),

@@ -8,6 +8,7 @@ mod drift;
 mod endpoints;
 mod fakes;
 mod interfaces;
+mod late;
 mod metrics;
 mod namespace;
 mod netmaster;

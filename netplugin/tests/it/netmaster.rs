@@ -15,7 +15,10 @@ use node_state::{
     RuleService, Vrf,
 };
 use tokio::sync::mpsc;
-use types::{DefaultAction, EndpointUid, HostCidr, MacAddr, Name, NodeName, Revision, StoreId, Vni, VrfId};
+use types::{
+    DefaultAction, EndpointUid, FencingToken, HostCidr, MacAddr, Name, NodeName, Revision, StoreId, Vni,
+    VrfId,
+};
 
 pub const NODE: &str = "node-a";
 pub const VTEP: &str = "192.0.2.1";
@@ -23,8 +26,7 @@ pub const VTEP: &str = "192.0.2.1";
 /// Two tenants with equal networks `web` (10.1.1.0/24, fd00:1::/64): blue has VRF 1 and VNI 101, green 2 and 102.
 pub struct FakeNetmaster {
     intent: Mutex<Intentions>,
-    agent: AgentHandle,
-    answers: mpsc::Sender<AgentMessage>,
+    session: Mutex<(AgentHandle, mpsc::Sender<AgentMessage>)>,
 }
 
 #[derive(Default)]
@@ -33,6 +35,7 @@ struct Intentions {
     fragments: BTreeMap<FragmentKey, Fragment>,
     names: BTreeMap<(Name, String), EndpointUid>,
     next: u64,
+    token: u64,
     away: bool,
     silent: bool,
     swallows: bool,
@@ -76,7 +79,12 @@ impl FakeNetmaster {
             }));
         }
         intent.put(Fragment::Node(Node { name: node, vtep: parse(VTEP) }));
-        Arc::new(Self { intent: Mutex::new(intent), agent, answers })
+        Arc::new(Self { intent: Mutex::new(intent), session: Mutex::new((agent, answers)) })
+    }
+
+    /// From now on it talks to this agent, the next process.
+    pub fn turn_to(&self, agent: AgentHandle, answers: mpsc::Sender<AgentMessage>) {
+        *self.session.lock().unwrap() = (agent, answers);
     }
 
     /// What the agent is told when its session opens: everything.
@@ -113,8 +121,9 @@ impl FakeNetmaster {
     }
 
     pub async fn send(&self, update: Update) {
-        let event = SessionEvent::Update(Box::new(update), self.answers.clone());
-        self.agent.tell(Event::Session(event)).await.unwrap();
+        let (agent, answers) = self.session.lock().unwrap().clone();
+        // An agent that has died is told everything when the next one comes.
+        let _ = agent.tell(Event::Session(SessionEvent::Update(Box::new(update), answers))).await;
     }
 
     /// An update with one fragment in bytes of the test's choice.
@@ -200,6 +209,10 @@ impl Intentions {
         if self.away {
             return Err(away());
         }
+        if request.token.is_some_and(|token| token.get() != self.token) {
+            let (code, text) = (ErrorCode::Fenced, "fenced".into());
+            return Err(CallError { code: Some(code), status: code.status(), text });
+        }
         let missing = |text: &str| CallError {
             code: Some(ErrorCode::NotFound),
             status: ErrorCode::NotFound.status(),
@@ -265,6 +278,15 @@ fn away() -> CallError {
 
 #[async_trait]
 impl Intent for FakeNetmaster {
+    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
+        let mut intent = self.intent.lock().unwrap();
+        if intent.away {
+            return Err(away());
+        }
+        intent.token += 1;
+        Ok(Some(FencingToken::new(intent.token).unwrap()))
+    }
+
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
         let (reply, update) = {
             let mut intent = self.intent.lock().unwrap();

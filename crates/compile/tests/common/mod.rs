@@ -54,6 +54,7 @@ pub fn node(n: usize) -> Object {
         spec: NodeSpec { name: node_name(n), vtep },
         key_sha256: "00".repeat(32),
         cordoned: false,
+        fencing_token: None,
     })
 }
 

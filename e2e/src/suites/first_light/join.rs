@@ -227,6 +227,7 @@ async fn attach(file: &JoinFile, identity: Option<&Identity>, endpoint: &str) ->
         ipv6: None,
         interface: String::new(),
         container_id: String::new(),
+        token: None,
     };
     Ok(client.attach(request).await.into())
 }

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! * A line says nothing that changes by itself: no counters, ages, interface indices or row ids.
-//! * What is left out is said here, and why: change records (they are history), generations and leases (they say when,
-//!   not what), cooling addresses (claimed on their own), tracked connections that ended.
+//! * What is left out is said here, and why: change records (they are history), generations, leases and fencing
+//!   tokens (they say when, not what), cooling addresses (claimed on their own), tracked connections that ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -146,10 +146,20 @@ fn stored(lab: &Lab) -> Result<Stored> {
         if key.starts_with("alloc/") && cooling {
             stored.cooling.extend(key.strip_prefix("alloc/address/").map(str::to_owned));
         } else if !ASIDE.iter().any(|p| key.starts_with(p)) {
+            let value = if key.starts_with("nodes/") { without_token(&value) } else { value };
             stored.lines.insert(format!("{key} = {value}"));
         }
     }
     Ok(stored)
+}
+
+/// A node's fencing token is another one whenever its agent has started or had no answer.
+fn without_token(node: &str) -> String {
+    let Ok(mut node) = serde_json::from_str::<Value>(node) else { return node.to_owned() };
+    if let Some(object) = node.get_mut("object").and_then(Value::as_object_mut) {
+        object.remove("fencingToken");
+    }
+    node.to_string()
 }
 
 /// Claims that netmaster lists as many addresses as cooling as its store holds, some at all.

@@ -74,12 +74,24 @@ fn refuse(code: ErrorCode) -> IntentRefusal {
 
 #[async_trait]
 impl NodeIntent for FakeIntent {
+    async fn fence(&self, caller: &Caller) -> Result<FencingToken, IntentRefusal> {
+        let node = self.view().nodes.get(&caller.node).cloned().ok_or(refuse(ErrorCode::NotFound))?;
+        let token = FencingToken::new(node.fencing_token.map_or(1, |t| t.get() + 1)).unwrap();
+        self.put(Object::Node(Node { fencing_token: Some(token), ..node }));
+        Ok(token)
+    }
+
     async fn create_endpoint(
         &self,
         caller: &Caller,
         spec: EndpointSpec,
+        token: Option<FencingToken>,
     ) -> Result<(Endpoint, Revision), IntentRefusal> {
         assert_eq!(caller.node, spec.node);
+        let newest = self.view().nodes.get(&caller.node).and_then(|n| n.fencing_token);
+        if token.is_some() && token != newest {
+            return Err(refuse(ErrorCode::Fenced));
+        }
         let at = (spec.tenant.clone(), spec.name.clone());
         let view = self.view();
         match view.endpoints.get(&at) {
@@ -131,6 +143,7 @@ impl NodeIntent for FakeIntent {
                 spec,
                 key_sha256: key.as_str().to_owned(),
                 cordoned: false,
+                fencing_token: None,
             }))),
         }
     }

@@ -23,12 +23,25 @@ fn attach(endpoint: &str) -> AttachRequest {
         ipv6: None,
         interface: "eth0".to_owned(),
         container_id: "c1".to_owned(),
+        token: None,
     }
 }
 
 fn detach(endpoint: &str) -> DetachRequest {
     let incarnation = Incarnation::Any;
     DetachRequest { tenant: name("blue"), endpoint: EndpointName::new(endpoint).unwrap(), incarnation }
+}
+
+#[tokio::test]
+async fn attach_with_another_token_than_the_newest_is_refused() {
+    let world = World::start().await;
+    let a = world.join("node-a", 1).await;
+    let with = |token| AttachRequest { token: Some(token), ..attach("late") };
+    let older = a.client.fence().await.unwrap().token;
+    let newer = a.client.fence().await.unwrap().token;
+    let refused = a.client.attach(with(older)).await.unwrap_err();
+    assert_eq!((refused.code, refused.is_final()), (Some(ErrorCode::Fenced), true));
+    a.client.attach(with(newer)).await.unwrap();
 }
 
 #[tokio::test]
