@@ -118,13 +118,20 @@ impl AtWork {
 impl Drop for AtWork {
     fn drop(&mut self) {
         let queue = &self.0.inner.queue;
-        let waiting = queue.lock();
-        // Still busy: a decision panicked. The requests of its round are lost, and told so; those behind them are not.
-        if *queue.busy.borrow() {
-            queue.busy.send_replace(!waiting.is_empty());
-            if !waiting.is_empty() {
-                tokio::spawn(Self(self.0.clone()).work());
-            }
+        let mut waiting = queue.lock();
+        if !*queue.busy.borrow() {
+            return;
+        }
+        // A decision panicked: the requests of its round are lost, and told so; those behind them are not. Or the process
+        // ends: then nobody is left to do them, and a task that is spawned would end in here again.
+        if !std::thread::panicking() {
+            waiting.clear();
+        }
+        let more = !waiting.is_empty();
+        queue.busy.send_replace(more);
+        drop(waiting);
+        if more {
+            tokio::spawn(Self(self.0.clone()).work());
         }
     }
 }

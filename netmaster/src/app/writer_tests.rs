@@ -20,6 +20,9 @@ struct Behind {
     contended: AtomicUsize,
 }
 
+/// So many races lost: no transaction ends.
+const FROZEN: usize = usize::MAX;
+
 #[async_trait]
 impl Store for Behind {
     fn store_id(&self) -> &StoreId {
@@ -43,6 +46,9 @@ impl Store for Behind {
     }
 
     async fn txn(&self, txn: Txn) -> Result<store::Outcome, StoreError> {
+        if self.contended.load(Ordering::Relaxed) == FROZEN {
+            return std::future::pending().await;
+        }
         let left = self.contended.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         if left.is_ok() {
             return Err(StoreError::Contended { attempts: 1 });
@@ -155,4 +161,23 @@ async fn who_is_put_off_by_others_has_lost_no_race() {
     for written in futures_util::future::join_all(alone).await {
         written.unwrap();
     }
+}
+
+#[test]
+fn a_process_ends_though_its_store_is_frozen_and_requests_wait() {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (app, _) = app(FROZEN).await;
+            let (mut first, mut behind) = (Box::pin(absent(&app, "blue")), Box::pin(absent(&app, "red")));
+            assert!(futures_util::poll!(first.as_mut()).is_pending());
+            // The first is on its way when the second comes.
+            tokio::task::yield_now().await;
+            assert!(futures_util::poll!(behind.as_mut()).is_pending());
+        });
+        drop(runtime);
+        ended.send(()).unwrap();
+    });
+    end.recv_timeout(Duration::from_secs(20)).expect("the runtime does not end");
 }
