@@ -12,7 +12,7 @@ use crate::lab::{Lab, Wanted, run};
 use crate::probe::{Answer, Kind, Question};
 use crate::suite::{Context, claim};
 use crate::suites::agent::wait_until_current;
-use crate::suites::runtime::list;
+use crate::suites::runtime::{Attachment, list};
 use crate::suites::traffic::{address_of, claim_no_loss};
 use crate::suites::verdicts::wait_until;
 
@@ -35,7 +35,19 @@ pub(super) fn store(context: &mut Context) -> Result<()> {
     let failpoints = context.lab.failpoints().clone();
     context.lab.master.crash_store(&failpoints)?;
     ready(&context.lab)?;
-    rule(context, "after-crash").context("after the store's crash")
+    rule(context, "after-crash").context("after the store's crash")?;
+    // Whatever the store made of it when it went on, whenever that was.
+    let gone = forgotten(&context.lab, &format!("{LATECOMER}.eth0"));
+    claim("attach-that-was-given-up-leaves-nothing", gone)
+}
+
+/// A container that is to start while the store is frozen.
+const LATECOMER: &str = "latecomer";
+
+/// Its ADD fails, or comes so late that the runtime has no use for it: either way it is deleted.
+fn give_up(latecomer: &Attachment) -> Result<Result<(), String>> {
+    let added = latecomer.call("ADD", None)?.result().ok();
+    Ok(latecomer.call("DEL", added.as_ref())?.silent())
 }
 
 /// With a defect switched on, nobody waits for flows: other claims catch it.
@@ -73,12 +85,14 @@ pub(super) fn visitor() -> Wanted {
 fn frozen(context: &mut Context) -> Result<()> {
     let visitor = visitor();
     context.lab.attach(std::slice::from_ref(&visitor))?;
+    let latecomer = Attachment::new(&context.lab, &context.lab.nodes[0], LATECOMER)?;
     let until = Instant::now() + AWAY;
     let freeze = context.lab.master.freeze_store()?;
     let lab = &mut context.lab;
     let written = std::thread::scope(|scope| {
         let rule = rule_command(lab, "rule-add", "while-frozen");
         let writer = scope.spawn(move || said(rule));
+        let gives_up = scope.spawn(|| give_up(&latecomer));
         let thaw = scope.spawn(move || {
             wait_until(until);
             drop(freeze);
@@ -91,8 +105,11 @@ fn frozen(context: &mut Context) -> Result<()> {
         let frozen = if thaw.is_finished() { Err("asked after the thaw".to_owned()) } else { Ok(()) };
         claim("probes-answer-while-the-store-is-frozen", frozen)?;
         thaw.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        let given_up = gives_up.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+        claim("cni-del-after-an-add-that-was-given-up-works", given_up)?;
         writer.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
     })?;
+    latecomer.remove_namespace()?;
     let rules = rules(&context.lab)?;
     let kept = match &written {
         Ok(()) if !rules.contains("while-frozen") => Err(format!("said to be written, not there: {rules}")),
@@ -141,7 +158,7 @@ fn said(mut command: Command) -> Result<Result<(), String>> {
 
 /// Everything said while the store was away reaches it.
 fn thawed(context: &mut Context) -> Result<()> {
-    let gone = forgotten(&context.lab);
+    let gone = forgotten(&context.lab, "visitor");
     claim("deletion-while-the-store-was-away-reaches-it", gone)?;
     ready(&context.lab)?;
     rule(context, "after-thaw").context("after the store's pause")
@@ -175,7 +192,7 @@ fn cut_off(context: &mut Context) -> Result<()> {
     });
     claim("intent-of-the-partition-is-caught-up-with", healed.map_err(|e| e.to_string()))?;
     run::output(&mut rule_command(&context.lab, "rule-rm", "while-cut-off"))?;
-    let gone = forgotten(&context.lab);
+    let gone = forgotten(&context.lab, "visitor");
     claim("deletion-of-the-partition-reaches-netmaster", gone)
 }
 
@@ -191,12 +208,12 @@ fn while_cut_off(context: &mut Context, visitor: &Wanted) -> Result<()> {
     lab.master.wait_until_serving()
 }
 
-/// Waits until netmaster has no visitor any more.
-fn forgotten(lab: &Lab) -> Result<(), String> {
+/// Waits until netmaster has no such endpoint any more.
+fn forgotten(lab: &Lab, endpoint: &str) -> Result<(), String> {
     let patience = if lab.failpoints().any() { RETRIED } else { RESUMED };
     let gone = wait_for_blocking("netmaster to hear of the deletion", patience, || {
         let all = list(lab, "endpoint", "blue").map_err(|e| format!("{e:#}"))?;
-        if all.iter().any(|e| e["name"] == "visitor") { Err("it is still stored".to_owned()) } else { Ok(()) }
+        if all.iter().any(|e| e["name"] == endpoint) { Err("it is still stored".to_owned()) } else { Ok(()) }
     });
     gone.map_err(|e| e.to_string())
 }
