@@ -257,7 +257,9 @@ mod tests {
     fn a_directory_that_is_a_mount_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (mounted, plain) = (dir.path().join("mounted"), dir.path().join("plain"));
-        [&mounted, &plain].map(|dir| fs::create_dir(dir).unwrap());
+        for dir in [&mounted, &plain] {
+            fs::create_dir(dir).unwrap();
+        }
         // In a mount namespace of the thread's own, which ends with it.
         let look = std::thread::spawn(move || {
             let none: Option<&str> = None;
