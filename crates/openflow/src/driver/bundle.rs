@@ -2,7 +2,7 @@
 //!
 //! A bundle goes out as one run of bytes: open, every message, a barrier. Only when the barrier says that the switch
 //! took every message is the bundle committed; if it refused one, the bundle is discarded. So a message that is
-//! refused when it is *added* cannot be left out of what is committed.
+//! refused when it is *added* cannot be left out of what is committed. The commit is followed by another barrier.
 
 use std::sync::atomic::Ordering;
 
@@ -152,10 +152,10 @@ impl Connection {
             return Ok(());
         }
         let bundle_id = self.next_bundle.fetch_add(1, Ordering::Relaxed);
-        let count = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(3);
-        // In a row: open, the messages, barrier, commit or discard.
+        let count = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(4);
+        // In a row: open, the messages, barrier, commit or discard, barrier.
         let open = self.take_xids(count);
-        let (barrier, end) = (open + count - 2, open + count - 1);
+        let (barrier, end) = (open + count - 3, open + count - 2);
         let bytes = self.encode_bundle(items, bundle_id, open, barrier)?;
         let replies = self.transact(bytes, open, barrier).await.map_err(|e| match e {
             RequestError::Closed(reason) => BundleError::Closed(reason),
@@ -205,9 +205,13 @@ impl Connection {
         open: u32,
         end: u32,
     ) -> Result<(), BundleError> {
-        let bytes = self.encode_control(bundle_id, BundleStep::CommitRequest, end);
+        let mut bytes = self.encode_control(bundle_id, BundleStep::CommitRequest, end);
+        // In one go: a switch that is busy with its ports answers what it has read, and reads on when it is done.
+        let barrier = end + 1;
+        // A barrier always encodes.
+        let _ = encode(self.version, barrier, &Message::BarrierRequest, &mut bytes);
         // An error of the commit names the message by the transaction id it was added with: wait for all of them.
-        let replies = self.transact(bytes, open, end).await.map_err(BundleError::Unknown)?;
+        let replies = self.transact(bytes, open, barrier).await.map_err(BundleError::Unknown)?;
         match refusals(items, open, replies) {
             (failures, None) if failures.is_empty() => Ok(()),
             (failures, whole) if failures.is_empty() => Err(refused_whole(whole)),
