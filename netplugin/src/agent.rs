@@ -44,8 +44,10 @@ use crate::switch::{Switch, SwitchEvent};
 mod admission;
 mod connections;
 pub mod drift;
+mod flight;
 mod handle;
 mod locals;
+mod plugged;
 mod reconcile;
 mod waiters;
 
@@ -129,6 +131,9 @@ pub struct Agent {
     drift: drift::Drift,
     connections: connections::Connections,
     enforcement: Enforcement,
+    /// The bundle that is with the switch.
+    flight: Option<flight::Flight>,
+    /// A pass is due.
     dirty: bool,
     not_before: Instant,
     waiters: waiters::Waiters,
@@ -176,6 +181,7 @@ impl Agent {
             drift: drift::Drift::default(),
             connections,
             enforcement: Enforcement::default(),
+            flight: None,
             dirty: true,
             not_before: Instant::now(),
             waiters: waiters::Waiters::default(),
@@ -196,12 +202,11 @@ impl Agent {
         ports.mark_changed();
         loop {
             tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => self.handle(event),
-                    None => return,
-                },
+                biased;
+                // First: what has landed is known before anybody is answered.
+                landed = flight::landed(&mut self.flight) => self.land(landed),
                 Ok(()) = ports.changed() => self.see_ports(ports.borrow_and_update().clone()),
-                () = self.drift.due() => {}
+                () = self.drift.due(self.not_before), if self.flight.is_none() => {}
                 _ = retry.tick() => {
                     self.save().await;
                     self.tidy().await;
@@ -210,6 +215,10 @@ impl Agent {
                         self.look_again();
                     }
                 }
+                event = events.recv() => match event {
+                    Some(event) => self.handle(event),
+                    None => return,
+                },
             }
             // What has piled up meanwhile goes into one pass.
             while let Ok(event) = events.try_recv() {
@@ -294,6 +303,9 @@ impl Agent {
     fn distrust_switch(&mut self) {
         self.untouched = false;
         self.installed = false;
+        if let Some(flight) = &mut self.flight {
+            flight.trusted = false;
+        }
         self.ofports.flows_unknown();
         self.dirty = true;
     }
@@ -371,36 +383,6 @@ impl Agent {
         }
     }
 
-    /// A view of a database that is away says nothing new.
-    fn see_ports(&mut self, view: PortsView) {
-        let away = || "what is plugged may have changed unseen".to_owned();
-        self.note("ports_unknown", (!view.synced).then(away));
-        let left =
-            || view.left.iter().map(|(what, why)| format!("{what}: {why}")).collect::<Vec<_>>().join("; ");
-        self.note("not_put_back", (!view.left.is_empty()).then(left));
-        if !view.synced || !view.differs_from(&self.view) {
-            return;
-        }
-        for (what, count) in &view.repaired {
-            let more = count - self.view.repaired.get(what).copied().unwrap_or(0).min(*count);
-            if more > 0 {
-                self.drift.repaired(what.clone(), more);
-            }
-        }
-        for uid in view.endpoints.changed_since(&self.view.endpoints) {
-            let has = view.endpoints.get(&uid).and_then(|port| port.ofport.as_ref().ok());
-            // A row that is being plugged has no number yet, and one of an earlier attempt another.
-            if has.is_some() && has == self.ofports.reserved(uid).as_ref() {
-                self.ofports.release(uid);
-            }
-            self.moved.insert(uid);
-        }
-        self.moved.extend(self.leaving.extract_if(.., |uid| !view.endpoints.contains_key(uid)));
-        self.reclaiming.retain(|uid| view.endpoints.contains_key(uid));
-        self.view = view;
-        self.dirty = true;
-    }
-
     fn handle_request(&mut self, request: Request) {
         match request {
             Request::Wait(condition, reply) => self.waiters.add(condition, reply),
@@ -442,14 +424,6 @@ impl Agent {
         Some(EndpointFacts { uid: endpoint.uid, mac: endpoint.mac, addresses, gateways })
     }
 
-    /// An endpoint's port may have to have flows that it has not, or the other way round.
-    fn note_moved(&mut self, uid: EndpointUid, moved: bool) {
-        if moved {
-            self.moved.insert(uid);
-            self.dirty = true;
-        }
-    }
-
     fn answer_waiters(&mut self) {
         let mut waiters = std::mem::take(&mut self.waiters);
         let refused = |(key, reason): (&FragmentKey, &String)| match key {
@@ -457,11 +431,19 @@ impl Agent {
             _ => None,
         };
         let refused: BTreeMap<_, _> = self.enforcement.refused.iter().filter_map(refused).collect();
+        // Whatever it is, it may concern anybody.
+        let intent_changes = self.changed.iter().any(|key| !matches!(key, FragmentKey::Endpoint(_)));
+        let stays = |uid| {
+            let changes = intent_changes || self.changed.contains(&FragmentKey::Endpoint(uid));
+            self.may_have_flows(uid) && !changes
+        };
         let facts = waiters::Facts {
             knows_nothing: self.holding.state().is_none(),
             settled: self.ofports.is_settled(),
-            // A pass is due: what was enforced need not be what will be.
-            enforced: (self.installed && !self.dirty).then_some(&self.enforcement.endpoints),
+            enforced: self.installed.then_some(&self.enforcement.endpoints),
+            coming: self.flight.as_ref().map(|flight| &flight.brings().endpoints),
+            stays: &stays,
+            plugged: &|uid| self.plugged(uid),
             refused: &refused,
         };
         waiters.answer(&facts);

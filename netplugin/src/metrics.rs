@@ -38,14 +38,16 @@ struct OfStep {
 pub enum Step {
     /// ADD: netmaster has the endpoint.
     Attach,
-    /// ADD: intent with the endpoint is held here, saved, and in the switch.
+    /// ADD: intent with the endpoint is held here, and saved.
     Known,
+    /// ADD: the switch has the flows of the port to come.
+    Flows,
     /// ADD: the interface is made.
     Interface,
     /// ADD: the switch has the port.
     Port,
-    /// ADD: the switch has the port's flows.
-    Flows,
+    /// ADD: the agent has seen that it has the number its flows have.
+    Seen,
     /// ADD: the link is up and its addresses usable.
     Up,
     /// DEL: the switch has no flows of the port any more.
@@ -66,6 +68,7 @@ impl Step {
             Self::Interface => "interface",
             Self::Port => "port",
             Self::Flows => "flows",
+            Self::Seen => "seen",
             Self::Up => "up",
             Self::FlowsGone => "flows_gone",
             Self::PortGone => "port_gone",
@@ -129,7 +132,7 @@ impl Default for Metrics {
             Kind::Histogram,
             "cni_step_duration_seconds",
             &["step"],
-            "What such a request waits for: `attach`, `known`, `interface`, `port`, `flows`, `up`; `flows_gone`, `port_gone`, `interface_gone`, `detach`; some overlap",
+            "What such a request waits for: `attach`, `known`, `flows`, `interface`, `port`, `seen`, `up`; `flows_gone`, `port_gone`, `interface_gone`, `detach`; one after the other",
         );
         let now = Now::new(&mut registry);
         Self { registry, answered, seconds, steps, now, turn: Mutex::default() }

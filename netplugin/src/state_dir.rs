@@ -130,6 +130,23 @@ impl StateDir {
         written.map_err(|e| self.error(name, io::Error::other(e)))?
     }
 
+    /// Replaces a file's content for whoever reads it after this process, not after a loss of power: nothing is flushed to
+    /// the disk.
+    ///
+    /// # Errors
+    /// [`StateError`]; the old content is then still there.
+    pub async fn replace(&self, name: &'static str, bytes: Vec<u8>) -> Result<(), StateError> {
+        let this = self.clone();
+        let replace = move || {
+            let temporary = this.path(&format!("{name}.new"));
+            let written = this.create(&temporary).and_then(|mut file| file.write_all(&bytes));
+            let replaced = written.and_then(|()| fs::rename(&temporary, this.path(name)));
+            replaced.map_err(|cause| this.error(name, cause))
+        };
+        let replaced = tokio::task::spawn_blocking(replace).await;
+        replaced.map_err(|e| self.error(name, io::Error::other(e)))?
+    }
+
     /// Writes behind the first `at` bytes of a file, whatever stood there; returns when the disk has it (fdatasync: the
     /// data and the file's size).
     ///
@@ -167,10 +184,13 @@ impl StateDir {
         file.sync_data()
     }
 
+    fn create(&self, path: &Path) -> io::Result<fs::File> {
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    }
+
     fn write_atomically(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.path(&format!("{name}.new"));
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = self.create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, self.path(name))?;

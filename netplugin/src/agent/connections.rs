@@ -2,6 +2,7 @@
 //!
 //! They are forgotten *after* the bundle that brings the new owner: earlier, a peer could open one anew. What is to be
 //! forgotten is written down before the bundle, so that a process that dies between the two does it when it is back.
+//! The list need not outlive the host: connections do not.
 //! An endpoint's own link is up only after both ([`super::Condition::Enforced`]).
 //!
 //! # Failure
@@ -9,13 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use pipeline::{FlowPlan, FlowSet, Owners, StaleConnections};
 use types::{Vni, VrfId};
 
 use crate::state_dir::{StateDir, StateError};
-use crate::switch::{Switch, SwitchError};
 
 /// The file in the state directory.
 pub(crate) const FILE: &str = "stale-connections";
@@ -103,24 +102,28 @@ impl Connections {
         self.write().await
     }
 
-    /// After the bundle.
-    pub(super) async fn forget(&mut self, switch: &Arc<dyn Switch>) -> Result<(), SwitchError> {
+    /// What is to be forgotten after the bundle.
+    pub(super) fn to_forget(&self) -> &BTreeSet<StaleConnections> {
         // Defect: an address's next owner inherits its connections.
-        if self.stale.is_empty() || crate::sabotaged!("keep-connections") {
-            return Ok(());
+        const NOTHING: &BTreeSet<StaleConnections> = &BTreeSet::new();
+        if crate::sabotaged!("keep-connections") { NOTHING } else { &self.stale }
+    }
+
+    /// The switch has forgotten them.
+    pub(super) fn forgotten(&mut self) {
+        if self.to_forget().is_empty() {
+            return;
         }
-        switch.forget(&self.stale).await?;
         tracing::info!(count = self.stale.len(), "connections of addresses whose owner changed forgotten");
         self.stale.clear();
         if let Err(e) = self.dir.remove(FILE) {
             // The next process forgets a few connections too many.
             tracing::warn!(error = %e, "list of connections to forget not removed");
         }
-        Ok(())
     }
 
     async fn write(&self) -> Result<(), StateError> {
         let entries: Vec<Entry> = self.stale.iter().map(|s| (s.vrf, s.address)).collect();
-        self.dir.write_later(FILE, serde_json::to_vec(&entries).unwrap_or_default()).await
+        self.dir.replace(FILE, serde_json::to_vec(&entries).unwrap_or_default()).await
     }
 }

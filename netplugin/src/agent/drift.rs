@@ -73,9 +73,9 @@ impl Drift {
         true
     }
 
-    /// Completes when what is suspected is to be looked at.
-    pub(super) fn due(&self) -> impl Future<Output = ()> + use<> {
-        let at = self.at;
+    /// Completes when what is suspected is to be looked at, and not before passes may be made again.
+    pub(super) fn due(&self, not_before: Instant) -> impl Future<Output = ()> + use<> {
+        let at = self.at.map(|at| at.max(not_before));
         async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at).await,

@@ -1,12 +1,15 @@
 //! The pass: render what the changes touch, send the difference; compare with what the switch holds when that is not
 //! known.
+//!
+//! A pass ends with its bundle on the way ([`super::flight`]): while the switch, which may be busy with ports, takes its
+//! time, the owner answers. The next pass begins when that bundle has landed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use node_state::FragmentKey;
-use pipeline::{Comparison, FlowPlan, FlowSet, Found, Ports, RenderError};
+use pipeline::{Comparison, FlowPlan, FlowSet, Found, RenderError};
 use tokio::time::Instant;
 use types::{Vni, VrfId};
 
@@ -28,6 +31,9 @@ enum Step {
 impl Agent {
     /// Brings the switch to what intent says.
     pub(super) async fn reconcile(&mut self) {
+        if self.flight.is_some() {
+            return;
+        }
         let Some(switch) = self.switch.clone() else { return };
         // Knowing nothing, or not yet knowing the ports, touches no flow; nor does anybody touch another's bridge.
         if self.holding.state().is_none() || !self.view.synced || self.view.taken {
@@ -45,54 +51,39 @@ impl Agent {
         };
         let revision = state.revision;
         let vrfs = state.networks().map(|n| (n.vni, n.vrf)).collect();
-        match self.bring_to(&switch, step, &ports, &vrfs).await {
-            Ok(changed) => {
-                let flows = self.renderer.flows().len();
-                if changed > 0 {
-                    tracing::info!(%revision, changed, flows, "flows changed");
-                }
+        match self.plan(&switch, step, &vrfs).await {
+            Ok(plan) => {
                 let refused = self.renderer.refused();
                 self.note("flow_too_large", too_large(&refused));
                 let refused = refused.into_iter().map(|(key, e)| (key, e.to_string())).collect();
-                self.enforcement = Enforcement { revision, flows, endpoints: ports.endpoints, refused };
-                self.installed = true;
+                let flows = self.renderer.flows().len();
                 self.dirty = false;
-                self.note("switch_refused", None);
-                self.find_reclaims();
+                self.launch(
+                    switch,
+                    plan,
+                    Enforcement { revision, flows, endpoints: ports.endpoints, refused },
+                );
             }
-            Err(e) => {
-                self.distrust_switch();
-                self.not_before = Instant::now() + RETRY;
-                let lost = matches!(e, SwitchError::Lost(_));
-                // A lost connection is announced by its own event; a refusal is for people.
-                self.note("switch_refused", (!lost).then(|| e.to_string()));
-            }
+            Err(e) => self.pass_failed(&e),
         }
     }
 
-    /// Ports that may have flows: plugged, working, not leaving, and of an endpoint intent places here; and the numbers
-    /// given out for such endpoints, which no port has yet.
-    fn follow_ports(&mut self) {
-        self.ports.tunnel = self.view.tunnel;
-        for uid in std::mem::take(&mut self.moved) {
-            // The number a port has counts, not the one it should get.
-            let has = self.view.endpoints.get(&uid).and_then(|port| port.ofport.as_ref().ok().copied());
-            let number = has.or_else(|| self.ofports.reserved(uid));
-            match number.filter(|_| !self.leaving.contains(&uid) && self.here.contains(uid)) {
-                Some(number) => drop(self.ports.endpoints.insert(uid, number)),
-                None => drop(self.ports.endpoints.remove(&uid)),
-            }
-        }
+    /// Read everything back, a second later.
+    pub(super) fn pass_failed(&mut self, e: &SwitchError) {
+        self.distrust_switch();
+        self.not_before = Instant::now() + RETRY;
+        let lost = matches!(e, SwitchError::Lost(_));
+        // A lost connection is announced by its own event; a refusal is for people.
+        self.note("switch_refused", (!lost).then(|| e.to_string()));
     }
 
-    /// Sends the difference; returns how many flows it changed.
-    async fn bring_to(
+    /// What is to be sent; and writes down which connections must end with it.
+    async fn plan(
         &mut self,
         switch: &Arc<dyn Switch>,
         step: Step,
-        ports: &Ports,
         vrfs: &BTreeMap<Vni, VrfId>,
-    ) -> Result<usize, SwitchError> {
+    ) -> Result<FlowPlan, SwitchError> {
         let (mut plan, expected) = match step {
             Step::By(mut plan) => {
                 self.drift.put_back(&mut plan, self.renderer.flows());
@@ -111,13 +102,7 @@ impl Agent {
             plan.delete.clear();
         }
         self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
-        if !plan.is_empty() {
-            self.ofports.flows_may_be(ports.endpoints.values().copied());
-            self.send(switch, &plan).await?;
-        }
-        self.connections.forget(switch).await?;
-        self.ofports.flows_are(ports.endpoints.values().copied());
-        Ok(plan.len())
+        Ok(plan)
     }
 
     /// Reads all flows back.
@@ -127,7 +112,9 @@ impl Agent {
             let nothing = FlowSet::new();
             let mut comparison = Comparison::new(&nothing);
             switch.dump(&mut |flow| comparison.see(flow)).await?;
-            self.send(switch, &comparison.finish().plan).await?;
+            let plan = comparison.finish().plan;
+            switch.apply(&plan).await?;
+            self.flow_mods += plan.len() as u64;
             return Ok(Comparison::new(self.renderer.flows()).finish());
         }
         let mut comparison = Comparison::new(self.renderer.flows());
@@ -140,14 +127,8 @@ impl Agent {
         Ok(found)
     }
 
-    async fn send(&mut self, switch: &Arc<dyn Switch>, plan: &FlowPlan) -> Result<(), SwitchError> {
-        switch.apply(plan).await?;
-        self.flow_mods += plan.len() as u64;
-        Ok(())
-    }
-
     /// Plugged, but intent, which is known good, does not have it here: somebody has to take it out.
-    fn find_reclaims(&mut self) {
+    pub(super) fn find_reclaims(&mut self) {
         if self.holding.state().is_none() || !self.in_sync {
             return;
         }

@@ -8,7 +8,9 @@ use types::{EndpointUid, OfPort};
 /// What a procedure may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The switch holds the endpoint's flows for this port.
+    /// The switch holds the endpoint's flows for this port number, which need not be a port's yet.
+    Prepared(EndpointUid, OfPort),
+    /// It does, and the endpoint's port has the number.
     Enforced(EndpointUid, OfPort),
     /// The switch holds no flow that names the endpoint's port.
     Gone(EndpointUid),
@@ -27,6 +29,12 @@ pub(super) struct Facts<'a> {
     pub settled: bool,
     /// What the last acknowledged bundle enforces; `None` while the flows in the switch are not known.
     pub enforced: Option<&'a BTreeMap<EndpointUid, OfPort>>,
+    /// What the bundle on its way will.
+    pub coming: Option<&'a BTreeMap<EndpointUid, OfPort>>,
+    /// Whether no pass is due that changes what an endpoint may do.
+    pub stays: &'a dyn Fn(EndpointUid) -> bool,
+    /// The number an endpoint's port has.
+    pub plugged: &'a dyn Fn(EndpointUid) -> Option<OfPort>,
     pub refused: &'a BTreeMap<EndpointUid, String>,
 }
 
@@ -34,15 +42,24 @@ impl Condition {
     /// `None`: not yet.
     pub(super) fn judge(self, facts: &Facts<'_>) -> Option<Result<(), Hopeless>> {
         let holds = match self {
-            Self::Enforced(uid, ofport) => {
+            Self::Prepared(uid, ofport) | Self::Enforced(uid, ofport) => {
                 if let Some(reason) = facts.refused.get(&uid) {
                     return Some(Err(Hopeless(reason.clone())));
                 }
-                facts.enforced.is_some_and(|e| e.get(&uid) == Some(&ofport))
+                // In the switch, whether the bundle on its way lands or not, and to stay there.
+                let is = |e: &BTreeMap<EndpointUid, OfPort>| e.get(&uid) == Some(&ofport);
+                let is_plugged = || (facts.plugged)(uid) == Some(ofport);
+                facts.enforced.is_some_and(is)
+                    && facts.coming.is_none_or(is)
+                    && (facts.stays)(uid)
+                    && (matches!(self, Self::Prepared(..)) || is_plugged())
             }
             // Knowing nothing the agent touches no flow, so there is nothing to wait for; the number stays unused,
             // because numbers are given out only when the flows are known.
-            Self::Gone(uid) => facts.knows_nothing || facts.enforced.is_some_and(|e| !e.contains_key(&uid)),
+            Self::Gone(uid) => {
+                let lacks = |e: &BTreeMap<EndpointUid, OfPort>| !e.contains_key(&uid);
+                facts.knows_nothing || (facts.enforced.is_some_and(lacks) && facts.coming.is_none_or(lacks))
+            }
             Self::Settled => facts.settled,
         };
         holds.then_some(Ok(()))
@@ -81,8 +98,16 @@ mod tests {
         let (p5, p6) = (OfPort::new(5).unwrap(), OfPort::new(6).unwrap());
         let enforced = BTreeMap::from([(one, p5)]);
         let refused = BTreeMap::from([(two, "dark".to_owned())]);
-        let mut facts =
-            Facts { knows_nothing: false, settled: true, enforced: Some(&enforced), refused: &refused };
+        let plugged = |uid| Some(if uid == one { p5 } else { p6 });
+        let mut facts = Facts {
+            knows_nothing: false,
+            settled: true,
+            enforced: Some(&enforced),
+            coming: None,
+            stays: &|_| true,
+            plugged: &plugged,
+            refused: &refused,
+        };
         assert_eq!(Condition::Enforced(one, p5).judge(&facts), Some(Ok(())));
         assert_eq!(Condition::Enforced(one, p6).judge(&facts), None);
         assert_eq!(Condition::Enforced(two, p6).judge(&facts), Some(Err(Hopeless("dark".into()))));
@@ -95,5 +120,40 @@ mod tests {
         assert_eq!(Condition::Settled.judge(&facts), None);
         facts.knows_nothing = true;
         assert_eq!(Condition::Gone(one).judge(&facts), Some(Ok(())));
+    }
+    #[test]
+    fn a_bundle_on_its_way_may_land_or_not() {
+        let (one, two) = (EndpointUid::new(1).unwrap(), EndpointUid::new(2).unwrap());
+        let p5 = OfPort::new(5).unwrap();
+        let (with, without, refused) = (BTreeMap::from([(one, p5)]), BTreeMap::new(), BTreeMap::new());
+        let judge = |condition: Condition, enforced, coming, stays: bool, plugged: Option<OfPort>| {
+            let facts = Facts {
+                knows_nothing: false,
+                settled: true,
+                enforced,
+                coming,
+                stays: &|_| stays,
+                plugged: &|_| plugged,
+                refused: &refused,
+            };
+            condition.judge(&facts)
+        };
+        let (ready, there, gone) =
+            (Condition::Prepared(one, p5), Condition::Enforced(one, p5), Condition::Gone(one));
+        assert_eq!(judge(there, Some(&with), Some(&with), true, Some(p5)), Some(Ok(())));
+        assert_eq!(judge(there, Some(&with), Some(&with), true, None), None, "it has no port yet");
+        assert_eq!(judge(ready, Some(&with), Some(&with), true, None), Some(Ok(())));
+        for condition in [ready, there] {
+            let judge = |enforced, coming, stays| judge(condition, enforced, coming, stays, Some(p5));
+            assert_eq!(judge(Some(&without), Some(&with), true), None, "not yet");
+            assert_eq!(judge(Some(&with), Some(&without), true), None, "not much longer");
+            assert_eq!(judge(Some(&with), None, false), None, "a pass is due that may take them out");
+        }
+        let judge = |condition, enforced, coming| judge(condition, enforced, coming, true, None);
+        assert_eq!(judge(gone, Some(&without), Some(&without)), Some(Ok(())));
+        assert_eq!(judge(gone, Some(&with), Some(&without)), None);
+        assert_eq!(judge(gone, Some(&without), Some(&with)), None);
+        assert_eq!(judge(gone, None, Some(&without)), None);
+        assert_eq!(judge(Condition::Gone(two), Some(&with), None), Some(Ok(())));
     }
 }

@@ -1,4 +1,4 @@
-//! ADD: netmaster, node state, interface (down), port, flows, link up, answer.
+//! ADD: netmaster, node state, flows, interface (down), port, link up, answer.
 
 use std::collections::BTreeSet;
 
@@ -114,24 +114,30 @@ impl CniServer {
 
     async fn plug(&self, target: &Target, spec: &InterfaceSpec, labels: PortLabels) -> Result<(), CniError> {
         let context = &self.context;
-        let admitted = self.timed(Step::Known, context.agent.admit(spec.uid, KNOWN)).await;
-        let number = admitted.map_err(wait_error("intent has not reached this node"))?;
-        crate::kill_point!("cni-add-known");
-        if self.is_plugged(spec, &labels).await {
-            let release = context.agent.request(AgentRequest::Release(spec.uid));
-            return release.await.map_err(wait_error("release"));
+        // Whoever is plugged under this name stays so until intent is known to have changed.
+        if !self.leftovers(target, spec.uid).is_empty() {
+            self.admitted(spec.uid).await?;
+            if self.is_plugged(spec, &labels).await {
+                let release = context.agent.request(AgentRequest::Release(spec.uid));
+                return release.await.map_err(wait_error("release"));
+            }
+            self.clear_leftovers(target, spec.uid).await?;
         }
-        self.clear_leftovers(target, spec.uid).await?;
         context.agent.request(AgentRequest::Stay(spec.uid)).await.map_err(wait_error("stay"))?;
-        let announced = context.ports.announce();
-        let created = self.timed(Step::Interface, context.interfaces.create(spec)).await;
-        created.map_err(interface_error)?;
-        crate::kill_point!("cni-add-interface");
-        let number = match number {
+        let number = match self.admitted(spec.uid).await? {
             Some(number) => Ok(number),
             None => context.agent.reserve(spec.uid, FLOWS).await,
         };
         let number = number.map_err(wait_error("no port number"))?;
+        let announced = context.ports.announce();
+        // Before the interface: a switch that looks at all its ports, as it does at each new link, takes no flows meanwhile.
+        let prepared = context.agent.wait(Condition::Prepared(spec.uid, number), FLOWS);
+        let prepared = self.timed(Step::Flows, prepared).await;
+        prepared.map_err(wait_error("flows of the endpoint not installed"))?;
+        crate::kill_point!("cni-add-flows");
+        let created = self.timed(Step::Interface, context.interfaces.create(spec)).await;
+        created.map_err(interface_error)?;
+        crate::kill_point!("cni-add-interface");
         // Defect: the endpoint can send before its flows are there.
         if crate::sabotaged!("flows-after-link-up") {
             self.set_up(spec).await?;
@@ -141,13 +147,21 @@ impl CniServer {
         let plugged = self.timed(Step::Port, context.ports.plug(plug)).await;
         let ofport = plugged.map_err(|e| node_failed("port not added", e))?;
         crate::kill_point!("cni-add-port");
-        let enforced =
-            self.timed(Step::Flows, context.agent.wait(Condition::Enforced(spec.uid, ofport), FLOWS));
-        enforced.await.map_err(wait_error("flows of the endpoint not installed"))?;
-        crate::kill_point!("cni-add-flows");
+        let enforced = context.agent.wait(Condition::Enforced(spec.uid, ofport), FLOWS);
+        let enforced = self.timed(Step::Seen, enforced).await;
+        enforced.map_err(wait_error("port with its flows not seen"))?;
+        crate::kill_point!("cni-add-seen");
         self.timed(Step::Up, self.set_up(spec)).await?;
         crate::kill_point!("cni-add-up");
         Ok(())
+    }
+
+    /// Waits until intent has reached this node; with a port number if there is one now.
+    async fn admitted(&self, uid: EndpointUid) -> Result<Option<OfPort>, CniError> {
+        let admitted = self.timed(Step::Known, self.context.agent.admit(uid, KNOWN)).await;
+        let number = admitted.map_err(wait_error("intent has not reached this node"))?;
+        crate::kill_point!("cni-add-known");
+        Ok(number)
     }
 
     async fn set_up(&self, spec: &InterfaceSpec) -> Result<(), CniError> {
@@ -167,15 +181,17 @@ impl CniServer {
         if port.labels.as_ref() == Ok(labels) { port.ofport.clone().ok() } else { None }
     }
 
-    /// Half-done or outdated ports of this endpoint name.
+    /// Ports of this endpoint, and of earlier ones of its name.
+    fn leftovers(&self, target: &Target, uid: EndpointUid) -> BTreeSet<EndpointUid> {
+        let view = self.context.view.borrow();
+        let (tenant, endpoint) = &target.named;
+        let named = view.endpoints.named(tenant, endpoint).map(|(uid, _)| uid);
+        named.chain(view.endpoints.contains_key(&uid).then_some(uid)).collect()
+    }
+
+    /// Takes out what is half-done or outdated of them.
     async fn clear_leftovers(&self, target: &Target, uid: EndpointUid) -> Result<(), CniError> {
-        let leftovers: BTreeSet<EndpointUid> = {
-            let view = self.context.view.borrow();
-            let (tenant, endpoint) = &target.named;
-            let named = view.endpoints.named(tenant, endpoint).map(|(uid, _)| uid);
-            named.chain(view.endpoints.contains_key(&uid).then_some(uid)).collect()
-        };
-        for leftover in leftovers {
+        for leftover in self.leftovers(target, uid) {
             self.unplug(leftover).await?;
         }
         Ok(())

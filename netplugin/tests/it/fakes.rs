@@ -47,6 +47,10 @@ pub struct FakeSwitch {
     pub dumps: Arc<Mutex<u64>>,
     /// Every bundle is refused while set.
     pub refuse: Arc<Mutex<bool>>,
+    /// While set, bundles are with the switch and not acknowledged.
+    pub busy: Arc<watch::Sender<bool>>,
+    /// How many bundles came.
+    pub bundles: Arc<watch::Sender<usize>>,
     /// Connections are not forgotten while set.
     pub remember: Arc<Mutex<bool>>,
     /// What was forgotten.
@@ -80,6 +84,8 @@ impl Switch for FakeSwitch {
     }
 
     async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {
+        self.bundles.send_modify(|count| *count += 1);
+        self.busy.subscribe().wait_for(|busy| !busy).await.unwrap();
         if *self.refuse.lock().unwrap() {
             return Err(SwitchError::Refused("OFPFMFC_TABLE_FULL".into()));
         }

@@ -7,6 +7,7 @@ mod deletions;
 mod drift;
 mod endpoints;
 mod fakes;
+mod flights;
 mod interfaces;
 mod late;
 mod metrics;

@@ -11,8 +11,8 @@ use crate::suites::agent::wait_until_current;
 use crate::suites::runtime::{Attachment, list, traces, wait_for_traces};
 
 /// Steps of ADD after which the agent may die; those before the link is set up.
-const DARK: [&str; 5] =
-    ["cni-add-attach", "cni-add-known", "cni-add-interface", "cni-add-port", "cni-add-flows"];
+const DARK: [&str; 6] =
+    ["cni-add-attach", "cni-add-known", "cni-add-flows", "cni-add-interface", "cni-add-port", "cni-add-seen"];
 /// The last one: only the answer is missing.
 const UP: &str = "cni-add-up";
 const DEL: [&str; 3] = ["cni-del-flows", "cni-del-port", "cni-del-interface"];

@@ -1,0 +1,71 @@
+//! What the agent does while a bundle is with the switch, told with fakes.
+
+use std::time::Duration;
+
+use netplugin::agent::Event;
+use netplugin::switch::SwitchEvent;
+
+use crate::fakes::World;
+
+/// Waits until so many bundles came to the switch.
+async fn bundles(world: &World, count: usize) {
+    let mut came = world.switch.bundles.subscribe();
+    let wait = came.wait_for(|bundles| *bundles >= count);
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("a bundle").unwrap();
+}
+
+#[tokio::test]
+async fn while_a_bundle_is_with_the_switch_others_are_answered_and_go_together_into_the_next() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.add("web-0").await;
+    agent.status().await;
+    world.log.take();
+    let before = *world.switch.bundles.borrow();
+    world.switch.busy.send_replace(true);
+    let first = agent.add("web-1");
+    let rest = async {
+        bundles(&world, before + 1).await;
+        let wait = tokio::time::timeout(Duration::from_secs(20), agent.status());
+        wait.await.expect("the agent answers while the switch does not");
+        let let_go = async {
+            let mut view = agent.reports.clone();
+            let both = view.wait_for(|r| r.as_ref().is_some_and(|r| r.endpoints.len() == 4));
+            tokio::time::timeout(Duration::from_secs(20), both)
+                .await
+                .expect("intent reached the node")
+                .unwrap();
+            // Their numbers are given out by now, and no interface is made before its flows are there.
+            agent.status().await;
+            assert!(!world.log.take().iter().any(|line| line.contains("interface")));
+            assert_eq!(*world.switch.bundles.borrow(), before + 1, "one at a time");
+            world.switch.busy.send_replace(false);
+        };
+        tokio::join!(agent.add("web-2"), agent.add("web-3"), let_go);
+    };
+    tokio::join!(first, rest);
+    assert_eq!(*world.switch.bundles.borrow(), before + 2, "{:?}", world.log.take());
+}
+
+#[tokio::test]
+async fn a_bundle_that_lands_after_its_connection_broke_proves_nothing() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let agent = world.start(dir.path()).await;
+    agent.netmaster.sync().await;
+    agent.status().await;
+    let (came, dumps) = (*world.switch.bundles.borrow(), *world.switch.dumps.lock().unwrap());
+    world.switch.busy.send_replace(true);
+    let breaks = async {
+        bundles(&world, came + 1).await;
+        agent.handle.tell(Event::Switch(SwitchEvent::Down("gone".into()))).await.unwrap();
+        agent.status().await;
+        world.switch.busy.send_replace(false);
+        agent.status().await;
+        let up = world.interfaces.up.lock().unwrap().clone();
+        assert!(up.is_empty(), "nothing is known of the switch: {up:?}");
+        agent.connect(&world.switch).await;
+    };
+    tokio::join!(agent.add("web-1"), breaks);
+    assert!(*world.switch.dumps.lock().unwrap() > dumps, "all flows were read back");
+}
