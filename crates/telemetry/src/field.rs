@@ -6,7 +6,6 @@
 /// Every field and what it holds.
 pub const FIELDS: &[(&str, &str)] = &[
     ("api", "address of the REST API"),
-    ("attempt", "how often something was tried"),
     ("bridge", "name of an OVS bridge"),
     ("changed", "flows added, changed or deleted"),
     ("claimed", "the name of a node that somebody without its certificate gave"),
