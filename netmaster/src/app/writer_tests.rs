@@ -1,3 +1,7 @@
+//! Writers that share transactions: who waits for whom, over a store that is behind something, and what ends with it.
+//!
+//! Each claim needs a store that is slow or refuses at a known moment, so none depends on how fast the machine is.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;

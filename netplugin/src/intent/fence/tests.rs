@@ -1,3 +1,7 @@
+//! Attaches that are given up: the calls that reach netmaster, in order, and which token each carries.
+//!
+//! netmaster is a script of answers, so that one can be late, lost or refused at the moment a test is about.
+
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
