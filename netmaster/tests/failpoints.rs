@@ -89,7 +89,8 @@ async fn an_address_held_by_nobody_is_in_nobodys_way() {
     let _scenario = fail::FailScenario::setup();
     let store = store::memory().unwrap();
     let (app, admin, endpoint) = furnished(&store).await;
-    let lost = app.create_endpoint(&admin, endpoint.clone(), None).await.unwrap().0.addresses;
+    let token = app.fence(&admin, &endpoint.node).await.unwrap();
+    let lost = app.create_endpoint(&admin, endpoint.clone(), token).await.unwrap().0.addresses;
     fail::cfg("leak-address", "return").unwrap();
     let (tenant, name) = (&endpoint.tenant, &endpoint.name);
     let _ = app.delete_endpoint(&admin, &endpoint.node, tenant, name, Incarnation::Any).await.unwrap();
@@ -100,7 +101,7 @@ async fn an_address_held_by_nobody_is_in_nobodys_way() {
     tokio::spawn(follow);
     let restarted = App::new(store.clone(), informer, Clock::system());
     for app in [app, restarted] {
-        let made = app.create_endpoint(&admin, endpoint.clone(), None).await.unwrap().0;
+        let made = app.create_endpoint(&admin, endpoint.clone(), token).await.unwrap().0;
         assert!(made.addresses.iter().all(|a| !lost.contains(a)), "{made:?}");
         let meant = Incarnation::Numbered(made.uid);
         let _ = app.delete_endpoint(&admin, &endpoint.node, tenant, name, meant).await.unwrap();
@@ -113,7 +114,7 @@ async fn an_attach_that_was_given_up_happens_later_with_the_defect_alone() {
     let (app, admin, endpoint) = furnished(&store::memory().unwrap()).await;
     let older = app.fence(&admin, &endpoint.node).await.unwrap();
     app.fence(&admin, &endpoint.node).await.unwrap();
-    let late = async || app.create_endpoint(&admin, endpoint.clone(), Some(older)).await;
+    let late = async || app.create_endpoint(&admin, endpoint.clone(), older).await;
     assert!(matches!(late().await, Err(AppError::Fenced(_))));
     fail::cfg("late-attach", "return").unwrap();
     late().await.unwrap();

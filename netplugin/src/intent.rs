@@ -14,8 +14,8 @@ pub mod session;
 /// What the agent asks of netmaster. A trait so that the agent's scenarios run without one.
 #[async_trait]
 pub trait Intent: Send + Sync {
-    /// Takes the token that attaches must carry from then on; `None` when netmaster knows of none.
-    async fn fence(&self) -> Result<Option<FencingToken>, CallError>;
+    /// Takes the token that attaches must carry from then on.
+    async fn fence(&self) -> Result<FencingToken, CallError>;
     /// Makes an endpoint on this node, or finds it.
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError>;
     /// Deletes an endpoint of this node; succeeds when it is not there. Tells which one has the name and was not meant.

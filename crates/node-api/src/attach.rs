@@ -32,9 +32,9 @@ impl From<FenceReply> for wire::FenceReply {
     }
 }
 
-/// Makes an endpoint on the calling node.
+/// An endpoint that the calling node is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttachRequest {
+pub struct AttachSpec {
     /// Its tenant.
     pub tenant: Name,
     /// Its network.
@@ -51,14 +51,22 @@ pub struct AttachRequest {
     pub interface: String,
     /// The container, for explanations; may be empty.
     pub container_id: String,
-    /// The node's newest token; `None` from agents of protocol 1.
-    pub token: Option<FencingToken>,
+}
+
+/// Makes an endpoint on the calling node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachRequest {
+    /// The endpoint.
+    pub spec: AttachSpec,
+    /// The node's newest: refused with any other, so that what was given up does not happen later.
+    pub token: FencingToken,
 }
 
 impl TryFrom<wire::AttachRequest> for AttachRequest {
     type Error = ConvertError;
     fn try_from(m: wire::AttachRequest) -> Result<Self, ConvertError> {
-        Ok(Self {
+        let token = required("attach.fencing_token", m.fencing_token)?;
+        let spec = AttachSpec {
             tenant: parse("attach.tenant", &m.tenant)?,
             network: parse("attach.network", &m.network)?,
             group: parse_optional("attach.group", m.group.as_deref())?,
@@ -67,26 +75,23 @@ impl TryFrom<wire::AttachRequest> for AttachRequest {
             ipv6: parse_optional("attach.ipv6", m.ipv6.as_deref())?,
             interface: text("attach.interface", &m.interface, MAX_INTERFACE)?,
             container_id: text("attach.container_id", &m.container_id, MAX_CONTAINER_ID)?,
-            token: m
-                .fencing_token
-                .map(|t| checked("attach.fencing_token", FencingToken::new(t)))
-                .transpose()?,
-        })
+        };
+        Ok(Self { spec, token: checked("attach.fencing_token", FencingToken::new(token))? })
     }
 }
 
 impl From<AttachRequest> for wire::AttachRequest {
-    fn from(m: AttachRequest) -> Self {
+    fn from(AttachRequest { spec, token }: AttachRequest) -> Self {
         Self {
-            tenant: m.tenant.into(),
-            network: m.network.into(),
-            group: m.group.map(Into::into),
-            endpoint: m.endpoint.into(),
-            ipv4: m.ipv4.map(|a| a.to_string()),
-            ipv6: m.ipv6.map(|a| a.to_string()),
-            interface: m.interface,
-            container_id: m.container_id,
-            fencing_token: m.token.map(FencingToken::get),
+            tenant: spec.tenant.into(),
+            network: spec.network.into(),
+            group: spec.group.map(Into::into),
+            endpoint: spec.endpoint.into(),
+            ipv4: spec.ipv4.map(|a| a.to_string()),
+            ipv6: spec.ipv6.map(|a| a.to_string()),
+            interface: spec.interface,
+            container_id: spec.container_id,
+            fencing_token: Some(token.get()),
         }
     }
 }

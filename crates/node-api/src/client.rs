@@ -126,7 +126,7 @@ impl Client {
         reply(self.inner.clone().renew(wire::RenewRequest::from(request)).await)
     }
 
-    /// Takes the token that attaches of this node must carry from then on. Only for a netmaster that knows protocol 2.
+    /// Takes the token that attaches of this node must carry from then on.
     ///
     /// # Errors
     /// [`CallError`].

@@ -31,7 +31,9 @@ pub mod wire {
     tonic::include_proto!("selvage.node.v1");
 }
 
-pub use attach::{AttachReply, AttachRequest, DetachReply, DetachRequest, FenceReply, Incarnation};
+pub use attach::{
+    AttachReply, AttachRequest, AttachSpec, DetachReply, DetachRequest, FenceReply, Incarnation,
+};
 pub use convert::ConvertError;
 pub use error::{CallError, ErrorCode};
 pub use join::{JoinReply, JoinRequest, JoinToken, RenewReply, RenewRequest};
@@ -42,11 +44,7 @@ pub use session::{
 };
 
 /// Version of the session protocol. Peers one version apart talk: the newer one says nothing the older one does not know.
-///
-/// | version | new in it |
-/// |---|---|
-/// | 2 | `Fence`, and `fencing_token` in `AttachRequest` |
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 1;
 
 /// The response header in which netmaster tells its [`PROTOCOL`]; the agent's is in its subscription.
 pub const PROTOCOL_HEADER: &str = "selvage-protocol";

@@ -107,7 +107,7 @@ fn missing_revision_is_an_error_and_zero_is_not() {
 fn every_required_field_of_attach_is_required() {
     assert!(AttachRequest::try_from(attach()).is_ok());
     type Break = fn(&mut wire::AttachRequest);
-    let breaks: [(&str, Break); 9] = [
+    let breaks: [(&str, Break); 10] = [
         ("attach.tenant", |m| m.tenant.clear()),
         ("attach.tenant", |m| m.tenant = "Blue".into()),
         ("attach.network", |m| m.network.clear()),
@@ -116,6 +116,7 @@ fn every_required_field_of_attach_is_required() {
         ("attach.ipv4", |m| m.ipv4 = Some("fd00::1".into())),
         ("attach.ipv6", |m| m.ipv6 = Some("10.1.1.5".into())),
         ("attach.fencing_token", |m| m.fencing_token = Some(0)),
+        ("attach.fencing_token", |m| m.fencing_token = None),
         ("attach.interface", |m| m.interface = "a-name-too-long-for-linux".into()),
     ];
     for (field, break_it) in breaks {

@@ -7,9 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_api::client::{Client, SessionReceiver, SessionSender};
-use node_api::{CallError, Known, MasterMessage, Nack, Realized, Subscribe, Update};
+use node_api::{
+    AttachReply, AttachRequest, AttachSpec, CallError, Known, MasterMessage, Nack, Realized, Subscribe,
+    Update,
+};
 use node_state::{Dialect, Fragment, FragmentHash, FragmentKey};
-use types::{NodeName, Revision};
+use types::{FencingToken, NodeName, Revision};
+
+/// Makes an endpoint as an agent does that has just started: with a new fencing token. Who is refused one asks with a token
+/// of his own making, so that the answer is the attach's in any case.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn attach(client: &Client, spec: AttachSpec) -> Result<AttachReply, CallError> {
+    let token = client.fence().await.map_or(FencingToken::MIN, |fence| fence.token);
+    client.attach(AttachRequest { spec, token }).await
+}
 
 /// A node's agent.
 #[derive(Clone, Debug)]

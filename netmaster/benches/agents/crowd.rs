@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use node_api::AttachRequest;
 use node_api::client::Client;
+use node_api::{AttachRequest, AttachSpec};
 use test_support::agent::{Agent, Received};
 use tokio::sync::mpsc;
-use types::{EndpointName, Revision};
+use types::{EndpointName, FencingToken, Revision};
 
 use crate::cluster::{Cluster, Netmaster, WIDE, node_name};
 
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Crowd {
     agents: Vec<Agent>,
     caller: Client,
+    token: FencingToken,
     told_in: mpsc::UnboundedSender<Told>,
     told: mpsc::UnboundedReceiver<Told>,
     /// The newest word of every agent.
@@ -58,9 +59,10 @@ impl Crowd {
         };
         let agents: Vec<Agent> = stream::iter(0..count).map(connect).buffered(AT_ONCE).try_collect().await?;
         let caller = agents.first().context("no agent")?.client.clone();
+        let token = caller.fence().await?.token;
         let (told_in, told) = mpsc::unbounded_channel();
         let at = vec![(Revision::ZERO, Received::default()); count];
-        Ok(Self { agents, caller, told_in, told, at, sent: Received::default() })
+        Ok(Self { agents, caller, token, told_in, told, at, sent: Received::default() })
     }
 
     /// Opens everybody's session; they then follow by themselves.
@@ -106,7 +108,7 @@ impl Crowd {
 
     /// Plugs an endpoint of the tenant that is everywhere into the first node, as CNI does.
     pub async fn attach(&self, name: &str) -> Result<Revision> {
-        let request = AttachRequest {
+        let spec = AttachSpec {
             tenant: WIDE.parse()?,
             network: "net".parse()?,
             group: Some("grp".parse()?),
@@ -115,8 +117,7 @@ impl Crowd {
             ipv6: None,
             interface: "eth0".to_owned(),
             container_id: name.to_owned(),
-            token: None,
         };
-        Ok(self.caller.attach(request).await?.revision)
+        Ok(self.caller.attach(AttachRequest { spec, token: self.token }).await?.revision)
     }
 }

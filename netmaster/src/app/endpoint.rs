@@ -85,17 +85,18 @@ fn realization(endpoint: &model::Endpoint, scene: &Scene<'_>) -> (Realization, O
 impl App {
     /// Makes an endpoint on the node that asks. The one that exists is returned, never changed.
     ///
-    /// With a token it happens while that is the node's newest, or never: the decision looks at the node, and the
-    /// transaction compares it.
+    /// It happens while `token` is the node's newest, or never: the decision looks at the node, and the transaction
+    /// compares it.
     ///
     /// # Errors
-    /// [`AppError`]; [`AppError::Fenced`] when the token is not the node's newest, [`AppError::NotYours`] when it exists on another node, [`AppError::Rejected`] when it exists in
-    /// another network or group, or with other addresses, [`AppError::NodeFull`] when the node has too many.
+    /// [`AppError`]; [`AppError::Fenced`] when the token is not the node's newest, [`AppError::NotYours`] when it exists
+    /// on another node, [`AppError::Rejected`] when it exists in another network or group, or with other addresses,
+    /// [`AppError::NodeFull`] when the node has too many.
     pub async fn create_endpoint(
         &self,
         actor: &Actor,
         spec: EndpointSpec,
-        token: Option<FencingToken>,
+        token: FencingToken,
     ) -> Result<(model::Endpoint, Revision), AppError> {
         let key = (spec.tenant.clone(), spec.name.clone());
         let object = Spec::Endpoint(spec.clone()).object_ref();
@@ -162,12 +163,12 @@ impl App {
     }
 }
 
-/// Whether a node's request is of those that its newest token did not make void. Who carries none knows of none.
-fn check_token(view: &IntentView, node: &NodeName, token: Option<FencingToken>) -> Result<(), AppError> {
+/// Whether a node's request is of those that its newest token did not make void.
+fn check_token(view: &IntentView, node: &NodeName, token: FencingToken) -> Result<(), AppError> {
     // Defect: what was given up may happen later.
     fail::fail_point!("late-attach", |_| Ok(()));
     let newest = view.nodes.get(node).and_then(|n| n.fencing_token);
-    if token.is_some() && token != newest {
+    if newest != Some(token) {
         return Err(AppError::Fenced(node.clone()));
     }
     Ok(())

@@ -243,7 +243,7 @@ impl NodeIntent for App {
         &self,
         caller: &Caller,
         spec: EndpointSpec,
-        token: Option<FencingToken>,
+        token: FencingToken,
     ) -> Result<(model::Endpoint, Revision), IntentRefusal> {
         let exists = self.snapshot().view().contains(&Spec::Endpoint(spec.clone()).object_ref());
         let open = Family::ALL.map(|f| (f, spec.wanted(f).is_none()));

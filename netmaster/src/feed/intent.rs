@@ -48,9 +48,9 @@ pub trait NodeIntent: Send + Sync + 'static {
     async fn fence(&self, caller: &Caller) -> Result<FencingToken, IntentRefusal>;
 
     /// Makes an endpoint, `spec.node` being the caller, unless `token` is not its newest ([`ErrorCode::Fenced`], decided
-    /// in the transaction). The endpoint that exists already is returned and not changed;
-    /// the revision is one at which it exists. One that is in another network or group, or has other addresses than
-    /// `spec` says, is refused with [`ErrorCode::Conflict`]; one on another node with [`ErrorCode::NotYourNode`].
+    /// in the transaction). The endpoint that exists already is returned and not changed; the revision is one at which it
+    /// exists. One that is in another network or group, or has other addresses than `spec` says, is refused with
+    /// [`ErrorCode::Conflict`]; one on another node with [`ErrorCode::NotYourNode`].
     ///
     /// # Errors
     /// [`IntentRefusal`].
@@ -58,7 +58,7 @@ pub trait NodeIntent: Send + Sync + 'static {
         &self,
         caller: &Caller,
         spec: EndpointSpec,
-        token: Option<FencingToken>,
+        token: FencingToken,
     ) -> Result<(Endpoint, Revision), IntentRefusal>;
 
     /// Deletes an endpoint of the caller, this incarnation of the name and no other; one that does not exist is deleted

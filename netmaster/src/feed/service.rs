@@ -114,18 +114,19 @@ impl Service {
     }
 
     async fn attach(&self, request: AttachRequest, caller: &Caller) -> Result<node_api::AttachReply, Status> {
-        self.refuse_foreign(caller, &request.tenant, &request.endpoint)?;
+        let AttachRequest { spec, token } = request;
+        self.refuse_foreign(caller, &spec.tenant, &spec.endpoint)?;
         let spec = EndpointSpec {
-            tenant: request.tenant,
-            name: request.endpoint,
-            network: request.network,
-            group: request.group,
+            tenant: spec.tenant,
+            name: spec.endpoint,
+            network: spec.network,
+            group: spec.group,
             node: caller.node.clone(),
-            ipv4: request.ipv4.map(IpAddr::V4),
-            ipv6: request.ipv6.map(IpAddr::V6),
+            ipv4: spec.ipv4.map(IpAddr::V4),
+            ipv6: spec.ipv6.map(IpAddr::V6),
         };
         crate::kill_point!("attach-asked");
-        let (endpoint, revision) = self.intent.create_endpoint(caller, spec, request.token).await?;
+        let (endpoint, revision) = self.intent.create_endpoint(caller, spec, token).await?;
         crate::kill_point!("attach-stored");
         let snapshot = self.caught_up(revision).await?;
         attach::reply(&snapshot.view, &endpoint, revision)

@@ -6,16 +6,18 @@ use axum::Router;
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
+use model::EndpointSpec;
 use netmaster::app::{Actor, App, Reports, Subject};
 use netmaster::auth::{Auth, first_start};
 use netmaster::clock::Clock;
-use netmaster::feed::{Changes, Feed, FeedConfig};
+use netmaster::feed::{Caller, Changes, Feed, FeedConfig, IntentRefusal, NodeIntent};
 use netmaster::http::{Api, WatchBounds, Watches, router};
 use netmaster::pki::Ca;
 use serde_json::{Value, json};
 use store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt;
+use types::{NodeName, Revision};
 
 /// One replica: use cases and API over a store.
 pub struct Replica {
@@ -266,6 +268,21 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answer {
     let bytes = body.collect().await.expect("body").to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("json") };
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+}
+
+/// A node, as its certificate shows.
+pub fn caller(node: &str) -> Caller {
+    Caller { node: NodeName::new(node).expect("name"), source: None }
+}
+
+/// Makes an endpoint as an agent does that has just started: with a new token.
+pub async fn attach(
+    app: &dyn NodeIntent,
+    spec: EndpointSpec,
+) -> Result<(model::Endpoint, Revision), IntentRefusal> {
+    let caller = Caller { node: spec.node.clone(), source: None };
+    let token = app.fence(&caller).await?;
+    app.create_endpoint(&caller, spec, token).await
 }
 
 pub fn actor() -> Actor {

@@ -8,13 +8,13 @@ use netmaster::feed::{Caller, IntentRefusal, NodeIntent};
 use node_api::{ErrorCode, Incarnation};
 use serde_json::json;
 use store::{Outcome, Store};
-use types::{FencingToken, NodeName, Revision};
+use types::{FencingToken, Revision};
 
-use crate::bench::{Bench, KINDS, Kind, STORES, actor, clock, replica};
+use crate::bench::{Bench, KINDS, Kind, STORES, actor, caller, clock, replica};
 use crate::strange::{Course, Strange, writes};
 
 fn n1() -> Caller {
-    Caller { node: NodeName::new("n1").expect("name"), source: None }
+    caller("n1")
 }
 
 fn endpoint(name: &str) -> EndpointSpec {
@@ -23,7 +23,7 @@ fn endpoint(name: &str) -> EndpointSpec {
 }
 
 async fn attach(app: &App, name: &str, token: FencingToken) -> Result<Revision, IntentRefusal> {
-    let made = NodeIntent::create_endpoint(app, &n1(), endpoint(name), Some(token)).await;
+    let made = NodeIntent::create_endpoint(app, &n1(), endpoint(name), token).await;
     made.map(|(_, revision)| revision)
 }
 
@@ -40,10 +40,12 @@ fn code<T>(answer: Result<T, IntentRefusal>) -> Option<ErrorCode> {
 }
 
 #[tokio::test]
-async fn an_attach_carries_the_newest_token_or_none_or_is_refused() {
+async fn an_attach_carries_the_newest_token_or_is_refused() {
     for kind in STORES {
         let bench = Bench::furnished(kind).await;
         let app = &bench.replica.app;
+        let made_up = attach(app, "a", FencingToken::MIN).await;
+        assert_eq!(code(made_up), Some(ErrorCode::Fenced), "{kind:?}: a node that never took one");
         let older = fence(app).await;
         attach(app, "a", older).await.unwrap();
         let newer = fence(app).await;
@@ -55,8 +57,6 @@ async fn an_attach_carries_the_newest_token_or_none_or_is_refused() {
         assert_eq!(code(attach(app, "b", older).await), Some(ErrorCode::Fenced), "{kind:?}");
         assert!(!has(app, "b"));
         attach(app, "b", newer).await.unwrap();
-        // As agents of the release before.
-        NodeIntent::create_endpoint(app, &n1(), endpoint("c"), None).await.unwrap();
     }
 }
 
@@ -107,7 +107,7 @@ async fn what_a_stalled_store_carries_out_after_the_deletion_makes_nothing() {
 async fn a_node_that_joins_again_keeps_its_token_and_one_that_was_removed_has_none() {
     let bench = Bench::furnished(Kind::Memory).await;
     bench.join("n2", "198.18.0.2").await;
-    let (app, n2) = (&bench.replica.app, Caller { node: NodeName::new("n2").unwrap(), source: None });
+    let (app, n2) = (&bench.replica.app, caller("n2"));
     let token = NodeIntent::fence(app, &n2).await.unwrap();
     let spec = EndpointSpec { node: n2.node.clone(), ..endpoint("b") };
     let stored = || app.snapshot().view().nodes.get(&n2.node).map(|n| n.fencing_token);
@@ -121,7 +121,7 @@ async fn a_node_that_joins_again_keeps_its_token_and_one_that_was_removed_has_no
     let again = serde_json::from_value(json!({"name": "n2", "vtep": "198.18.0.2"})).unwrap();
     app.put_node(&actor(), again, key, Default::default()).await.unwrap();
     assert_eq!(stored(), Some(None));
-    let late = NodeIntent::create_endpoint(app, &n2, spec, Some(token)).await;
+    let late = NodeIntent::create_endpoint(app, &n2, spec, token).await;
     assert_eq!(code(late), Some(ErrorCode::Fenced));
 }
 

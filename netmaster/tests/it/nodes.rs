@@ -1,17 +1,12 @@
 //! What nodes do with intent: join, make and remove their endpoints.
 
 use model::EndpointSpec;
-use netmaster::feed::{Caller, NodeIntent};
+use netmaster::feed::NodeIntent;
 use netmaster::pki;
 use node_api::{ErrorCode, Incarnation};
 use serde_json::{Value, json};
-use types::NodeName;
 
-use crate::bench::{Bench, KINDS, clock};
-
-fn caller(node: &str) -> Caller {
-    Caller { node: NodeName::new(node).expect("name"), source: None }
-}
+use crate::bench::{Bench, KINDS, attach, caller, clock};
 
 fn endpoint(name: &str, more: Value) -> EndpointSpec {
     let mut document = json!({"tenant": "blue", "name": name, "network": "web", "node": "n1"});
@@ -27,12 +22,11 @@ async fn an_endpoint_is_made_once_and_removed_once() {
         let bench = Bench::furnished(kind).await;
         let app: &dyn NodeIntent = &bench.replica.app;
         let (n1, spec) = (caller("n1"), endpoint("b", json!({})));
-        let (made, revision) = app.create_endpoint(&n1, spec.clone(), None).await.unwrap();
+        let (made, revision) = attach(app, spec.clone()).await.unwrap();
         assert_eq!(made.addresses.len(), 2);
-        let (again, later) = app.create_endpoint(&n1, spec.clone(), None).await.unwrap();
+        let (again, later) = attach(app, spec.clone()).await.unwrap();
         assert_eq!((&again, later >= revision), (&made, true));
-        let other =
-            app.create_endpoint(&n1, endpoint("b", json!({"ipv4": "10.1.1.12"})), None).await.unwrap_err();
+        let other = attach(app, endpoint("b", json!({"ipv4": "10.1.1.12"}))).await.unwrap_err();
         assert_eq!(other.code, ErrorCode::Conflict, "{other}");
 
         let delete = async || app.delete_endpoint(&n1, &spec.tenant, &spec.name, Incarnation::Any).await;
@@ -51,9 +45,9 @@ async fn a_late_deletion_leaves_the_next_endpoint_of_its_name_alone() {
         let (n1, n2, spec) = (caller("n1"), caller("n2"), endpoint("b", json!({})));
         let delete =
             async |caller, which| app.delete_endpoint(caller, &spec.tenant, &spec.name, which).await.unwrap();
-        let first = app.create_endpoint(&n1, spec.clone(), None).await.unwrap().0.uid;
+        let first = attach(app, spec.clone()).await.unwrap().0.uid;
         assert_eq!(delete(&n1, Incarnation::Numbered(first)).await.left, None);
-        let second = app.create_endpoint(&n1, spec.clone(), None).await.unwrap().0.uid;
+        let second = attach(app, spec.clone()).await.unwrap().0.uid;
         assert_ne!(first, second);
         // As a connection that was cut delivers it.
         assert_eq!(delete(&n1, Incarnation::Numbered(first)).await.left, Some(second), "{kind:?}");
@@ -64,7 +58,7 @@ async fn a_late_deletion_leaves_the_next_endpoint_of_its_name_alone() {
         let meant = Incarnation::Numbered(second);
         let stranger = app.delete_endpoint(&n2, &spec.tenant, &spec.name, meant).await.unwrap_err();
         assert_eq!(stranger.code, ErrorCode::NotYourNode);
-        let found = app.create_endpoint(&n1, spec.clone(), None).await.unwrap().0.uid;
+        let found = attach(app, spec.clone()).await.unwrap().0.uid;
         assert_eq!(found, second, "{kind:?}: it is still there");
         assert_eq!(delete(&n1, meant).await.left, None);
         assert_eq!(delete(&n1, Incarnation::Unknown).await.left, None);
@@ -83,11 +77,10 @@ async fn a_node_does_not_change_what_people_said_of_an_endpoint() {
     assert_eq!(moved.status, 200, "{moved:?}");
     let app: &dyn NodeIntent = &bench.replica.app;
     // The agent plugs it in again and says what it said the first time, or nothing.
-    let again =
-        app.create_endpoint(&caller("n1"), endpoint("a", json!({"group": "app"})), None).await.unwrap_err();
+    let again = attach(app, endpoint("a", json!({"group": "app"}))).await.unwrap_err();
     assert_eq!(again.code, ErrorCode::Conflict, "{again}");
     assert!(again.text.contains("group \"app\": the endpoint exists with another one"), "{again}");
-    let (kept, _) = app.create_endpoint(&caller("n1"), endpoint("a", json!({})), None).await.unwrap();
+    let (kept, _) = attach(app, endpoint("a", json!({}))).await.unwrap();
     assert_eq!(kept.spec.group.map(|g| g.to_string()).as_deref(), Some("quarantine"));
     assert_eq!(bench.get(path).await.body["resourceVersion"], moved.body["resourceVersion"]);
 }
@@ -97,8 +90,7 @@ async fn a_node_cannot_touch_another_nodes_endpoint() {
     let bench = Bench::furnished(KINDS[0]).await;
     bench.join("n2", "198.18.0.2").await;
     let app: &dyn NodeIntent = &bench.replica.app;
-    let taken =
-        app.create_endpoint(&caller("n2"), endpoint("a", json!({"node": "n2"})), None).await.unwrap_err();
+    let taken = attach(app, endpoint("a", json!({"node": "n2"}))).await.unwrap_err();
     assert_eq!(taken.code, ErrorCode::NotYourNode);
     let spec = endpoint("a", json!({}));
     let removed =
@@ -111,8 +103,7 @@ async fn a_node_cannot_touch_another_nodes_endpoint() {
 async fn refusals_have_codes_agents_decide_by() {
     let bench = Bench::furnished(KINDS[0]).await;
     let app: &dyn NodeIntent = &bench.replica.app;
-    let n1 = caller("n1");
-    let code = async |spec| app.create_endpoint(&n1, spec, None).await.err().map(|e| e.code);
+    let code = async |spec| attach(app, spec).await.err().map(|e| e.code);
     assert_eq!(code(endpoint("b", json!({}))).await, None);
     assert_eq!(code(endpoint("c", json!({}))).await, None);
     assert_eq!(code(endpoint("d", json!({}))).await, Some(ErrorCode::Exhausted));

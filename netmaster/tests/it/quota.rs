@@ -1,16 +1,11 @@
 //! A node that misbehaves does not use up a network's addresses.
 
-use netmaster::feed::{Caller, NodeIntent};
+use netmaster::feed::NodeIntent;
 use netmaster::metrics::Metrics;
 use node_api::ErrorCode;
 use serde_json::json;
-use types::NodeName;
 
-use crate::bench::{Bench, KINDS};
-
-fn caller(node: &str) -> Caller {
-    Caller { node: NodeName::new(node).expect("name"), source: None }
-}
+use crate::bench::{Bench, KINDS, attach, caller};
 
 fn endpoint(node: &str, name: &str) -> model::EndpointSpec {
     let spec = json!({"tenant": "blue", "name": name, "network": "wide", "node": node});
@@ -25,13 +20,16 @@ async fn node_that_has_its_share_is_refused_more_and_others_are_not() {
         let network = json!({"name": "wide", "ipv4": {"subnet": "10.8.0.0/16"}});
         assert_eq!(bench.post("/api/v1/tenants/blue/networks", network).await.status, 201);
         let app = bench.replica.app.clone().with_quota("3".parse().unwrap());
-        let (n1, n2) = (caller("n1"), caller("n2"));
+        let n1 = caller("n1");
+        let token = NodeIntent::fence(&app, &n1).await.unwrap();
+        let attach_to_n1 =
+            async |name| NodeIntent::create_endpoint(&app, &n1, endpoint("n1", name), token).await;
         // It has one already, in another network.
         for name in ["b", "c"] {
-            NodeIntent::create_endpoint(&app, &n1, endpoint("n1", name), None).await.unwrap();
+            attach_to_n1(name).await.unwrap();
         }
         let before = bench.store.health().await.unwrap().revision;
-        let full = NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "d"), None).await.unwrap_err();
+        let full = attach_to_n1("d").await.unwrap_err();
         assert_eq!(full.code, ErrorCode::NodeFull, "{full}");
         assert!(
             full.text.contains("node n1 has 3 endpoints") && full.text.contains("--endpoints-per-node"),
@@ -40,8 +38,8 @@ async fn node_that_has_its_share_is_refused_more_and_others_are_not() {
         assert_eq!(bench.store.health().await.unwrap().revision, before);
 
         // What it has it may ask for again, others have shares of their own, and administrators know what they do.
-        NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "c"), None).await.unwrap();
-        NodeIntent::create_endpoint(&app, &n2, endpoint("n2", "d"), None).await.unwrap();
+        attach_to_n1("c").await.unwrap();
+        attach(&app, endpoint("n2", "d")).await.unwrap();
         let told = json!({"name": "e", "network": "wide", "node": "n1"});
         assert_eq!(bench.post("/api/v1/tenants/blue/endpoints", told).await.status, 201);
 
@@ -49,8 +47,8 @@ async fn node_that_has_its_share_is_refused_more_and_others_are_not() {
         for name in ["c", "e"] {
             assert_eq!(bench.delete(&format!("/api/v1/tenants/blue/endpoints/{name}")).await.status, 204);
         }
-        NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "f"), None).await.unwrap();
-        let again = NodeIntent::create_endpoint(&app, &n1, endpoint("n1", "g"), None).await.unwrap_err();
+        attach_to_n1("f").await.unwrap();
+        let again = attach_to_n1("g").await.unwrap_err();
         assert_eq!(again.code, ErrorCode::NodeFull);
 
         let reports = netmaster::app::Reports {

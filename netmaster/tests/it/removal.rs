@@ -11,7 +11,7 @@ use netmaster::clock::Clock;
 use netmaster::feed::{Changes, Feed, FeedConfig};
 use netmaster::pki::{Ca, ServerCertificate};
 use node_api::client::{Client, Identity, SessionReceiver, SessionSender};
-use node_api::{AttachRequest, CallError, ErrorCode, JoinRequest, JoinToken, Subscribe};
+use node_api::{AttachSpec, CallError, ErrorCode, JoinRequest, JoinToken, Subscribe};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use store::Store;
@@ -97,7 +97,7 @@ async fn session(client: &Client) -> Result<(SessionSender, SessionReceiver), Ca
 }
 
 async fn attach(client: &Client, name: &str) -> Result<(), CallError> {
-    let request = AttachRequest {
+    let spec = AttachSpec {
         tenant: Name::new("blue").expect("name"),
         endpoint: EndpointName::new(name).expect("name"),
         network: Name::new("web").expect("name"),
@@ -106,9 +106,8 @@ async fn attach(client: &Client, name: &str) -> Result<(), CallError> {
         ipv6: None,
         interface: String::new(),
         container_id: String::new(),
-        token: None,
     };
-    client.attach(request).await.map(drop)
+    test_support::agent::attach(client, spec).await.map(drop)
 }
 
 /// How a session that is cut ends.

@@ -17,7 +17,9 @@ use netplugin::netlink::Veths;
 use netplugin::ports::ovs::{OvsPorts, PortRecords, connect};
 use netplugin::state_dir::StateDir;
 use netplugin::switch;
-use node_api::{AgentMessage, AttachReply, AttachRequest, CallError, DetachRequest, ErrorCode, Update};
+use node_api::{
+    AgentMessage, AttachReply, AttachRequest, AttachSpec, CallError, DetachRequest, ErrorCode, Update,
+};
 use node_state::{Endpoint, Fragment, FragmentKey, Network, NetworkSubnet, Vrf};
 use ovsdb::vswitch::DatapathType;
 use pipeline::Local;
@@ -168,12 +170,12 @@ impl Netmaster {
         Ok(revision)
     }
 
-    async fn make(&self, request: AttachRequest) -> Result<AttachReply> {
+    async fn make(&self, spec: AttachSpec) -> Result<AttachReply> {
         let number = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.last += 1;
             let number = held.last;
-            held.endpoints.insert(request.endpoint.to_string(), EndpointUid::new(number)?);
+            held.endpoints.insert(spec.endpoint.to_string(), EndpointUid::new(number)?);
             number
         };
         let address = Ipv4Addr::from(0x0a00_0100 + u32::try_from(number)?);
@@ -181,7 +183,7 @@ impl Netmaster {
         let mac = MacAddr::from_u32(u32::from(address));
         let endpoint = Endpoint {
             uid,
-            name: request.endpoint,
+            name: spec.endpoint,
             vrf,
             vni,
             group: None,
@@ -191,7 +193,7 @@ impl Netmaster {
         };
         let revision = self.tell(vec![Fragment::Endpoint(endpoint)], BTreeSet::new()).await?;
         // Interfaces of the crowd share a namespace, where only one can have the default route.
-        let gateways = if request.interface == "eth0" { vec![GATEWAY] } else { Vec::new() };
+        let gateways = if spec.interface == "eth0" { vec![GATEWAY] } else { Vec::new() };
         let addresses = vec![HostCidr::new(address.into(), 8)?];
         Ok(AttachReply { uid, vrf, vni, mac, addresses, gateways, mtu: None, revision })
     }
@@ -203,12 +205,12 @@ fn failed(e: anyhow::Error) -> CallError {
 
 #[async_trait]
 impl Intent for Netmaster {
-    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
-        Ok(Some(FencingToken::MIN))
+    async fn fence(&self) -> Result<FencingToken, CallError> {
+        Ok(FencingToken::MIN)
     }
 
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
-        self.make(request).await.map_err(failed)
+        self.make(request.spec).await.map_err(failed)
     }
 
     async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError> {

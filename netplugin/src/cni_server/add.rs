@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cni::{AddResult, CniError, Code, Interface, Ip, Request, Route};
-use node_api::{AttachReply, AttachRequest};
+use node_api::{AttachReply, AttachSpec};
 use types::{EndpointUid, Family, IpCidr, OfPort};
 
 use super::{CniServer, FLOWS, KNOWN, Mtu, Target, call_error, node_failed, wait_error};
@@ -17,9 +17,9 @@ impl CniServer {
     pub(super) async fn add(&self, target: &Target, request: &Request) -> Result<AddResult, CniError> {
         let _turn = self.turn(&target.named).await;
         self.finish_detach(target).await?;
-        let attach = attach_request(target, request)?;
+        let spec = attach_spec(target, request)?;
         let first = self.first(target);
-        let attached = self.timed(Step::Attach, self.intent.attach(&attach));
+        let attached = self.timed(Step::Attach, self.intent.attach(&spec));
         let attached = attached.await.map_err(|e| call_error("netmaster refused the endpoint", &e))?;
         crate::kill_point!("cni-add-attach");
         // The journal's turn for this endpoint comes after ours.
@@ -235,7 +235,7 @@ impl CniServer {
     }
 }
 
-fn attach_request(target: &Target, request: &Request) -> Result<AttachRequest, CniError> {
+fn attach_spec(target: &Target, request: &Request) -> Result<AttachSpec, CniError> {
     let family = |key: &str| {
         CniError::new(Code::InvalidConfig, "refused request", format!("{key} is of the other family"))
     };
@@ -249,7 +249,7 @@ fn attach_request(target: &Target, request: &Request) -> Result<AttachRequest, C
         None => None,
         Some(std::net::IpAddr::V4(_)) => return Err(family("ipv6")),
     };
-    Ok(AttachRequest {
+    Ok(AttachSpec {
         tenant: target.named.0.clone(),
         network: request.network.clone(),
         group: request.group.clone(),
@@ -258,7 +258,6 @@ fn attach_request(target: &Target, request: &Request) -> Result<AttachRequest, C
         ipv6,
         interface: target.attachment.ifname.clone(),
         container_id: target.attachment.container_id.clone(),
-        token: None,
     })
 }
 

@@ -13,11 +13,11 @@
 //! A request for a token that arrives late itself makes void the newer ones: the next attach is refused and takes another.
 //!
 //! # Failure
-//! [`CallError`]. Without a token nothing was asked. A netmaster of protocol 1 gives none, and is asked without.
+//! [`CallError`]. Without a token nothing was asked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use node_api::{AttachReply, AttachRequest, CallError, DetachRequest, ErrorCode};
+use node_api::{AttachReply, AttachRequest, AttachSpec, CallError, DetachRequest, ErrorCode};
 use types::{EndpointUid, FencingToken};
 
 use super::Intent;
@@ -44,12 +44,12 @@ impl Fenced {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn attach(&self, request: &AttachRequest) -> Result<AttachReply, CallError> {
+    pub async fn attach(&self, spec: &AttachSpec) -> Result<AttachReply, CallError> {
         let mut attempt = 1;
         loop {
             let token = self.token().await?;
-            let doubt = Doubt { fenced: self, token };
-            let answer = self.intent.attach(AttachRequest { token, ..request.clone() }).await;
+            let doubt = Doubt { fenced: self, token: Some(token) };
+            let answer = self.intent.attach(AttachRequest { spec: spec.clone(), token }).await;
             match answer {
                 // The doubt stays: the token is of no use.
                 Err(e) if e.code == Some(ErrorCode::Fenced) && attempt < ATTEMPTS => attempt += 1,
@@ -81,13 +81,13 @@ impl Fenced {
     }
 
     /// The token, taken when there is none.
-    async fn token(&self) -> Result<Option<FencingToken>, CallError> {
+    async fn token(&self) -> Result<FencingToken, CallError> {
         let _turn = self.taking.lock().await;
         if let Some(token) = *self.lock() {
-            return Ok(Some(token));
+            return Ok(token);
         }
         let taken = self.intent.fence().await?;
-        *self.lock() = taken;
+        *self.lock() = Some(taken);
         Ok(taken)
     }
 
@@ -101,6 +101,7 @@ impl Fenced {
 /// has made it void already.
 struct Doubt<'a> {
     fenced: &'a Fenced,
+    /// `None` when it is decided.
     token: Option<FencingToken>,
 }
 

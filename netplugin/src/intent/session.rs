@@ -34,53 +34,34 @@ const ANSWERS: usize = 16;
 /// netmaster, connected or not.
 #[derive(Clone, Debug)]
 pub struct Netmaster {
-    connection: watch::Receiver<Option<Connection>>,
-}
-
-/// A client, and what netmaster understands.
-#[derive(Clone, Debug)]
-struct Connection {
-    client: Client,
-    protocol: u32,
-}
-
-impl Connection {
-    fn knows_tokens(&self) -> bool {
-        self.protocol >= 2
-    }
+    client: watch::Receiver<Option<Client>>,
 }
 
 #[async_trait]
 impl Intent for Netmaster {
-    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
-        let connection = self.connection().await?;
-        if !connection.knows_tokens() {
-            return Ok(None);
-        }
-        Ok(Some(connection.client.fence().await?.token))
+    async fn fence(&self) -> Result<FencingToken, CallError> {
+        Ok(self.client().await?.fence().await?.token)
     }
 
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
-        let connection = self.connection().await?;
-        let token = request.token.filter(|_| connection.knows_tokens());
-        connection.client.attach(AttachRequest { token, ..request }).await
+        self.client().await?.attach(request).await
     }
 
     async fn detach(&self, request: DetachRequest) -> Result<Option<EndpointUid>, CallError> {
-        Ok(self.connection().await?.client.detach(request).await?.left)
+        Ok(self.client().await?.detach(request).await?.left)
     }
 
     fn is_reachable(&self) -> bool {
-        self.connection.borrow().is_some()
+        self.client.borrow().is_some()
     }
 }
 
 impl Netmaster {
-    async fn connection(&self) -> Result<Connection, CallError> {
-        let mut connection = self.connection.clone();
-        let connected = tokio::time::timeout(PATIENCE, connection.wait_for(Option::is_some)).await;
+    async fn client(&self) -> Result<Client, CallError> {
+        let mut client = self.client.clone();
+        let connected = tokio::time::timeout(PATIENCE, client.wait_for(Option::is_some)).await;
         match connected.ok().and_then(Result::ok).and_then(|c| c.clone()) {
-            Some(connection) => Ok(connection),
+            Some(client) => Ok(client),
             None => Err(CallError {
                 code: None,
                 status: node_api::ErrorCode::ShuttingDown.status(),
@@ -111,7 +92,7 @@ pub struct Session {
     useless: Option<SystemTime>,
     agent: AgentHandle,
     reports: watch::Receiver<Option<Realized>>,
-    connection: watch::Sender<Option<Connection>>,
+    client: watch::Sender<Option<Client>>,
 }
 
 /// Why a session ended.
@@ -143,9 +124,9 @@ impl Session {
         agent: AgentHandle,
         reports: watch::Receiver<Option<Realized>>,
     ) -> (Self, Netmaster) {
-        let (connection, receiver) = watch::channel(None);
-        let session = Self { enrolment, identity, useless: None, agent, reports, connection };
-        (session, Netmaster { connection: receiver })
+        let (client, receiver) = watch::channel(None);
+        let session = Self { enrolment, identity, useless: None, agent, reports, client };
+        (session, Netmaster { client: receiver })
     }
 
     /// Keeps a session open for as long as the agent lives.
@@ -158,7 +139,7 @@ impl Session {
             if opened.elapsed() > STABLE {
                 backoff.reset();
             }
-            self.connection.send_replace(None);
+            self.client.send_replace(None);
             let reason = match &end {
                 End::Agent => return,
                 End::Renewed(_) => None,
@@ -231,8 +212,7 @@ impl Session {
             Err(e) => return e.into(),
         };
         tracing::info!(server = self.identity.server, "session with netmaster open");
-        let connection = Connection { client: client.clone(), protocol: receiver.protocol() };
-        self.connection.send_replace(Some(connection));
+        self.client.send_replace(Some(client.clone()));
         self.serve(&client, sender, receiver).await
     }
 

@@ -101,7 +101,7 @@ impl Wire {
 
 #[async_trait]
 impl Intent for Wire {
-    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
+    async fn fence(&self) -> Result<FencingToken, CallError> {
         self.call(|netmaster| async move { netmaster.fence().await }).await
     }
 

@@ -205,11 +205,14 @@ impl Intentions {
         }
     }
 
-    fn attach(&mut self, request: &AttachRequest) -> Result<(AttachReply, Option<FragmentKey>), CallError> {
+    fn attach(
+        &mut self,
+        AttachRequest { spec, token }: &AttachRequest,
+    ) -> Result<(AttachReply, Option<FragmentKey>), CallError> {
         if self.away {
             return Err(away());
         }
-        if request.token.is_some_and(|token| token.get() != self.token) {
+        if token.get() != self.token {
             let (code, text) = (ErrorCode::Fenced, "fenced".into());
             return Err(CallError { code: Some(code), status: code.status(), text });
         }
@@ -218,9 +221,9 @@ impl Intentions {
             status: ErrorCode::NotFound.status(),
             text: text.into(),
         };
-        let tenant = tenant_number(&request.tenant).ok_or_else(|| missing("no such tenant"))?;
+        let tenant = tenant_number(&spec.tenant).ok_or_else(|| missing("no such tenant"))?;
         let (vrf, vni) = (VrfId::new(tenant.into()).unwrap(), Vni::new(u64::from(tenant) + 100).unwrap());
-        let name = (request.tenant.clone(), request.endpoint.to_string());
+        let name = (spec.tenant.clone(), spec.endpoint.to_string());
         let (uid, new) = match self.names.get(&name) {
             Some(uid) => (*uid, false),
             None => {
@@ -230,7 +233,7 @@ impl Intentions {
             }
         };
         let host = if new {
-            self.names.keys().filter(|(t, _)| *t == request.tenant).count() as u8 + 10
+            self.names.keys().filter(|(t, _)| *t == spec.tenant).count() as u8 + 10
         } else {
             match &self.fragments[&FragmentKey::Endpoint(uid)] {
                 Fragment::Endpoint(e) => e.mac.octets()[5],
@@ -238,14 +241,14 @@ impl Intentions {
             }
         };
         let addresses: Vec<IpAddr> = vec![
-            request.ipv4.map_or_else(|| parse(&format!("10.1.1.{host}")), IpAddr::from),
-            request.ipv6.map_or_else(|| parse(&format!("fd00:1::{host:x}")), IpAddr::from),
+            spec.ipv4.map_or_else(|| parse(&format!("10.1.1.{host}")), IpAddr::from),
+            spec.ipv6.map_or_else(|| parse(&format!("fd00:1::{host:x}")), IpAddr::from),
         ];
         let mac = MacAddr::from_u32(0x0a01_0100 + u32::from(host));
         self.names.insert(name, uid);
         let fragment = Fragment::Endpoint(Endpoint {
             uid,
-            name: request.endpoint.clone(),
+            name: spec.endpoint.clone(),
             vrf,
             vni,
             group: None,
@@ -278,13 +281,13 @@ fn away() -> CallError {
 
 #[async_trait]
 impl Intent for FakeNetmaster {
-    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
+    async fn fence(&self) -> Result<FencingToken, CallError> {
         let mut intent = self.intent.lock().unwrap();
         if intent.away {
             return Err(away());
         }
         intent.token += 1;
-        Ok(Some(FencingToken::new(intent.token).unwrap()))
+        Ok(FencingToken::new(intent.token).unwrap())
     }
 
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {

@@ -7,8 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use node_api::client::{Client, ConnectError, Identity};
 use node_api::{
-    AttachRequest, CallError, DetachRequest, ErrorCode, Incarnation, JoinRequest, JoinToken, PROTOCOL,
-    Subscribe,
+    AttachSpec, CallError, DetachRequest, ErrorCode, Incarnation, JoinRequest, JoinToken, PROTOCOL, Subscribe,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde::Deserialize;
@@ -218,7 +217,7 @@ async fn join(file: &JoinFile, node: &str) -> Result<(Answer, Option<Identity>)>
 
 async fn attach(file: &JoinFile, identity: Option<&Identity>, endpoint: &str) -> Result<Answer> {
     let client = Client::connect(&file.server, &file.ca, identity).await?;
-    let request = AttachRequest {
+    let spec = AttachSpec {
         tenant: "blue".parse()?,
         network: "front".parse()?,
         group: Some("web".parse()?),
@@ -227,9 +226,8 @@ async fn attach(file: &JoinFile, identity: Option<&Identity>, endpoint: &str) ->
         ipv6: None,
         interface: String::new(),
         container_id: String::new(),
-        token: None,
     };
-    Ok(client.attach(request).await.into())
+    Ok(test_support::agent::attach(&client, spec).await.into())
 }
 
 async fn detach(file: &JoinFile, identity: &Identity, endpoint: &str) -> Result<Answer> {

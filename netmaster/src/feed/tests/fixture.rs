@@ -85,11 +85,11 @@ impl NodeIntent for FakeIntent {
         &self,
         caller: &Caller,
         spec: EndpointSpec,
-        token: Option<FencingToken>,
+        token: FencingToken,
     ) -> Result<(Endpoint, Revision), IntentRefusal> {
         assert_eq!(caller.node, spec.node);
         let newest = self.view().nodes.get(&caller.node).and_then(|n| n.fencing_token);
-        if token.is_some() && token != newest {
+        if newest != Some(token) {
             return Err(refuse(ErrorCode::Fenced));
         }
         let at = (spec.tenant.clone(), spec.name.clone());

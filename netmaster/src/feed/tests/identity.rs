@@ -5,6 +5,7 @@ use node_api::client::{Client, Identity};
 use node_api::wire::node_client::NodeClient;
 use node_api::*;
 use rcgen::KeyPair;
+use test_support::agent::attach;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -13,8 +14,8 @@ use types::*;
 use super::fixture::*;
 use crate::pki::{Ca, ValidCsr};
 
-fn attach(endpoint: &str) -> AttachRequest {
-    AttachRequest {
+fn spec(endpoint: &str) -> AttachSpec {
+    AttachSpec {
         tenant: name("blue"),
         network: name("web"),
         group: None,
@@ -23,7 +24,6 @@ fn attach(endpoint: &str) -> AttachRequest {
         ipv6: None,
         interface: "eth0".to_owned(),
         container_id: "c1".to_owned(),
-        token: None,
     }
 }
 
@@ -36,7 +36,7 @@ fn detach(endpoint: &str) -> DetachRequest {
 async fn attach_with_another_token_than_the_newest_is_refused() {
     let world = World::start().await;
     let a = world.join("node-a", 1).await;
-    let with = |token| AttachRequest { token: Some(token), ..attach("late") };
+    let with = |token| AttachRequest { spec: spec("late"), token };
     let older = a.client.fence().await.unwrap().token;
     let newer = a.client.fence().await.unwrap().token;
     let refused = a.client.attach(with(older)).await.unwrap_err();
@@ -45,11 +45,26 @@ async fn attach_with_another_token_than_the_newest_is_refused() {
 }
 
 #[tokio::test]
+async fn attach_without_a_token_is_refused_and_makes_nothing() {
+    let world = World::start().await;
+    let a = world.join("node-a", 1).await;
+    let token = a.client.fence().await.unwrap().token;
+    let whole = wire::AttachRequest::from(AttachRequest { spec: spec("c1.eth0"), token });
+    let mut client = raw(&world, &a).await;
+    let without = wire::AttachRequest { fencing_token: None, ..whole.clone() };
+    let refused = CallError::from(client.attach(without).await.unwrap_err());
+    assert_eq!((refused.code, refused.is_final()), (Some(ErrorCode::Malformed), true));
+    assert!(refused.text.contains("attach.fencing_token: is missing"), "{refused}");
+    assert!(world.intent.view().endpoints.is_empty());
+    client.attach(whole).await.unwrap();
+}
+
+#[tokio::test]
 async fn attach_makes_an_endpoint_that_arrives_in_the_session_and_detach_takes_it_away() {
     let world = World::start().await;
     let mut a = world.join("node-a", 1).await;
     let (to, mut from) = a.synced(&world).await;
-    let reply = a.client.attach(attach("c1.eth0")).await.unwrap();
+    let reply = attach(&a.client, spec("c1.eth0")).await.unwrap();
     assert_eq!((reply.vrf.get(), reply.vni.get(), reply.mtu), (1, 101, None));
     assert_eq!(reply.addresses, ["10.1.1.50/24".parse().unwrap()]);
     assert_eq!(reply.gateways, ["10.1.1.1".parse::<std::net::IpAddr>().unwrap()]);
@@ -59,7 +74,7 @@ async fn attach_makes_an_endpoint_that_arrives_in_the_session_and_detach_takes_i
     assert!(a.held.contains_key(&node_state::FragmentKey::Endpoint(reply.uid)));
     assert!(a.known.as_ref().unwrap().revision >= reply.revision);
 
-    let again = a.client.attach(attach("c1.eth0")).await.unwrap();
+    let again = attach(&a.client, spec("c1.eth0")).await.unwrap();
     assert_eq!(again.uid, reply.uid);
 
     let gone = a.client.detach(detach("c1.eth0")).await.unwrap();
@@ -73,8 +88,8 @@ async fn attach_makes_an_endpoint_that_arrives_in_the_session_and_detach_takes_i
 async fn refusals_of_the_use_case_keep_their_code() {
     let world = World::start().await;
     let a = world.join("node-a", 1).await;
-    let request = AttachRequest { network: name("nowhere"), ..attach("c1.eth0") };
-    assert_eq!(a.client.attach(request).await.unwrap_err().code, Some(ErrorCode::NotFound));
+    let nowhere = AttachSpec { network: name("nowhere"), ..spec("c1.eth0") };
+    assert_eq!(attach(&a.client, nowhere).await.unwrap_err().code, Some(ErrorCode::NotFound));
 }
 
 #[tokio::test]
@@ -94,10 +109,10 @@ async fn session_and_calls_end_with_the_certificate_though_the_connection_stays(
     let end = joined + world.ca.lives().node;
     ahead.store(end.duration_since(Timestamp::now()).as_secs() - 3, Ordering::Relaxed);
     let (_to, mut from) = a.session().await;
-    a.client.attach(attach("in-time.eth0")).await.unwrap();
+    attach(&a.client, spec("in-time.eth0")).await.unwrap();
     let word = last_word(&mut from).await;
     assert_eq!(word.code, Some(ErrorCode::CertificateRequired), "{word}");
-    let refused = a.client.attach(attach("late.eth0")).await.unwrap_err();
+    let refused = attach(&a.client, spec("late.eth0")).await.unwrap_err();
     assert_eq!(refused.code, Some(ErrorCode::CertificateRequired), "{refused}");
 }
 
@@ -106,7 +121,7 @@ async fn node_cannot_act_under_a_stolen_name() {
     let world = World::start().await;
     let a = world.join("node-a", 1).await;
     let b = world.join("node-b", 2).await;
-    b.client.attach(attach("b.eth0")).await.unwrap();
+    attach(&b.client, spec("b.eth0")).await.unwrap();
 
     // node-a's certificate, node-b's name.
     let stolen = Subscribe { node: b.node.clone(), ..a.subscribe() };
@@ -116,7 +131,7 @@ async fn node_cannot_act_under_a_stolen_name() {
     // node-a's certificate, node-b's endpoint.
     let mut snapshots = world.feed.snapshots();
     snapshots.wait_for(|s| !s.view.endpoints.is_empty()).await.unwrap();
-    let refused = a.client.attach(attach("b.eth0")).await.unwrap_err();
+    let refused = attach(&a.client, spec("b.eth0")).await.unwrap_err();
     assert_eq!((refused.code, refused.status), (Some(ErrorCode::NotYourNode), Code::PermissionDenied));
     let refused = a.client.detach(detach("b.eth0")).await.unwrap_err();
     assert_eq!((refused.code, refused.status), (Some(ErrorCode::NotYourNode), Code::PermissionDenied));
@@ -140,13 +155,14 @@ async fn every_call(world: &World, identity: Option<&Identity>) -> Vec<CallError
         unknown: [].into(),
     };
     let renew = RenewRequest { csr_pem: csr(&KeyPair::generate().unwrap()) };
-    let (session, attach, detach, renew) = tokio::join!(
+    let (session, fence, attach, detach, renew) = tokio::join!(
         client.session(subscribe),
-        client.attach(attach("c1.eth0")),
+        client.fence(),
+        client.attach(AttachRequest { spec: spec("c1.eth0"), token: FencingToken::MIN }),
         client.detach(detach("c1.eth0")),
         client.renew(renew),
     );
-    let errors = [session.err(), attach.err(), detach.err(), renew.err()];
+    let errors = [session.err(), fence.err(), attach.err(), detach.err(), renew.err()];
     errors.into_iter().map(|e| e.expect("a call was allowed")).collect()
 }
 
@@ -167,9 +183,8 @@ async fn call_that_is_larger_than_any_of_ours_is_not_read_to_its_end() {
     let world = World::start().await;
     let client = world.connect(None).await;
     // Read whole it would be refused for the certificate that is not there, or for its text.
-    let refused =
-        client.attach(AttachRequest { container_id: "c".repeat(20_000), ..attach("c1.eth0") }).await;
-    let refused = refused.unwrap_err();
+    let spec = AttachSpec { container_id: "c".repeat(20_000), ..spec("c1.eth0") };
+    let refused = client.attach(AttachRequest { spec, token: FencingToken::MIN }).await.unwrap_err();
     assert!(refused.code.is_none() && refused.text.contains("length limit"), "{refused}");
     let request = JoinRequest {
         token: JoinToken::new("t".repeat(20_000)),

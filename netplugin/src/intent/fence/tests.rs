@@ -24,7 +24,6 @@ enum Answer {
 
 /// A netmaster that answers as it is told, and notes what it is asked.
 struct Scripted {
-    knows_tokens: bool,
     taken: Mutex<u64>,
     answers: Mutex<VecDeque<Answer>>,
     asked: Mutex<Vec<String>>,
@@ -43,18 +42,15 @@ fn failed(code: Option<ErrorCode>) -> CallError {
 
 #[async_trait]
 impl Intent for Scripted {
-    async fn fence(&self) -> Result<Option<FencingToken>, CallError> {
-        if !self.knows_tokens {
-            return Ok(None);
-        }
+    async fn fence(&self) -> Result<FencingToken, CallError> {
         let mut taken = self.taken.lock().unwrap();
         *taken += 1;
         self.say(format!("fence {taken}"));
-        Ok(Some(FencingToken::new(*taken).unwrap()))
+        Ok(FencingToken::new(*taken).unwrap())
     }
 
     async fn attach(&self, request: AttachRequest) -> Result<AttachReply, CallError> {
-        self.say(format!("attach {}", request.token.map_or(0, FencingToken::get)));
+        self.say(format!("attach {}", request.token.get()));
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Made);
         match answer {
             Answer::Made => Ok(made()),
@@ -87,8 +83,8 @@ fn made() -> AttachReply {
     }
 }
 
-fn attach() -> AttachRequest {
-    AttachRequest {
+fn spec() -> AttachSpec {
+    AttachSpec {
         tenant: "blue".parse().unwrap(),
         network: "web".parse().unwrap(),
         group: None,
@@ -97,7 +93,6 @@ fn attach() -> AttachRequest {
         ipv6: None,
         interface: String::new(),
         container_id: String::new(),
-        token: None,
     }
 }
 
@@ -107,12 +102,8 @@ fn detach() -> DetachRequest {
 }
 
 fn scripted(answers: &[Answer]) -> (Arc<Scripted>, Fenced) {
-    scripted_as(true, answers)
-}
-
-fn scripted_as(knows_tokens: bool, answers: &[Answer]) -> (Arc<Scripted>, Fenced) {
     let answers = Mutex::new(answers.iter().copied().collect());
-    let scripted = Scripted { knows_tokens, taken: Mutex::default(), answers, asked: Mutex::default() };
+    let scripted = Scripted { taken: Mutex::default(), answers, asked: Mutex::default() };
     let scripted = Arc::new(scripted);
     (scripted.clone(), Fenced::new(scripted))
 }
@@ -125,9 +116,9 @@ fn asked(scripted: &Scripted) -> Vec<String> {
 async fn one_token_serves_all_that_is_answered() {
     let refused = Answer::Refused(ErrorCode::Exhausted);
     let (scripted, fenced) = scripted(&[Answer::Made, refused, Answer::Made]);
-    fenced.attach(&attach()).await.unwrap();
-    fenced.attach(&attach()).await.unwrap_err();
-    fenced.attach(&attach()).await.unwrap();
+    fenced.attach(&spec()).await.unwrap();
+    fenced.attach(&spec()).await.unwrap_err();
+    fenced.attach(&spec()).await.unwrap();
     fenced.detach(detach()).await.unwrap();
     assert_eq!(asked(&scripted), ["fence 1", "attach 1", "attach 1", "attach 1", "detach"]);
 }
@@ -145,7 +136,7 @@ async fn after_an_attach_without_a_decision_comes_a_new_token() {
         [ErrorCode::StoreUnavailable, ErrorCode::Behind, ErrorCode::ShuttingDown, ErrorCode::Internal];
     for answer in undecided.into_iter().map(Answer::Refused).chain([Answer::Nothing]) {
         let (scripted, fenced) = scripted(&[answer]);
-        fenced.attach(&attach()).await.unwrap_err();
+        fenced.attach(&spec()).await.unwrap_err();
         fenced.detach(detach()).await.unwrap();
         assert_eq!(asked(&scripted), ["fence 1", "attach 1", "fence 2", "detach"], "{answer:?}");
     }
@@ -154,7 +145,7 @@ async fn after_an_attach_without_a_decision_comes_a_new_token() {
 #[tokio::test]
 async fn an_attach_that_nobody_waits_for_any_more_is_in_doubt() {
     let (scripted, fenced) = scripted(&[Answer::Silence]);
-    assert!(fenced.attach(&attach()).now_or_never().is_none());
+    assert!(fenced.attach(&spec()).now_or_never().is_none());
     fenced.detach(detach()).await.unwrap();
     assert_eq!(asked(&scripted), ["fence 1", "attach 1", "fence 2", "detach"]);
 }
@@ -163,11 +154,11 @@ async fn an_attach_that_nobody_waits_for_any_more_is_in_doubt() {
 #[tokio::test]
 async fn an_attach_in_doubt_leaves_a_newer_token_alone() {
     let (scripted, fenced) = scripted(&[Answer::Silence, Answer::Nothing]);
-    let request = attach();
-    let mut older = Box::pin(fenced.attach(&request));
+    let given_up = spec();
+    let mut older = Box::pin(fenced.attach(&given_up));
     assert!((&mut older).now_or_never().is_none());
-    fenced.attach(&attach()).await.unwrap_err();
-    fenced.attach(&attach()).await.unwrap();
+    fenced.attach(&spec()).await.unwrap_err();
+    fenced.attach(&spec()).await.unwrap();
     drop(older);
     fenced.detach(detach()).await.unwrap();
     assert_eq!(asked(&scripted), ["fence 1", "attach 1", "attach 1", "fence 2", "attach 2", "detach"]);
@@ -177,17 +168,9 @@ async fn an_attach_in_doubt_leaves_a_newer_token_alone() {
 async fn a_token_that_somebody_made_void_is_taken_anew_a_few_times() {
     let void = Answer::Refused(ErrorCode::Fenced);
     let (scripted, fenced) = scripted(&[void, Answer::Made, void, void, void]);
-    fenced.attach(&attach()).await.unwrap();
+    fenced.attach(&spec()).await.unwrap();
     assert_eq!(asked(&scripted), ["fence 1", "attach 1", "fence 2", "attach 2"]);
-    let refused = fenced.attach(&attach()).await.unwrap_err();
+    let refused = fenced.attach(&spec()).await.unwrap_err();
     assert_eq!(refused.code, Some(ErrorCode::Fenced));
     assert_eq!(asked(&scripted), ["attach 2", "fence 3", "attach 3", "fence 4", "attach 4"]);
-}
-
-#[tokio::test]
-async fn a_netmaster_that_knows_no_tokens_is_asked_without() {
-    let (scripted, fenced) = scripted_as(false, &[Answer::Made]);
-    fenced.attach(&attach()).await.unwrap();
-    fenced.detach(detach()).await.unwrap();
-    assert_eq!(asked(&scripted), ["attach 0", "detach"]);
 }
