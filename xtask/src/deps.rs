@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("selvage-openflow", &[]),
     ("selvage-ovsdb", &[]),
     ("selvage-pipeline", &["selvage-node-state", "selvage-openflow"]),
+    ("selvage-oracle", &["selvage-model", "selvage-openflow"]),
     ("selvage-cni", &[]),
     ("selvage-telemetry", &[]),
     ("netctl", &["selvage-client", "selvage-api"]),
@@ -63,6 +64,7 @@ const PURE: &[&str] = &[
     "selvage-compile",
     "selvage-node-state",
     "selvage-pipeline",
+    "selvage-oracle",
     "selvage-openflow",
     "selvage-ovsdb",
 ];

@@ -1,0 +1,150 @@
+//! Intent built by hand and at random, and the switches the product makes of it.
+#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
+
+use std::net::IpAddr;
+
+use model::*;
+use types::*;
+
+pub fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub fn view(objects: impl IntoIterator<Item = Object>) -> IntentView {
+    let mut view = IntentView::default();
+    objects.into_iter().for_each(|o| view.apply(ViewEvent::Put(Box::new(o))));
+    view
+}
+
+pub fn vtep(n: usize) -> IpAddr {
+    IpAddr::from([192, 0, 2, n as u8])
+}
+
+pub fn node_name(n: usize) -> NodeName {
+    format!("node-{n}").parse().unwrap()
+}
+
+pub fn node(n: usize) -> Object {
+    let spec = NodeSpec { name: node_name(n), vtep: vtep(n) };
+    Object::Node(Node { spec, key_sha256: "00".repeat(32), cordoned: false, fencing_token: None })
+}
+
+pub fn tenant(tenant: &str, vrf: u64, default_action: DefaultAction) -> Object {
+    let spec = TenantSpec { name: name(tenant), default_action };
+    Object::Tenant(Tenant { spec, vrf: VrfId::new(vrf).unwrap() })
+}
+
+/// A network with these subnets; `Some(gateway)` makes `.1` or `::1` its gateway.
+pub fn network(tenant: &str, network: &str, vni: u64, subnets: &[(&str, Option<&str>)]) -> Object {
+    let subnet = |v4: bool| {
+        let found = subnets.iter().find(|(cidr, _)| cidr.contains('.') == v4)?;
+        let gateway = found.1.map(|g| g.parse().unwrap());
+        Some(SubnetSpec { subnet: found.0.parse().unwrap(), gateway })
+    };
+    let (ipv4, ipv6) = (subnet(true), subnet(false));
+    let spec = NetworkSpec { tenant: name(tenant), name: name(network), ipv4, ipv6, vni: None };
+    Object::Network(Network { spec, vni: Vni::new(vni).unwrap() })
+}
+
+pub fn group(tenant: &str, group: &str, id: u64, network: &str, policies: &[&str]) -> Object {
+    let policies = policies.iter().map(|p| name(p)).collect();
+    let spec = GroupSpec { tenant: name(tenant), name: name(group), network: name(network), policies };
+    Object::Group(Group { spec, id: GroupId::new(id).unwrap() })
+}
+
+/// `direction priority peer service action`, for example `ingress 10 group:web tcp/5432 allow`.
+pub fn rule(id: &str, text: &str) -> RuleSpec {
+    let [direction, priority, peer, service, action] = text.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{text}")
+    };
+    let (protocol, port) = match service.split_once('/') {
+        Some((protocol, port)) => (Some(protocol.parse().unwrap()), Some(port.parse().unwrap())),
+        None => ((service != "any").then(|| service.parse().unwrap()), None),
+    };
+    let peer = match peer.split_once(':') {
+        Some(("group", g)) => Peer::Group(name(g)),
+        Some(("network", n)) => Peer::Network(name(n)),
+        Some(("cidr", c)) => Peer::Cidr(c.parse().unwrap()),
+        _ => Peer::Any,
+    };
+    RuleSpec {
+        name: name(id),
+        direction: if direction == "ingress" { Direction::Ingress } else { Direction::Egress },
+        priority: RulePriority::new(priority.parse().unwrap()).unwrap(),
+        peer,
+        protocol,
+        port,
+        action: if action == "allow" { Verdict::Allow } else { Verdict::Deny },
+    }
+}
+
+pub fn policy(tenant: &str, policy: &str, id: u64, rules: Vec<RuleSpec>) -> Object {
+    let slots = (0..).zip(&rules).map(|(i, r)| (r.name.clone(), RuleSlot::new(i).unwrap())).collect();
+    let spec = PolicySpec { tenant: name(tenant), name: name(policy), rules };
+    Object::Policy(Policy { spec, id: PolicyId::new(id).unwrap(), slots })
+}
+
+pub struct Place<'a> {
+    pub network: &'a str,
+    pub group: Option<&'a str>,
+    pub node: usize,
+}
+
+pub fn endpoint(tenant: &str, own: &str, uid: u64, place: &Place<'_>, addresses: &[&str]) -> Object {
+    let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+    let spec = EndpointSpec {
+        tenant: name(tenant),
+        name: own.parse().unwrap(),
+        network: name(place.network),
+        group: place.group.map(name),
+        node: node_name(place.node),
+        ipv4: None,
+        ipv6: None,
+    };
+    let uid = EndpointUid::new(uid).unwrap();
+    Object::Endpoint(Endpoint { spec, uid, mac: endpoint_mac(&addresses).unwrap(), addresses })
+}
+
+/// Two tenants with the same addresses. Blue protects its databases, lets nobody but web out of front by TCP, and denies
+/// what no rule decides; green has no policy.
+pub fn two_tenants() -> Vec<Object> {
+    let mut objects = vec![
+        node(1),
+        node(2),
+        tenant("blue", 1, DefaultAction::Allow),
+        tenant("green", 2, DefaultAction::Allow),
+        policy(
+            "blue",
+            "db-access",
+            7,
+            vec![
+                rule("postgres", "ingress 10 group:web tcp/5432-5433 allow"),
+                rule("no-other-tcp", "ingress 1 any tcp deny"),
+                rule("no-ping-from-here", "ingress 20 cidr:10.1.2.0/24 icmp deny"),
+            ],
+        ),
+        policy("blue", "web-out", 8, vec![rule("no-dns", "egress 5 network:back udp/53 deny")]),
+    ];
+    for (t, (owner, db, web)) in
+        [("blue", &["db-access"][..], &["web-out"][..]), ("green", &[], &[])].into_iter().enumerate()
+    {
+        let t = t as u64;
+        let own = |n: u64| t * 100 + n;
+        let front = [("10.1.1.0/24", Some("10.1.1.1")), ("fd00:1:1::/64", Some("fd00:1:1::1"))];
+        let back = [("10.1.2.0/24", Some("10.1.2.1")), ("fd00:1:2::/64", Some("fd00:1:2::1"))];
+        objects.push(network(owner, "front", own(101), &front));
+        objects.push(network(owner, "back", own(102), &back));
+        objects.push(group(owner, "web", own(3), "front", web));
+        objects.push(group(owner, "db", own(4), "back", db));
+        let web = |node| Place { network: "front", group: Some("web"), node };
+        let db = |node| Place { network: "back", group: Some("db"), node };
+        objects.extend([
+            endpoint(owner, "web-1", own(11), &web(1), &["10.1.1.11", "fd00:1:1::11"]),
+            endpoint(owner, "web-2", own(12), &web(2), &["10.1.1.12", "fd00:1:1::12"]),
+            endpoint(owner, "db-1", own(21), &db(2), &["10.1.2.11", "fd00:1:2::11"]),
+            endpoint(owner, "db-2", own(22), &db(1), &["10.1.2.12", "fd00:1:2::12"]),
+        ]);
+    }
+    objects
+}
