@@ -1,5 +1,5 @@
 //! The plain reading of intent, case by case, each with the reason it must give.
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Flow tables of a few lines, and what becomes of packets in them: as the manual pages of Open vSwitch say.
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use openflow::Field;
 use oracle::packet::Packet;
