@@ -1,4 +1,5 @@
-//! What tests of several crates need: waiting on state, private daemons that die with the test, unused ports.
+//! What tests of several crates need: waiting on state, private daemons that die with the test, unused ports, simulated
+//! agents, stores that misbehave.
 //!
 //! # Invariants
 //! * [`wait_for`] and [`wait_for_blocking`] are the only places of the repository where a test sleeps.
@@ -13,6 +14,8 @@ mod document;
 mod etcd;
 mod netns;
 mod ovs;
+#[cfg(feature = "store")]
+pub mod store;
 mod wait;
 
 pub use daemon::{Daemon, DaemonError};

@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use http::Request;
 use serde_json::json;
 use store::Store;
+use test_support::store::{Course, Strange, writes};
 
 use crate::bench::{Bench, Kind, replica, send};
-use crate::strange::{Course, Strange, writes};
 
 const OTHERS: usize = 63;
 

@@ -8,10 +8,10 @@ use netmaster::feed::{Caller, IntentRefusal, NodeIntent};
 use node_api::{ErrorCode, Incarnation};
 use serde_json::json;
 use store::{Outcome, Store};
+use test_support::store::{Course, Strange, writes};
 use types::{FencingToken, Revision};
 
 use crate::bench::{Bench, KINDS, Kind, STORES, actor, caller, clock, replica};
-use crate::strange::{Course, Strange, writes};
 
 fn n1() -> Caller {
     caller("n1")
@@ -97,7 +97,7 @@ async fn what_a_stalled_store_carries_out_after_the_deletion_makes_nothing() {
             let gone =
                 NodeIntent::delete_endpoint(app, &n1(), &spec.tenant, &spec.name, unknown).await.unwrap();
             assert_eq!(gone.left, None);
-            let outcomes = strange.carry_out_late().await;
+            let outcomes = strange.carry_out_late().await.unwrap();
             assert_eq!(matches!(outcomes[..], [Outcome::Conflict { .. }]), fenced, "{kind:?} {outcomes:?}");
         }
     }

@@ -21,5 +21,4 @@ mod removal;
 mod stale;
 mod status;
 mod statuses;
-mod strange;
 mod watch;
