@@ -116,6 +116,7 @@ impl Intent {
             Peer::Any => true,
             Peer::Group(g) => peer.group.as_deref() == Some(g.as_str()),
             Peer::Cidr(c) => c.contains(address),
+            Peer::Range(r) => r.contains(address),
             Peer::Network(name) => {
                 let mut named = self.networks(&peer.tenant).filter(|n| n.name == *name);
                 named.any(|n| n.subnets().any(|(_, s)| s.subnet.cidr().contains(address)))

@@ -36,6 +36,7 @@ text_schema! {
     SubnetRange: "A prefix, or a range of addresses with the length of its prefix; /8 to /30 in IPv4, /48 to /126 in IPv6",
         None, None, "10.1.1.20-10.1.1.40/24";
     Cidr: "A prefix without host bits", None, None, "10.1.0.0/16";
+    AddressRange: "FIRST-LAST: addresses of one family, both included", None, None, "10.1.1.20-10.1.1.40";
     Address: "An IPv4 or IPv6 address", None, None, "10.1.1.1";
     Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
     Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6) or an IP protocol number", None, None, "tcp";

@@ -145,6 +145,53 @@ fn wire_and_model_agree_on_every_field() {
     assert_eq!(direct, wired);
 }
 
+#[test]
+fn a_peer_is_a_word_or_one_thing() {
+    let rule =
+        |peer: serde_json::Value| json!({"name": "r", "direction": "in", "peer": peer, "action": "deny"});
+    for peer in [
+        json!("any"),
+        json!({"group": "web"}),
+        json!({"cidr": "10.0.0.0/8"}),
+        json!({"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.2.0.0/16"]}),
+        json!({"range": "fd00::5-fd00::9"}),
+    ] {
+        let body: PolicyBody = serde_json::from_value(json!({"rules": [rule(peer.clone())]})).unwrap();
+        assert_eq!(serde_json::to_value(&body.rules[0].peer).unwrap(), peer);
+        let (Spec::Policy(spec), _) = body.into_spec(&blue(Some("p"))).unwrap() else { panic!("a policy") };
+        assert_eq!(serde_json::to_value(api::v1::Peer::from(spec.rules[0].peer.clone())).unwrap(), peer);
+    }
+    for (peer, place) in [
+        (json!("all"), "/rules/0/peer"),
+        (json!({}), "/rules/0/peer"),
+        (json!({"group": "web", "cidr": "10.0.0.0/8"}), "/rules/0/peer"),
+        (json!({"range": "10.0.0.9-10.0.0.5"}), "/rules/0/peer/range"),
+        (json!({"range": "10.0.0.9-fd00::"}), "/rules/0/peer/range"),
+        (json!({"except": ["10.1.0.0/16"]}), "/rules/0/peer"),
+        (json!({"group": "web", "except": ["10.1.0.0/16"]}), "/rules/0/peer"),
+        (json!({"cidr": "10.0.0.0/8", "except": ["10.1.0.1/16"]}), "/rules/0/peer/except/0"),
+    ] {
+        let e = malformed::<PolicyBody>(&json!({"rules": [rule(peer.clone())]}).to_string());
+        assert_eq!(e.findings[0].pointer, place, "{peer}: {:?}", e.findings);
+    }
+}
+
+/// Everything that lies outside is named, of every rule.
+#[test]
+fn an_exception_outside_its_prefix_is_named() {
+    let rule = |name: &str, except: &[&str]| {
+        let peer = json!({"cidr": "10.0.0.0/8", "except": except});
+        json!({"name": name, "direction": "in", "peer": peer, "action": "deny"})
+    };
+    let rules =
+        [rule("a", &["10.0.0.0/16"]), rule("b", &["10.1.0.0/16", "0.0.0.0/0"]), rule("c", &["10.0.0.0/8"])];
+    let body: PolicyBody = serde_json::from_value(json!({ "rules": rules })).unwrap();
+    let problems = body.into_spec(&blue(Some("p"))).unwrap_err();
+    let places: Vec<_> = problems.iter().map(|p| (p.field.as_str(), p.value.as_str())).collect();
+    assert_eq!(places, [("/rules/1/peer/except/1", "0.0.0.0/0"), ("/rules/2/peer/except/0", "10.0.0.0/8")]);
+    assert_eq!(problems[0].object, "policy blue/p");
+}
+
 /// Pointer and beginning of the reason of everything that is wrong.
 fn wrong(e: &Malformed) -> Vec<(&str, &str)> {
     e.findings
@@ -174,6 +221,7 @@ fn every_wrong_field_is_found_at_once() {
             "/rules/0/direction",
             "/rules/0/port",
             "/rules/1",
+            "/rules/2/peer/gruop",
             "/rules/2/peer",
             "/rules/3/extra",
             "/rules/3/name",

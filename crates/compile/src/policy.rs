@@ -42,7 +42,8 @@ fn peer(facts: &Facts, tenant: &Name, peer: &Peer) -> Result<RulePeer, Refused> 
         Peer::Any => RulePeer::Any,
         Peer::Group(group) => RulePeer::Group(facts.group(tenant, group)?.id),
         Peer::Network(network) => RulePeer::Network(facts.network(tenant, network)?.vni),
-        Peer::Cidr(cidr) => RulePeer::Cidr(*cidr),
+        Peer::Cidr(block) => RulePeer::Cidr(block.clone()),
+        Peer::Range(range) => RulePeer::Range(*range),
     })
 }
 

@@ -88,7 +88,7 @@ fn named_by(view: &IntentView, id: &Id) -> BTreeSet<Id> {
             let peers = policy.spec.rules.iter().filter_map(|rule| match &rule.peer {
                 Peer::Group(g) => Some(Id::Group(t.clone(), g.clone())),
                 Peer::Network(n) => Some(Id::Network(t.clone(), n.clone())),
-                Peer::Any | Peer::Cidr(_) => None,
+                Peer::Any | Peer::Cidr(_) | Peer::Range(_) => None,
             });
             peers.chain([tenant(t)]).collect()
         }

@@ -211,7 +211,7 @@ fn named(object: &Object) -> Vec<ObjectRef> {
             let peers = spec.rules.iter().filter_map(|rule| match &rule.peer {
                 Peer::Group(group) => Some(reference(&spec.tenant, Kind::Group, group)),
                 Peer::Network(network) => Some(reference(&spec.tenant, Kind::Network, network)),
-                Peer::Any | Peer::Cidr(_) => None,
+                Peer::Any | Peer::Cidr(_) | Peer::Range(_) => None,
             });
             peers.collect()
         }

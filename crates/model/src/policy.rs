@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, RulePriority, RuleSlot, Verdict};
+use types::{
+    AddressRange, CidrBlock, Direction, IpProtocol, Name, PolicyId, PortRange, RulePriority, RuleSlot,
+    Verdict,
+};
 
 use crate::context::Context;
 use crate::runs::Pool;
@@ -57,8 +60,10 @@ pub enum Peer {
     Group(Name),
     /// Every address of a network of the same tenant.
     Network(Name),
-    /// A prefix.
-    Cidr(IpCidr),
+    /// A prefix, with or without parts of it.
+    Cidr(CidrBlock),
+    /// Addresses from the first to the last.
+    Range(AddressRange),
 }
 
 fn lowest_priority() -> RulePriority {
@@ -114,7 +119,7 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: PolicySpec) -> Option<Policy> {
 
 fn check_rule(cx: &mut Context<'_>, object: &ObjectRef, tenant: &Name, i: usize, rule: &RuleSpec) {
     match &rule.peer {
-        Peer::Any | Peer::Cidr(_) => {}
+        Peer::Any | Peer::Cidr(_) | Peer::Range(_) => {}
         Peer::Group(g) => {
             cx.reference(object, format!("rules[{i}].peer.group"), tenant, Kind::Group, g.as_str());
         }

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use types::{
-    DefaultAction, Direction, EndpointName, EndpointUid, GroupId, IpCidr, IpProtocol, MacAddr, Name,
-    NodeName, PolicyId, PortRange, RulePriority, RuleSlot, Verdict, Vni, VrfId,
+    AddressRange, CidrBlock, DefaultAction, Direction, EndpointName, EndpointUid, GroupId, IpCidr,
+    IpProtocol, MacAddr, Name, NodeName, PolicyId, PortRange, RulePriority, RuleSlot, Verdict, Vni, VrfId,
 };
 
 /// A peer node of the overlay. Key `node/<name>`.
@@ -138,8 +138,10 @@ pub enum RulePeer {
     Group(GroupId),
     /// Every address of a network's subnets.
     Network(Vni),
-    /// A prefix.
-    Cidr(IpCidr),
+    /// A prefix, with or without parts of it.
+    Cidr(CidrBlock),
+    /// Addresses from the first to the last.
+    Range(AddressRange),
 }
 
 /// What a rule's connections carry. "Any" is spelled.

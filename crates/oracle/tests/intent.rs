@@ -118,6 +118,8 @@ fn peers_are_addresses() {
     assert_eq!(ingress(&["ingress 5 cidr:10.0.1.128/31 any deny"], tcp), (true, "default".into()));
     assert_eq!(ingress(&["ingress 5 cidr:0.0.0.0/0 any deny"], tcp), (false, "r0".into()));
     assert_eq!(ingress(&["ingress 5 cidr:::/0 any deny"], tcp), (true, "default".into()));
+    assert_eq!(ingress(&["ingress 5 range:10.0.1.128-10.0.1.255 any deny"], tcp), (false, "r0".into()));
+    assert_eq!(ingress(&["ingress 5 range:10.0.1.0-10.0.1.127 any deny"], tcp), (true, "default".into()));
     assert_eq!(ingress(&["ingress 5 network:a any deny"], tcp), (false, "r0".into()));
     assert_eq!(ingress(&["ingress 5 network:b any deny"], tcp), (true, "default".into()));
     assert_eq!(

@@ -17,20 +17,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use types::{Family, GroupId, IpCidr, Vni, VrfId};
+use types::{AddressRange, CidrBlock, Family, GroupId, IpCidr, Vni, VrfId};
 
 use crate::dense::Dense;
+use crate::sabotage::sabotaged;
 use crate::view::View;
 
 /// A set of addresses of a VRF that policy names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressSet {
     /// The endpoints of a group.
     Group(GroupId),
     /// The subnets of a network.
     Network(Vni),
-    /// A prefix.
-    Cidr(IpCidr),
+    /// A prefix, with or without parts of it.
+    Cidr(CidrBlock),
+    /// From the first address to the last.
+    Range(AddressRange),
 }
 
 impl fmt::Display for AddressSet {
@@ -38,7 +41,8 @@ impl fmt::Display for AddressSet {
         match self {
             Self::Group(id) => write!(f, "group={id}"),
             Self::Network(vni) => write!(f, "network={vni}"),
-            Self::Cidr(cidr) => write!(f, "cidr={cidr}"),
+            Self::Cidr(block) => write!(f, "cidr={block}"),
+            Self::Range(range) => write!(f, "range={range}"),
         }
     }
 }
@@ -70,6 +74,14 @@ impl fmt::Display for ClassId {
 
 /// A prefix as a sort key: parents stand before what they contain.
 pub(crate) type Prefix = (IpAddr, u8);
+/// What a set says of a prefix, unless it says something else of one inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// The set holds it.
+    Inside,
+    /// The set excepts it.
+    Outside,
+}
 /// What makes a class: the VRF and the sets, sorted.
 type Content = (VrfId, Vec<AddressSet>);
 
@@ -86,9 +98,9 @@ pub(crate) struct Reclassified {
 #[derive(Debug)]
 pub(crate) struct Classes {
     /// Sets that policy names, and the prefixes they are made of (groups: none, they are entered host by host).
-    named: BTreeMap<(VrfId, AddressSet), Vec<IpCidr>>,
-    /// Prefixes that are interesting whoever lives there, and the sets that consist of them. The roots have none.
-    ranges: BTreeMap<(VrfId, Prefix), BTreeSet<AddressSet>>,
+    named: BTreeMap<(VrfId, AddressSet), Vec<(IpCidr, Extent)>>,
+    /// Prefixes that are interesting whoever lives there, and the sets that name them. The roots have none.
+    ranges: BTreeMap<(VrfId, Prefix), BTreeMap<AddressSet, Extent>>,
     /// How many ranges there are of each length (and family).
     lengths: BTreeMap<(VrfId, Family, u8), usize>,
     /// Every interesting prefix with what makes its class.
@@ -129,19 +141,19 @@ impl Classes {
 
     /// Says whether policy names a set, which may consist of other prefixes than before.
     pub(crate) fn name(&mut self, view: &View, vrf: VrfId, set: AddressSet, is_named: bool) {
-        let made_of = is_named.then(|| prefixes_of(view, vrf, set));
+        let made_of = is_named.then(|| prefixes_of(view, vrf, &set));
         let key = (vrf, set);
         if self.named.get(&key) == made_of.as_ref() {
             return;
         }
-        for cidr in self.named.remove(&key).unwrap_or_default() {
-            self.remove_range(vrf, cidr, Some(set));
+        for (cidr, _) in self.named.remove(&key).unwrap_or_default() {
+            self.remove_range(vrf, cidr, Some(&key.1));
         }
-        for &cidr in made_of.iter().flatten() {
-            self.add_range(vrf, cidr, Some(set));
+        for &(cidr, extent) in made_of.iter().flatten() {
+            self.add_range(vrf, cidr, Some((&key.1, extent)));
         }
+        self.touch_group(view, vrf, &key.1);
         self.named.extend(made_of.map(|made_of| (key, made_of)));
-        self.touch_group(view, vrf, set);
     }
 
     /// Gives back the room that was left when it grew.
@@ -165,28 +177,28 @@ impl Classes {
         self.dirty.insert((vrf, host_prefix(address)));
     }
 
-    fn touch_group(&mut self, view: &View, vrf: VrfId, set: AddressSet) {
+    fn touch_group(&mut self, view: &View, vrf: VrfId, set: &AddressSet) {
         let AddressSet::Group(group) = set else { return };
-        let hosts = view.members_of(vrf, group).flat_map(|m| m.addresses.iter());
+        let hosts = view.members_of(vrf, *group).flat_map(|m| m.addresses.iter());
         self.dirty.extend(hosts.map(|a| (vrf, host_prefix(*a))));
     }
 
-    fn add_range(&mut self, vrf: VrfId, cidr: IpCidr, set: Option<AddressSet>) {
+    fn add_range(&mut self, vrf: VrfId, cidr: IpCidr, set: Option<(&AddressSet, Extent)>) {
         let prefix = (cidr.addr(), cidr.len());
         let sets = self.ranges.entry((vrf, prefix)).or_insert_with(|| {
             *self.lengths.entry((vrf, cidr.family(), cidr.len())).or_default() += 1;
-            BTreeSet::new()
+            BTreeMap::new()
         });
-        sets.extend(set);
+        sets.extend(set.map(|(set, extent)| (set.clone(), extent)));
         self.touch_inside(vrf, cidr);
         self.dirty.insert((vrf, prefix));
     }
 
-    fn remove_range(&mut self, vrf: VrfId, cidr: IpCidr, set: Option<AddressSet>) {
+    fn remove_range(&mut self, vrf: VrfId, cidr: IpCidr, set: Option<&AddressSet>) {
         let prefix = (cidr.addr(), cidr.len());
         let Some(sets) = self.ranges.get_mut(&(vrf, prefix)) else { return };
         if let Some(set) = set {
-            sets.remove(&set);
+            sets.remove(set);
         }
         // A root stays for as long as its VRF.
         if sets.is_empty() && (set.is_none() || !cidr.is_empty()) {
@@ -274,7 +286,7 @@ impl Classes {
         for (content, id) in gone {
             self.numbers.remove(id);
             for set in &content.1 {
-                let key = (content.0, *set);
+                let key = (content.0, set.clone());
                 if let Some(ids) = self.members.get_mut(&key) {
                     ids.remove(id);
                     if ids.is_empty() {
@@ -288,8 +300,8 @@ impl Classes {
             self.numbers.insert(id);
             self.contents.entry(content.clone()).and_modify(|(_, slot)| *slot = id);
             for set in &content.1 {
-                self.members.entry((content.0, *set)).or_default().insert(id);
-                out.sets.insert((content.0, *set));
+                self.members.entry((content.0, set.clone())).or_default().insert(id);
+                out.sets.insert((content.0, set.clone()));
             }
         }
         Some(())
@@ -307,14 +319,14 @@ impl Classes {
         for (content, (_, slot)) in &mut self.contents {
             let Some(id) = ids.get(&**content) else { continue };
             for set in &content.1 {
-                self.members.entry((content.0, *set)).or_default().insert(*id);
+                self.members.entry((content.0, set.clone())).or_default().insert(*id);
             }
             if slot != id {
                 *slot = *id;
                 changed.insert(content);
             }
         }
-        let sets = changed.iter().flat_map(|(vrf, sets)| sets.iter().map(move |set| (*vrf, *set)));
+        let sets = changed.iter().flat_map(|(vrf, sets)| sets.iter().map(move |set| (*vrf, set.clone())));
         out.sets.extend(sets);
         out.prefixes.extend(self.parts.iter().filter(|(_, c)| changed.contains(&***c)).map(|(key, _)| *key));
     }
@@ -326,13 +338,19 @@ impl Classes {
         if range.is_none() && owner.is_none() {
             return None;
         }
-        let mut sets: BTreeSet<AddressSet> = range.into_iter().flatten().copied().collect();
-        let group = owner.and_then(|m| m.group).map(AddressSet::Group);
-        sets.extend(group.filter(|set| self.named.contains_key(&(vrf, *set))));
-        for outer in self.outer(vrf, prefix) {
-            sets.extend(self.ranges.get(&(vrf, outer)).into_iter().flatten());
+        // From the widest inwards: the narrowest prefix that a set names says whether it holds this one.
+        let outer = self.outer(vrf, prefix).filter_map(|outer| self.ranges.get(&(vrf, outer)));
+        let mut sets: BTreeSet<&AddressSet> = BTreeSet::new();
+        for (set, extent) in outer.chain(range).flatten() {
+            match extent {
+                Extent::Inside => sets.insert(set),
+                Extent::Outside => sets.remove(set),
+            };
         }
-        Some((vrf, sets.into_iter().collect()))
+        let group = owner.and_then(|m| m.group).map(|group| (vrf, AddressSet::Group(group)));
+        let group = group.and_then(|key| self.named.get_key_value(&key));
+        sets.extend(group.map(|((_, set), _)| set));
+        Some((vrf, sets.into_iter().cloned().collect()))
     }
 
     /// The ranges a prefix lies in, itself excluded, the widest first.
@@ -357,7 +375,7 @@ impl Classes {
     }
 
     /// The classes inside a set.
-    pub(crate) fn of(&self, vrf: VrfId, set: AddressSet) -> impl Iterator<Item = ClassId> + '_ {
+    pub(crate) fn of(&self, vrf: VrfId, set: AddressSet) -> impl Iterator<Item = ClassId> + use<'_> {
         self.members.get(&(vrf, set)).into_iter().flatten().copied()
     }
 }
@@ -368,11 +386,17 @@ pub(crate) fn host_prefix(address: IpAddr) -> Prefix {
 }
 
 /// Prefixes that make up a set.
-fn prefixes_of(view: &View, vrf: VrfId, set: AddressSet) -> Vec<IpCidr> {
+fn prefixes_of(view: &View, vrf: VrfId, set: &AddressSet) -> Vec<(IpCidr, Extent)> {
+    let inside = |cidr| (cidr, Extent::Inside);
     match set {
-        AddressSet::Cidr(cidr) => vec![cidr],
-        AddressSet::Network(vni) => match view.networks.get(&vni).filter(|n| n.vrf == vrf) {
-            Some(net) => net.subnets.iter().map(|s| s.cidr).collect(),
+        AddressSet::Cidr(block) => {
+            let except = if sabotaged!("except-ignored") { &[] } else { block.except() };
+            let outside = except.iter().map(|cidr| (*cidr, Extent::Outside));
+            std::iter::once(inside(block.cidr())).chain(outside).collect()
+        }
+        AddressSet::Range(range) => range.to_prefixes().into_iter().map(inside).collect(),
+        AddressSet::Network(vni) => match view.networks.get(vni).filter(|n| n.vrf == vrf) {
+            Some(net) => net.subnets.iter().map(|s| inside(s.cidr)).collect(),
             None => Vec::new(),
         },
         AddressSet::Group(_) => Vec::new(),

@@ -169,7 +169,8 @@ impl Renderer {
 
     fn take_replanned(&mut self, replanned: Replanned, work: &mut Work) {
         for (vrf, set) in replanned.sets {
-            self.classes.name(&self.view, vrf, set, self.plans.names(vrf, set));
+            let is_named = self.plans.names(vrf, &set);
+            self.classes.name(&self.view, vrf, set, is_named);
         }
         work.units.extend(replanned.denied.into_iter().map(|(vrf, group)| Unit::Denied(vrf, group)));
         work.rules.extend(replanned.rules);
@@ -180,7 +181,7 @@ impl Renderer {
         let reclassified = self.classes.settle(&self.view);
         work.units.extend(reclassified.prefixes.into_iter().map(|(vrf, prefix)| Unit::Prefix(vrf, prefix)));
         for (vrf, set) in reclassified.sets {
-            work.rules.extend(self.clauses.naming(vrf, set));
+            work.rules.extend(self.clauses.naming(vrf, &set));
             if let AddressSet::Group(group) = set {
                 work.units.insert(Unit::Denied(vrf, group));
             }

@@ -126,7 +126,8 @@ impl Plans {
             let FragmentKey::Network(vni) = key else { continue };
             let set = AddressSet::Network(*vni);
             let vrf = view.networks.get(vni).map(|n| n.vrf);
-            self.out.sets.extend(vrf.filter(|vrf| self.names(*vrf, set)).map(|vrf| (vrf, set)));
+            let named = vrf.map(|vrf| (vrf, set)).filter(|(vrf, set)| self.names(*vrf, set));
+            self.out.sets.extend(named);
         }
         std::mem::take(&mut self.out)
     }
@@ -164,8 +165,8 @@ impl Plans {
     }
 
     /// Whether rules in force or denials name a set.
-    pub(crate) fn names(&self, vrf: VrfId, set: AddressSet) -> bool {
-        self.named.contains_key(&(vrf, set))
+    pub(crate) fn names(&self, vrf: VrfId, set: &AddressSet) -> bool {
+        self.named.contains_key(&(vrf, set.clone()))
     }
 
     /// Objects that are not enforced as written.
@@ -260,19 +261,21 @@ impl Plans {
             if !self.out.denied.remove(&(vrf, group)) {
                 self.out.denied.insert((vrf, group));
             }
-            self.name(vrf, AddressSet::Group(group), is_so);
+            self.name(vrf, &AddressSet::Group(group), is_so);
         }
     }
 
     /// One more, or one less, names a set.
-    fn name(&mut self, vrf: VrfId, set: AddressSet, one_more: bool) {
-        let count = self.named.entry((vrf, set)).or_default();
+    fn name(&mut self, vrf: VrfId, set: &AddressSet, one_more: bool) {
+        let key = (vrf, set.clone());
+        let count = self.named.entry(key.clone()).or_default();
         *count = if one_more { *count + 1 } else { count.saturating_sub(1) };
-        if *count == 0 {
-            self.named.remove(&(vrf, set));
+        let now = *count;
+        if now == 0 {
+            self.named.remove(&key);
         }
-        if *self.named.get(&(vrf, set)).unwrap_or(&0) == usize::from(one_more) {
-            self.out.sets.insert((vrf, set));
+        if now == usize::from(one_more) {
+            self.out.sets.insert(key);
         }
     }
 
@@ -316,7 +319,7 @@ impl Plans {
         }
         if let Some(stand) = &stand {
             self.naming.extend(stand.peers.iter().map(|peer| (*peer, id)));
-            stand.sets.iter().for_each(|set| self.name(stand.vrf, *set, true));
+            stand.sets.iter().for_each(|set| self.name(stand.vrf, set, true));
             stand.denied().for_each(|group| self.deny(stand.vrf, group, Cause::Policy(id), true));
         }
         if let Some(before) = &before {
@@ -325,7 +328,7 @@ impl Plans {
             };
             let healed: Vec<GroupId> = before.denied().filter(|group| !still(group)).collect();
             healed.into_iter().for_each(|group| self.deny(before.vrf, group, Cause::Policy(id), false));
-            before.sets.iter().for_each(|set| self.name(before.vrf, *set, false));
+            before.sets.iter().for_each(|set| self.name(before.vrf, set, false));
         }
         self.policies.extend(stand.map(|stand| (id, stand)));
     }
@@ -341,7 +344,7 @@ impl Plans {
         let peers = policy.rules.iter().filter_map(|rule| match rule.peer {
             RulePeer::Network(vni) => Some(Peer::Network(vni)),
             RulePeer::Group(group) => Some(Peer::Group(group)),
-            RulePeer::Any | RulePeer::Cidr(_) => None,
+            RulePeer::Any | RulePeer::Cidr(_) | RulePeer::Range(_) => None,
         });
         let mut sets = BTreeSet::new();
         if fault.is_none() {
@@ -379,7 +382,7 @@ fn specs(
     let spec = |rule: &node_state::PolicyRule| {
         let network = match rule.peer {
             RulePeer::Network(vni) => view.networks.get(&vni),
-            RulePeer::Any | RulePeer::Group(_) | RulePeer::Cidr(_) => None,
+            RulePeer::Any | RulePeer::Group(_) | RulePeer::Cidr(_) | RulePeer::Range(_) => None,
         };
         let subnets = network.into_iter().flat_map(|n| n.subnets.iter().map(|s| s.cidr));
         (RuleId::new(policy.id, rule.slot), Spec::new(vrf, groups, rule, subnets))
@@ -414,7 +417,7 @@ fn check(view: &View, policy: &Policy) -> Result<(), RenderError> {
                     return Err(RenderError::GroupOfOtherVrf { group });
                 }
             }
-            RulePeer::Any | RulePeer::Cidr(_) => {}
+            RulePeer::Any | RulePeer::Cidr(_) | RulePeer::Range(_) => {}
         }
     }
     Ok(())
@@ -422,10 +425,11 @@ fn check(view: &View, policy: &Policy) -> Result<(), RenderError> {
 
 /// The set a peer names; `None` is everything.
 pub(crate) fn peer_set(peer: &RulePeer) -> Option<AddressSet> {
-    match *peer {
+    match peer {
         RulePeer::Any => None,
-        RulePeer::Group(id) => Some(AddressSet::Group(id)),
-        RulePeer::Network(vni) => Some(AddressSet::Network(vni)),
-        RulePeer::Cidr(cidr) => Some(AddressSet::Cidr(cidr)),
+        RulePeer::Group(id) => Some(AddressSet::Group(*id)),
+        RulePeer::Network(vni) => Some(AddressSet::Network(*vni)),
+        RulePeer::Cidr(block) => Some(AddressSet::Cidr(block.clone())),
+        RulePeer::Range(range) => Some(AddressSet::Range(*range)),
     }
 }

@@ -128,6 +128,7 @@ impl std::fmt::Display for MacAddr {
     }
 }
 text_type!(MacAddr);
+pub(crate) use text_type;
 
 /// A prefix: host bits are zero. `10.1.0.0/16`, `fd00::/64`, `0.0.0.0/0`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -305,6 +306,11 @@ impl AddressRange {
             return Err(Invalid::new("address range", text(), "ends before it starts"));
         }
         Ok(Self { first, last })
+    }
+
+    /// The range of one address.
+    pub const fn one(addr: IpAddr) -> Self {
+        Self { first: addr, last: addr }
     }
 
     /// First address.

@@ -7,6 +7,7 @@
 //! Every constructor returns [`Invalid`]: the field's type, the value as given, and the reason.
 
 mod addr;
+mod block;
 mod id;
 mod name;
 mod num;
@@ -14,6 +15,7 @@ mod policy;
 mod port;
 
 pub use addr::{AddressRange, Family, HostCidr, IpCidr, MacAddr, Subnet};
+pub use block::{CidrBlock, NotExceptable};
 pub use id::{EndpointUid, FencingToken, GroupId, PolicyId, RuleId, RuleSlot, StoreId, VrfId};
 pub use name::{EndpointName, Name, NodeName};
 pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};

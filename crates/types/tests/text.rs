@@ -72,6 +72,21 @@ const ADDRESSES: &[Row] = &[
         &[r#""10.0.0.1/8""#, r#""10.0.0.0/33""#, r#""10.0.0.0""#, r#""10.0.0.0/+8""#, r#""fd00::1/64""#],
     ),
     (
+        "CidrBlock",
+        parses::<CidrBlock>,
+        r#""10.0.0.0/8 except 10.1.0.0/16,10.1.2.0/24""#,
+        &[
+            r#""10.0.0.0/8 except 11.0.0.0/16""#,
+            r#""10.0.0.0/8 except 0.0.0.0/0""#,
+            r#""10.0.0.0/8 except 10.0.0.0/8""#,
+            r#""10.0.0.0/8 except fd00::/16""#,
+            r#""10.0.0.0/8 except ""#,
+            r#""10.0.0.0/8 except 10.1.0.0/16,""#,
+            r#""10.0.0.0/8 except 10.1.0.1/16""#,
+            r#""10.0.0.1/8""#,
+        ],
+    ),
+    (
         "HostCidr",
         parses::<HostCidr>,
         r#""10.0.0.1/8""#,
@@ -141,6 +156,29 @@ where
     Ok(())
 }
 
+#[test]
+fn a_range_of_everything_is_one_prefix() {
+    for (range, cidr) in [
+        ("0.0.0.0-255.255.255.255", "0.0.0.0/0"),
+        ("::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0"),
+        ("10.0.0.7-10.0.0.7", "10.0.0.7/32"),
+    ] {
+        let range: AddressRange = range.parse().unwrap();
+        assert_eq!(range.to_prefixes(), [cidr.parse::<IpCidr>().unwrap()]);
+    }
+    let worst: AddressRange = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe".parse().unwrap();
+    assert_eq!(worst.to_prefixes().len(), 254);
+}
+
+#[test]
+fn the_prefix_that_cannot_be_excepted_is_named() {
+    let cidr = |text: &str| text.parse::<IpCidr>().unwrap();
+    let e = CidrBlock::new(cidr("10.0.0.0/8"), &[cidr("10.1.0.0/16"), cidr("192.0.2.0/24")]).unwrap_err();
+    assert_eq!((e.index, e.invalid.reason.as_str()), (1, "does not lie in 10.0.0.0/8"));
+    let many = vec![cidr("10.1.0.0/16"); CidrBlock::MAX_EXCEPTS + 1];
+    assert_eq!(CidrBlock::new(cidr("10.0.0.0/8"), &many).unwrap_err().index, CidrBlock::MAX_EXCEPTS);
+}
+
 /// Reading any text either fails or gives a value that prints the same meaning.
 fn reread<T>(text: &str) -> Result<(), TestCaseError>
 where
@@ -186,6 +224,40 @@ proptest! {
             prop_assert!(!subnet.assignable(cidr.addr()));
             let range = AddressRange::new(a, cidr.last()).unwrap();
             round_trip(Subnet::new(cidr, Some(range)).unwrap())?;
+        }
+    }
+
+    /// A block is its prefix without its exceptions, whichever way one looks at it; a range is its prefixes.
+    #[test]
+    fn blocks_and_ranges_hold_what_they_say(
+        base in address(), up in 0_u8..=12, inner in prop::collection::vec((any::<u8>(), 0_u8..=9), 0..6),
+        probes in prop::collection::vec(any::<u8>(), 20), ends in (any::<u8>(), any::<u8>()),
+    ) {
+        let bits = Family::of(base).bits();
+        let near = |low: u8| match base {
+            IpAddr::V4(a) => IpAddr::V4((a.to_bits() & !0xff | u32::from(low)).into()),
+            IpAddr::V6(a) => IpAddr::V6((a.to_bits() & !0xff | u128::from(low)).into()),
+        };
+        // 12: everything.
+        let len = |up: u8| if up == 12 { 0 } else { bits - up };
+        let cidr = IpCidr::containing(base, len(up));
+        let inner = inner.into_iter().map(|(low, up)| IpCidr::containing(near(low), len(up)));
+        let inner: Vec<_> = inner.filter(|i| *i != cidr && cidr.contains_cidr(*i)).collect();
+        let block = CidrBlock::new(cidr, &inner).unwrap();
+        round_trip(block.clone())?;
+        let ranges = block.to_ranges();
+        for pair in ranges.windows(2) {
+            prop_assert!(pair[0].last() < pair[1].first(), "{:?}", ranges);
+        }
+        let range = AddressRange::new(near(ends.0.min(ends.1)), near(ends.0.max(ends.1))).unwrap();
+        for probe in probes.into_iter().map(near).chain([cidr.addr(), cidr.last()]) {
+            let meant = cidr.contains(probe) && !inner.iter().any(|i| i.contains(probe));
+            prop_assert_eq!(block.contains(probe), meant);
+            prop_assert_eq!(ranges.iter().any(|r| r.contains(probe)), meant);
+            let times = range.to_prefixes().iter().filter(|p| p.contains(probe)).count();
+            prop_assert_eq!(times, usize::from(range.contains(probe)));
+            let times = ranges.iter().flat_map(|r| r.to_prefixes()).filter(|p| p.contains(probe)).count();
+            prop_assert_eq!(times, usize::from(meant));
         }
     }
 

@@ -3,7 +3,7 @@
 use api::v1::{Peer, Policy, PolicyBody, Rule};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use client::{Address, Client, Policies};
-use types::{Direction, IpCidr, IpProtocol, Name, PortRange, RulePriority, Verdict};
+use types::{AddressRange, Direction, Invalid, IpCidr, IpProtocol, Name, PortRange, RulePriority, Verdict};
 
 use super::{InTenant, Ls, LsInTenant, ShowAs, Shown, said};
 use crate::Terminal;
@@ -62,7 +62,9 @@ pub enum Verb {
     #[command(after_help = "Examples:
   netctl policy rule-add -t blue db-access web -d in --from-group web -l tcp -P 5432 -p 10 -j allow
   netctl policy rule-add -t blue db-access rest -d in -l tcp -j deny
-  netctl policy rule-add -t blue updates mirror -d out --to-ip-address 192.0.2.0/24 -j allow")]
+  netctl policy rule-add -t blue updates mirror -d out --to-ip-address 192.0.2.0/24 -j allow
+  netctl policy rule-add -t blue guard inside -d in -i 10.0.0.0/8 --except 10.9.0.0/16,10.8.1.0/24 -j deny
+  netctl policy rule-add -t blue guard few -d in -i 10.1.1.20-10.1.1.29 -l tcp -P 22 -j allow")]
     RuleAdd(RuleAdd),
     /// Remove a rule.
     #[command(after_help = "Examples:
@@ -105,6 +107,9 @@ pub struct RuleAdd {
     direction: Direction,
     #[command(flatten)]
     peer: PeerArgs,
+    /// Prefixes inside the CIDR of the peer that are not meant.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    except: Vec<IpCidr>,
     /// tcp, udp, sctp, icmp or a number; every protocol without it.
     #[arg(short = 'l', long)]
     protocol: Option<IpProtocol>,
@@ -132,12 +137,26 @@ struct PeerArgs {
     /// Addresses of this network (direction out).
     #[arg(short = 'o', long, value_name = "NETWORK")]
     to_network: Option<Name>,
-    /// Addresses of this prefix (direction in).
-    #[arg(short = 'i', long, value_name = "CIDR")]
-    from_ip_address: Option<IpCidr>,
-    /// Addresses of this prefix (direction out).
-    #[arg(short = 's', long, value_name = "CIDR")]
-    to_ip_address: Option<IpCidr>,
+    /// Addresses of this CIDR, or FIRST-LAST (direction in).
+    #[arg(short = 'i', long, value_name = "ADDRESSES")]
+    from_ip_address: Option<Addresses>,
+    /// Addresses of this CIDR, or FIRST-LAST (direction out).
+    #[arg(short = 's', long, value_name = "ADDRESSES")]
+    to_ip_address: Option<Addresses>,
+}
+
+/// Addresses by number.
+#[derive(Clone, Copy, Debug)]
+enum Addresses {
+    Cidr(IpCidr),
+    Range(AddressRange),
+}
+
+impl std::str::FromStr for Addresses {
+    type Err = Invalid;
+    fn from_str(s: &str) -> Result<Self, Invalid> {
+        if s.contains('-') { s.parse().map(Self::Range) } else { s.parse().map(Self::Cidr) }
+    }
 }
 
 fn directions() -> impl TypedValueParser<Value = Direction> {
@@ -153,19 +172,33 @@ fn verdicts() -> impl TypedValueParser<Value = Verdict> {
         .map(|word| if word == "allow" { Verdict::Allow } else { Verdict::Deny })
 }
 
+impl Addresses {
+    fn peer(self) -> Peer {
+        match self {
+            Self::Cidr(cidr) => Peer::Cidr { cidr, except: Vec::new() },
+            Self::Range(range) => Peer::Range(range),
+        }
+    }
+}
+
 impl PeerArgs {
     /// The peer, if it fits the direction: "from" means nothing on the way out.
-    fn peer(self, direction: Direction) -> Result<Peer, Fault> {
+    fn peer(self, direction: Direction, except: Vec<IpCidr>) -> Result<Peer, Fault> {
         let from = self.from_group.map(Peer::Group).or(self.from_network.map(Peer::Network));
-        let from = from.or(self.from_ip_address.map(Peer::Cidr));
+        let from = from.or(self.from_ip_address.map(Addresses::peer));
         let to = self.to_group.map(Peer::Group).or(self.to_network.map(Peer::Network));
-        let to = to.or(self.to_ip_address.map(Peer::Cidr));
+        let to = to.or(self.to_ip_address.map(Addresses::peer));
         match (direction, from, to) {
             (Direction::Ingress, _, Some(_)) => Err(Fault::usage("--to-... goes with --direction out")
                 .next("use --from-... or change the direction")),
             (Direction::Egress, Some(_), _) => Err(Fault::usage("--from-... goes with --direction in")
                 .next("use --to-... or change the direction")),
-            (_, from, to) => Ok(from.or(to).unwrap_or_default()),
+            (_, from, to) => match from.or(to).unwrap_or_default() {
+                Peer::Cidr { cidr, .. } => Ok(Peer::Cidr { cidr, except }),
+                peer if except.is_empty() => Ok(peer),
+                _ => Err(Fault::usage("--except goes with a CIDR")
+                    .next("add --from-ip-address CIDR, or --to-ip-address CIDR")),
+            },
         }
     }
 }
@@ -224,7 +257,7 @@ async fn rule_add(args: RuleAdd, client: &Client, terminal: &mut Terminal<'_>) -
         name: args.rule,
         direction: args.direction,
         priority: args.priority,
-        peer: args.peer.peer(args.direction)?,
+        peer: args.peer.peer(args.direction, args.except)?,
         protocol: args.protocol,
         port: args.port,
         action: args.action,
@@ -327,7 +360,11 @@ fn peer_cells(peer: &Peer) -> [String; 3] {
         Peer::Any => {}
         Peer::Group(n) => cells[0] = n.to_string(),
         Peer::Network(n) => cells[1] = n.to_string(),
-        Peer::Cidr(c) => cells[2] = c.to_string(),
+        Peer::Cidr { cidr, except } => {
+            let except = except.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            cells[2] = if except.is_empty() { cidr.to_string() } else { format!("{cidr} except {except}") };
+        }
+        Peer::Range(r) => cells[2] = r.to_string(),
     }
     cells
 }

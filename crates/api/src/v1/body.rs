@@ -46,7 +46,21 @@ where
         context: &Context,
         spec: impl FnOnce(Name, N) -> Spec,
     ) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
+        self.in_tenant_but(kind, context, Vec::new(), spec)
+    }
+
+    /// As [`Self::in_tenant`], unless something else is wrong with the body.
+    pub(crate) fn in_tenant_but(
+        self,
+        kind: Kind,
+        context: &Context,
+        wrong: Vec<Wrong>,
+        spec: impl FnOnce(Name, N) -> Spec,
+    ) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
         let mut identity = Identity::new(context, kind, &self);
+        for Wrong { field, invalid } in wrong {
+            identity.refuse(&field, invalid.value, invalid.reason);
+        }
         let tenant = identity.tenant(self.tenant);
         let name = identity.name(self.name);
         let version = identity.version(self.version);
@@ -65,6 +79,15 @@ where
         let version = identity.version(self.version);
         identity.finish(name.map(spec), version)
     }
+}
+
+/// What is wrong between fields of a body, each of which is right for itself.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    /// The field, as `rules[3].port`.
+    pub field: String,
+    /// What it says, and why that is refused.
+    pub invalid: Invalid,
 }
 
 /// Collects what is wrong with a body's identity.

@@ -9,6 +9,7 @@ pub mod group;
 mod list;
 pub mod network;
 pub mod node;
+pub mod peer;
 pub mod policy;
 pub mod status;
 pub mod tenant;
@@ -21,7 +22,8 @@ pub use group::{Group, GroupBody, GroupStatus};
 pub use list::{Item, List};
 pub use network::{AddressUse, Network, NetworkBody, NetworkStatus, Subnet};
 pub use node::{JoinFile, Node, NodeBody, NodeStatus};
-pub use policy::{Peer, Policy, PolicyBody, PolicyStatus, Rule};
+pub use peer::Peer;
+pub use policy::{Policy, PolicyBody, PolicyStatus, Rule};
 pub use status::{
     Check, FailedEndpoint, Health, Leader, NodeReport, Probe, Realization, RefusedObject, Status, Version,
     Warning,

@@ -3,12 +3,11 @@
 use model::{Kind, PolicySpec, RuleSpec, Spec};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
-use types::{Direction, IpCidr, IpProtocol, Name, PolicyId, PortRange, Revision, RulePriority, Verdict};
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
-use utoipa::openapi::{Ref, RefOr};
-use utoipa::{PartialSchema, ToSchema};
+use types::{Direction, IpProtocol, Name, PolicyId, PortRange, Revision, RulePriority, Verdict};
+use utoipa::ToSchema;
 
-use super::body::{Body, Context, Stated};
+use super::body::{Body, Context, Stated, Wrong};
+use super::peer::Peer;
 use super::status::{NodeReport, Realization};
 use crate::route::Route;
 use crate::{FieldProblem, schema};
@@ -65,9 +64,15 @@ impl Body for PolicyBody {
     fn into_spec(self, context: &Context) -> Result<(Spec, Option<Revision>), Vec<FieldProblem>> {
         let (tenant, name) = (self.tenant, self.name);
         let stated = Stated { kind: self.kind, tenant, name, version: self.resource_version };
-        stated.in_tenant(Self::KIND, context, |tenant, name| {
-            Spec::Policy(PolicySpec { tenant, name, rules: self.rules.into_iter().map(Into::into).collect() })
-        })
+        let (mut rules, mut wrong) = (Vec::new(), Vec::new());
+        for (i, rule) in self.rules.into_iter().enumerate() {
+            match rule.into_spec(&format!("rules[{i}]")) {
+                Ok(rule) => rules.push(rule),
+                Err(e) => wrong.push(e),
+            }
+        }
+        let spec = |tenant, name| Spec::Policy(PolicySpec { tenant, name, rules });
+        stated.in_tenant_but(Self::KIND, context, wrong, spec)
     }
 }
 
@@ -177,65 +182,12 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<P
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
-/// The other end of a rule's connections: `"any"`, `{"group": NAME}`, `{"network": NAME}` or `{"cidr": PREFIX}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Peer {
-    /// Everything.
-    #[default]
-    Any,
-    /// The endpoints of a group of the same tenant.
-    Group(Name),
-    /// Every address of a network of the same tenant.
-    Network(Name),
-    /// A prefix.
-    Cidr(IpCidr),
-}
-
-impl PartialSchema for Peer {
-    fn schema() -> RefOr<Schema> {
-        let any = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["any"]));
-        let one = |field: &str, of: &str| {
-            ObjectBuilder::new().property(field, Ref::from_schema_name(of)).required(field).build()
-        };
-        let peer = OneOfBuilder::new()
-            .item(any)
-            .item(one("group", "Name"))
-            .item(one("network", "Name"))
-            .item(one("cidr", "Cidr"))
-            .description(Some("The other end of a rule's connections"));
-        RefOr::T(peer.into())
-    }
-}
-
-impl ToSchema for Peer {}
-
-impl From<Peer> for model::Peer {
-    fn from(p: Peer) -> Self {
-        match p {
-            Peer::Any => Self::Any,
-            Peer::Group(n) => Self::Group(n),
-            Peer::Network(n) => Self::Network(n),
-            Peer::Cidr(c) => Self::Cidr(c),
-        }
-    }
-}
-
-impl From<model::Peer> for Peer {
-    fn from(p: model::Peer) -> Self {
-        match p {
-            model::Peer::Any => Self::Any,
-            model::Peer::Group(n) => Self::Group(n),
-            model::Peer::Network(n) => Self::Network(n),
-            model::Peer::Cidr(c) => Self::Cidr(c),
-        }
-    }
-}
-
-impl From<Rule> for RuleSpec {
-    fn from(r: Rule) -> Self {
-        let Rule { name, direction, priority, peer, protocol, port, action } = r;
-        Self { name, direction, priority, peer: peer.into(), protocol, port, action }
+impl Rule {
+    /// What the model checks; `at` is where the rule stands.
+    fn into_spec(self, at: &str) -> Result<RuleSpec, Wrong> {
+        let Self { name, direction, priority, peer, protocol, port, action } = self;
+        let peer = peer.into_spec(&format!("{at}.peer"))?;
+        Ok(RuleSpec { name, direction, priority, peer, protocol, port, action })
     }
 }
 

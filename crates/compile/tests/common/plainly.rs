@@ -284,7 +284,8 @@ fn policy(names: &Names<'_>, t: &Name, n: &Name) -> Scoped {
             Peer::Any => RulePeer::Any,
             Peer::Group(g) => RulePeer::Group(names.group(t, g)?.id),
             Peer::Network(n) => RulePeer::Network(names.network(t, n)?.vni),
-            Peer::Cidr(c) => RulePeer::Cidr(*c),
+            Peer::Cidr(c) => RulePeer::Cidr(c.clone()),
+            Peer::Range(r) => RulePeer::Range(*r),
         };
         let service = match (r.protocol, r.port) {
             (None, None) => RuleService::Any,

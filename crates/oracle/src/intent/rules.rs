@@ -91,7 +91,7 @@ pub fn policies<'v>(intent: &Intent<'v>, own: &Endpoint) -> Result<Vec<&'v Polic
                 Peer::Network(n) if !view.networks.contains_key(&(tenant.clone(), n.clone())) => {
                     return Err(dangling("network", n));
                 }
-                Peer::Any | Peer::Group(_) | Peer::Network(_) | Peer::Cidr(_) => {}
+                Peer::Any | Peer::Group(_) | Peer::Network(_) | Peer::Cidr(_) | Peer::Range(_) => {}
             }
         }
         found.push(policy);
@@ -118,7 +118,8 @@ pub fn is_peer(intent: &Intent<'_>, tenant: &Name, peer: &Peer, address: IpAddr)
             let network = intent.view().networks.get(&(tenant.clone(), name.clone()));
             network.is_some_and(|n| n.spec.subnets().any(|(_, s)| s.subnet.cidr().contains(address)))
         }
-        Peer::Cidr(cidr) => cidr.contains(address),
+        Peer::Cidr(block) => block.contains(address),
+        Peer::Range(range) => range.contains(address),
     }
 }
 

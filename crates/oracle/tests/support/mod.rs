@@ -66,6 +66,7 @@ pub fn rule(id: &str, text: &str) -> RuleSpec {
         Some(("group", g)) => Peer::Group(name(g)),
         Some(("network", n)) => Peer::Network(name(n)),
         Some(("cidr", c)) => Peer::Cidr(c.parse().unwrap()),
+        Some(("range", r)) => Peer::Range(r.parse().unwrap()),
         _ => Peer::Any,
     };
     RuleSpec {

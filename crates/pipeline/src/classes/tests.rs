@@ -40,8 +40,8 @@ fn view(state: &NodeState) -> View {
 /// The VRF is here, and policy names these sets and no other.
 fn name(classes: &mut Classes, view: &View, named: &BTreeSet<AddressSet>) {
     classes.enter(vrf(), true);
-    let before: BTreeSet<AddressSet> = classes.named.keys().map(|(_, set)| *set).collect();
-    before.union(named).for_each(|set| classes.name(view, vrf(), *set, named.contains(set)));
+    let before: BTreeSet<AddressSet> = classes.named.keys().map(|(_, set)| set.clone()).collect();
+    before.union(named).for_each(|set| classes.name(view, vrf(), set.clone(), named.contains(set)));
 }
 
 fn classes(state: &NodeState, named: &BTreeSet<AddressSet>) -> Classes {
@@ -64,13 +64,32 @@ fn lookup(classes: &Classes, address: IpAddr) -> ClassId {
 }
 
 fn set() -> impl Strategy<Value = AddressSet> {
-    let cidr = |a: IpAddr, len| AddressSet::Cidr(IpCidr::containing(a, len));
+    let cidr = |a: IpAddr, len| AddressSet::Cidr(IpCidr::containing(a, len).into());
+    let near = |v6: bool, h: u8| match v6 {
+        false => IpAddr::from([10, 1, 1, h]),
+        true => IpAddr::from([0xfd00, 1, 0, 0, 0, 0, 0, u16::from(h)]),
+    };
+    // Prefixes around the endpoints' addresses: nested, overlapping, the whole world.
+    let except = (any::<bool>(), prop::collection::vec((any::<u8>(), 0u8..=9), 0..4), any::<u8>(), 0u8..=12);
+    let except = except.prop_map(move |(v6, inner, h, up)| {
+        let wide = |up: u8| if up == 12 { 0 } else { Family::of(near(v6, 0)).bits() - up.min(8) };
+        let cidr = IpCidr::containing(near(v6, h), wide(up));
+        let inner = inner.into_iter().map(|(h, up)| IpCidr::containing(near(v6, h), wide(up)));
+        let inner: Vec<IpCidr> = inner.filter(|i| *i != cidr && cidr.contains_cidr(*i)).collect();
+        AddressSet::Cidr(CidrBlock::new(cidr, &inner).unwrap())
+    });
+    let range = (any::<bool>(), any::<u8>(), any::<u8>());
+    let range = range.prop_map(move |(v6, a, b)| {
+        AddressSet::Range(AddressRange::new(near(v6, a.min(b)), near(v6, a.max(b))).unwrap())
+    });
     prop_oneof![
         (1u64..4).prop_map(|g| AddressSet::Group(GroupId::new(g).unwrap())),
         Just(AddressSet::Network(Vni::new(101).unwrap())),
         (any::<u8>(), 0u8..=32).prop_map(move |(h, len)| cidr(IpAddr::from([10, 1, 1, h]), len)),
         (any::<u8>(), 0u8..=128)
             .prop_map(move |(h, len)| cidr(IpAddr::from([0xfd00, 1, 0, 0, 0, 0, 0, u16::from(h)]), len)),
+        except,
+        range,
     ]
 }
 
@@ -97,17 +116,18 @@ proptest! {
         let classes = classes(&state, &named);
         let inside = |set: &AddressSet, a: IpAddr| match set {
             AddressSet::Cidr(c) => c.contains(a),
+            AddressSet::Range(r) => r.contains(a),
             AddressSet::Network(_) => state.networks().any(|n| n.subnets.iter().any(|s| s.cidr.contains(a))),
             AddressSet::Group(g) => state.endpoints().any(|e| e.group == Some(*g) && e.addresses.contains(&a)),
         };
         let own = state.endpoints().flat_map(|e| e.addresses.clone());
         let seen: Vec<(Vec<AddressSet>, ClassId)> = addresses.into_iter().chain(own).map(|a| {
-            let sets = named.iter().filter(|s| inside(s, a)).copied().collect();
+            let sets = named.iter().filter(|s| inside(s, a)).cloned().collect();
             (sets, lookup(&classes, a))
         }).collect();
         for (sets, class) in &seen {
             for set in &named {
-                let member = classes.of(vrf(), *set).any(|c| c == *class);
+                let member = classes.of(vrf(), set.clone()).any(|c| c == *class);
                 prop_assert_eq!(member, sets.contains(set), "{} of {}", class, set);
             }
             for (other_sets, other) in &seen {
@@ -120,6 +140,16 @@ proptest! {
                 prop_assert_eq!(own, Some(lookup(&classes, *address)));
             }
         }
+    }
+}
+
+#[test]
+fn an_exception_costs_a_prefix_not_a_prefix_length() {
+    let everything_but = |text: &str| BTreeSet::from([AddressSet::Cidr(text.parse().unwrap())]);
+    for text in ["0.0.0.0/0 except 10.1.1.5/32", "::/0 except fd00:1::5/128"] {
+        let classes = classes(&state(&[]), &everything_but(text));
+        let roots = 2;
+        assert_eq!(classes.parts.len(), roots + 1, "{text}: {:?}", classes.parts.keys());
     }
 }
 

@@ -28,8 +28,8 @@ struct Rule {
 }
 
 impl Clauses {
-    pub(super) fn naming(&self, vrf: VrfId, set: AddressSet) -> impl Iterator<Item = RuleId> + '_ {
-        let range = (vrf, set, RuleId::MIN)..=(vrf, set, RuleId::MAX);
+    pub(super) fn naming(&self, vrf: VrfId, set: &AddressSet) -> impl Iterator<Item = RuleId> + use<'_> {
+        let range = (vrf, set.clone(), RuleId::MIN)..=(vrf, set.clone(), RuleId::MAX);
         self.naming.range(range).map(|(_, _, id)| *id)
     }
 
@@ -57,7 +57,7 @@ impl Clauses {
         shares: Shares,
     ) {
         let sets: BTreeSet<AddressSet> = sets.collect();
-        self.naming.extend(sets.iter().map(|set| (vrf, *set, id)));
+        self.naming.extend(sets.iter().map(|set| (vrf, set.clone(), id)));
         let keys = shares.keys().cloned().collect();
         self.touched.extend(shares.keys().cloned());
         for (key, clause) in shares {

@@ -15,7 +15,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use node_state::{PolicyRule, RulePeer, RuleService};
-use types::{Direction, GroupId, IpCidr, IpProtocol, PortRange, RuleId, RulePriority, Verdict, VrfId};
+use types::{
+    AddressRange, Direction, GroupId, IpCidr, IpProtocol, PortRange, RuleId, RulePriority, Verdict, VrfId,
+};
 
 /// OpenFlow priorities of one level: this many rules may overlap one another there.
 pub(crate) const GAP: u16 = 300;
@@ -33,8 +35,8 @@ pub(crate) struct Spec {
     pub(crate) peer: RulePeer,
     pub(crate) service: RuleService,
     pub(crate) verdict: Verdict,
-    /// The prefixes its peer consists of, for a peer that is made of prefixes.
-    prefixes: Box<[IpCidr]>,
+    /// The addresses its peer consists of, for a peer that is made of addresses: in rising order, apart.
+    ranges: Box<[AddressRange]>,
 }
 
 impl Spec {
@@ -45,11 +47,13 @@ impl Spec {
         rule: &PolicyRule,
         subnets: impl Iterator<Item = IpCidr>,
     ) -> Self {
-        let prefixes = match rule.peer {
-            RulePeer::Cidr(cidr) => Box::from([cidr]),
-            RulePeer::Network(_) => subnets.collect(),
-            RulePeer::Any | RulePeer::Group(_) => Box::default(),
+        let mut ranges: Vec<AddressRange> = match &rule.peer {
+            RulePeer::Cidr(block) => block.to_ranges(),
+            RulePeer::Range(range) => vec![*range],
+            RulePeer::Network(_) => subnets.map(AddressRange::from).collect(),
+            RulePeer::Any | RulePeer::Group(_) => Vec::new(),
         };
+        ranges.sort_unstable();
         Self {
             vrf,
             groups: Arc::clone(groups),
@@ -58,7 +62,7 @@ impl Spec {
             peer: rule.peer.clone(),
             service: rule.service.clone(),
             verdict: rule.verdict,
-            prefixes,
+            ranges: ranges.into(),
         }
     }
 
@@ -69,7 +73,7 @@ impl Spec {
     fn peer_group(&self) -> Option<GroupId> {
         match self.peer {
             RulePeer::Group(group) => Some(group),
-            RulePeer::Any | RulePeer::Network(_) | RulePeer::Cidr(_) => None,
+            RulePeer::Any | RulePeer::Network(_) | RulePeer::Cidr(_) | RulePeer::Range(_) => None,
         }
     }
 
@@ -83,9 +87,21 @@ impl Spec {
             // An endpoint has one group.
             (RulePeer::Group(a), RulePeer::Group(b)) => a == b,
             (RulePeer::Any | RulePeer::Group(_), _) | (_, RulePeer::Any | RulePeer::Group(_)) => true,
-            _ => self.prefixes.iter().any(|a| other.prefixes.iter().any(|b| a.overlaps(*b))),
+            _ => meet(&self.ranges, &other.ranges),
         }
     }
+}
+
+/// Whether ranges of two lists, each in rising order and apart, share an address.
+fn meet(mut a: &[AddressRange], mut b: &[AddressRange]) -> bool {
+    while let ([first, rest @ ..], [other, others @ ..]) = (a, b) {
+        if first.overlaps(*other) {
+            return true;
+        }
+        // The one that ends first meets none of what follows on the other side.
+        if first.last() < other.last() { a = rest } else { b = others }
+    }
+    false
 }
 
 /// 0 to 199: by priority, deny above allow.

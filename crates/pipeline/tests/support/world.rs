@@ -100,7 +100,8 @@ impl World {
     fn peer_matches(&self, vrf: VrfId, peer: &RulePeer, address: IpAddr) -> bool {
         match peer {
             RulePeer::Any => true,
-            RulePeer::Cidr(cidr) => cidr.contains(address),
+            RulePeer::Cidr(block) => block.contains(address),
+            RulePeer::Range(range) => range.contains(address),
             RulePeer::Network(vni) => self
                 .state
                 .networks()
@@ -141,12 +142,18 @@ fn peer(vrf: u64) -> impl Strategy<Value = RulePeer> {
         "fd00:1::/64",
         "fd00:1::2/127",
         "10.1.2.3/32",
+        "0.0.0.0/0 except 10.1.1.0/24",
+        "10.1.0.0/16 except 10.1.1.2/31,10.1.1.3/32,10.1.2.0/24",
+        "fd00::/16 except fd00:1::2/127",
+        "::/0 except fd00::/8",
     ];
+    let ranges = ["10.1.1.3-10.1.2.3", "0.0.0.0-255.255.255.255", "fd00:1::3-fd00:2::4", "10.1.1.2-10.1.1.2"];
     prop_oneof![
         2 => Just(RulePeer::Any),
         4 => (1u64..=3).prop_map(move |g| RulePeer::Group(GroupId::new(vrf * 10 + g).unwrap())),
         2 => (1u64..=2).prop_map(move |n| RulePeer::Network(vni(vrf, n))),
         4 => prop::sample::select(cidrs.to_vec()).prop_map(|c| RulePeer::Cidr(c.parse().unwrap())),
+        2 => prop::sample::select(ranges.to_vec()).prop_map(|r| RulePeer::Range(r.parse().unwrap())),
         // A hundredth of all rules name what is not there.
         1 => prop::bool::weighted(0.1).prop_map(|gone| match gone {
             true => RulePeer::Network(Vni::new(999).unwrap()),

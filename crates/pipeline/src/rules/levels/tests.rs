@@ -28,6 +28,31 @@ fn spec((groups, peer, service, deny): &Sketch) -> Spec {
     Spec::new(vrf, &Arc::new(groups), &serde_json::from_value(rule).unwrap(), std::iter::empty())
 }
 
+proptest! {
+    /// Rules that share an address never share a priority; what cannot meet is not kept apart for nothing.
+    #[test]
+    fn blocks_meet_when_they_share_an_address(
+        cidrs in prop::array::uniform2((any::<u8>(), 24u8..=32, prop::collection::vec((any::<u8>(), 25u8..=32), 0..5))),
+        range in (any::<u8>(), any::<u8>()),
+    ) {
+        let host = |h: u8| std::net::IpAddr::from([10, 1, 1, h]);
+        let blocks = cidrs.map(|(h, len, inner)| {
+            let cidr = IpCidr::containing(host(h), len);
+            let inner = inner.into_iter().map(|(h, len)| IpCidr::containing(host(h), len));
+            let inner: Vec<_> = inner.filter(|i| *i != cidr && cidr.contains_cidr(*i)).collect();
+            types::CidrBlock::new(cidr, &inner).unwrap()
+        });
+        let range = AddressRange::new(host(range.0.min(range.1)), host(range.0.max(range.1))).unwrap();
+        let shares = |a: &dyn Fn(u8) -> bool, b: &dyn Fn(u8) -> bool| (0..=255).any(|h| a(h) && b(h));
+        let [a, b] = &blocks;
+        let (in_a, in_b) = (|h| a.contains(host(h)), |h| b.contains(host(h)));
+        prop_assert_eq!(meet(&a.to_ranges(), &b.to_ranges()), shares(&in_a, &in_b), "{:?} {:?}", a, b);
+        let in_range = |h| range.contains(host(h));
+        prop_assert_eq!(meet(&a.to_ranges(), &[range]), shares(&in_a, &in_range), "{:?} {:?}", a, range);
+        prop_assert_eq!(meet(&[range], &b.to_ranges()), shares(&in_b, &in_range), "{:?} {:?}", b, range);
+    }
+}
+
 fn id(n: u32) -> RuleId {
     RuleId::from_bits((1 << 12) + n).unwrap()
 }
