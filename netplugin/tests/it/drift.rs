@@ -17,6 +17,15 @@ async fn settled_at(place: &Place) -> RunningAgent {
     agent
 }
 
+/// Two endpoints whose agent has acted on what it was told reach each other after this.
+fn settled_through(story: impl AsyncFnOnce(RunningAgent, Arc<Node>) + Send + 'static) {
+    let (node, one, two) = populated();
+    let node = Arc::new(node);
+    let (place, n) = (node.place(), node.clone());
+    node.namespace.block_on(async move || story(settled_at(&place).await, n).await);
+    reaches(&one, &address(&two, "-4"));
+}
+
 /// Everything of our flows but counters and ages.
 fn normalised(flows: &str) -> BTreeSet<String> {
     let counters = ["duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age="];
@@ -39,11 +48,7 @@ async fn back(node: &Node, before: &BTreeSet<String>, what: &str) {
 
 #[test]
 fn what_is_changed_by_hand_is_put_back_and_reported_and_what_is_foreign_stays() {
-    let (node, one, two) = populated();
-    let node = Arc::new(node);
-    let (place, n) = (node.place(), node.clone());
-    node.namespace.block_on(async move || {
-        let agent = settled_at(&place).await;
+    settled_through(async |agent, n| {
         let ofctl = |args: &[&str]| drop(n.ovs.ofctl(&[&["-O", "OpenFlow15"], args].concat()).unwrap());
         ofctl(&["add-flow", BRIDGE, "table=3,priority=7,ip,nw_src=192.0.2.77,cookie=0xbad,actions=drop"]);
         n.ovs
@@ -98,17 +103,12 @@ fn what_is_changed_by_hand_is_put_back_and_reported_and_what_is_foreign_stays() 
         n.ovs.vsctl(&["del-br", BRIDGE]).unwrap();
         back(&n, &before, "a deleted bridge").await;
     });
-    reaches(&one, &address(&two, "-4"));
 }
 
 /// Clearing `external_ids` is no way to take a bridge: whose row it was is known, and no flow is touched meanwhile.
 #[test]
 fn a_bridge_and_a_port_that_lose_our_mark_get_it_back_and_keep_their_flows() {
-    let (node, one, two) = populated();
-    let node = Arc::new(node);
-    let (place, n) = (node.place(), node.clone());
-    node.namespace.block_on(async move || {
-        let agent = settled_at(&place).await;
+    settled_through(async |agent, n| {
         let mods = agent.handle.status().await.unwrap().flow_mods;
         let text = n.ovs.vsctl(&["list-ports", BRIDGE]).unwrap();
         let port = text.lines().find(|p| *p != ovs::TUNNEL_NAME).unwrap();
@@ -124,7 +124,6 @@ fn a_bridge_and_a_port_that_lose_our_mark_get_it_back_and_keep_their_flows() {
         settled(&agent).await;
         assert_eq!(agent.handle.status().await.unwrap().flow_mods, mods, "no flow was touched");
     });
-    reaches(&one, &address(&two, "-4"));
 }
 
 /// Waits until the agent has put this back.
@@ -138,11 +137,7 @@ async fn drifted(agent: &RunningAgent, what: &str) {
 
 #[test]
 fn a_bridge_that_somebody_else_made_under_our_name_is_theirs_until_they_give_it_back() {
-    let (node, one, two) = populated();
-    let node = Arc::new(node);
-    let (place, n) = (node.place(), node.clone());
-    node.namespace.block_on(async move || {
-        let agent = settled_at(&place).await;
+    settled_through(async |agent, n| {
         let before = normalised(&n.flows());
         let theirs = ["del-br", BRIDGE, "--", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE];
         n.ovs.vsctl(&[&theirs[..], &["datapath_type=netdev"]].concat()).unwrap();
@@ -164,7 +159,6 @@ fn a_bridge_that_somebody_else_made_under_our_name_is_theirs_until_they_give_it_
             .reported("nothing is left", |r| r.warnings.iter().all(|w| w.code.as_str() != "not_put_back"))
             .await;
     });
-    reaches(&one, &address(&two, "-4"));
 }
 
 /// What is plugged is recorded: no row is needed to know it.

@@ -1,7 +1,7 @@
 //! The agent among fakes: no root, no switch; everything that happens is written into one log, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -197,6 +197,23 @@ pub struct World {
     pub switch: FakeSwitch,
     pub ports: FakePorts,
     pub interfaces: FakeInterfaces,
+    /// The agent's state.
+    pub dir: Arc<tempfile::TempDir>,
+}
+
+/// An agent that has all of intent, and nothing attached.
+pub async fn synced() -> (World, FakeAgent) {
+    let world = World::new();
+    let agent = world.start().await;
+    agent.netmaster.sync().await;
+    (world, agent)
+}
+
+/// The same, with one endpoint of this name.
+pub async fn synced_with(endpoint: &str) -> (World, FakeAgent) {
+    let (world, agent) = synced().await;
+    agent.add(endpoint).await;
+    (world, agent)
 }
 
 impl World {
@@ -211,18 +228,24 @@ impl World {
             log,
             switch,
             ports,
+            dir: Arc::new(tempfile::tempdir().unwrap()),
         }
     }
 
+    /// A file of the agent's state.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Starts an agent; its switch is connected.
-    pub async fn start(&self, state: &Path) -> FakeAgent {
-        let agent = self.start_without_switch(state);
+    pub async fn start(&self) -> FakeAgent {
+        let agent = self.start_without_switch();
         agent.connect(&self.switch).await;
         agent
     }
 
-    pub fn start_without_switch(&self, state: &Path) -> FakeAgent {
-        self.start_over(state, |agent, answers| {
+    pub fn start_without_switch(&self) -> FakeAgent {
+        self.start_over(|agent, answers| {
             let netmaster = FakeNetmaster::new(agent, answers);
             (netmaster.clone(), netmaster)
         })
@@ -231,11 +254,10 @@ impl World {
     /// An agent whose netmaster was there before; what it asks goes through the second one.
     pub fn start_over(
         &self,
-        state: &Path,
         meet: impl FnOnce(AgentHandle, mpsc::Sender<AgentMessage>) -> (Arc<FakeNetmaster>, Arc<dyn Intent>),
     ) -> FakeAgent {
         crate::failpoints();
-        let dir = StateDir::open(state).unwrap();
+        let dir = StateDir::open(self.dir.path()).unwrap();
         let (events, queue) = mpsc::channel(64);
         let handle = AgentHandle::new(events);
         let (realized, reports) = watch::channel(None);
@@ -255,7 +277,7 @@ impl World {
             view,
             interfaces: Arc::new(self.interfaces.clone()),
             detach_log: DetachLog::open(dir).unwrap(),
-            journal_dir: state.join("journal"),
+            journal_dir: self.file("journal"),
             mtu: Mtu::OfUplink(VTEP.parse().unwrap()),
             metrics: Default::default(),
         }));

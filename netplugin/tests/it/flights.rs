@@ -5,7 +5,7 @@ use std::time::Duration;
 use netplugin::agent::Event;
 use netplugin::switch::SwitchEvent;
 
-use crate::fakes::World;
+use crate::fakes::{World, synced, synced_with};
 
 /// Waits until so many bundles came to the switch.
 async fn bundles(world: &World, count: usize) {
@@ -16,10 +16,7 @@ async fn bundles(world: &World, count: usize) {
 
 #[tokio::test]
 async fn while_a_bundle_is_with_the_switch_others_are_answered_and_go_together_into_the_next() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-0").await;
+    let (world, agent) = synced_with("web-0").await;
     agent.status().await;
     world.log.take();
     let before = *world.switch.bundles.borrow();
@@ -50,9 +47,7 @@ async fn while_a_bundle_is_with_the_switch_others_are_answered_and_go_together_i
 
 #[tokio::test]
 async fn a_bundle_that_lands_after_its_connection_broke_proves_nothing() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     agent.status().await;
     let (came, dumps) = (*world.switch.bundles.borrow(), *world.switch.dumps.lock().unwrap());
     world.switch.busy.send_replace(true);

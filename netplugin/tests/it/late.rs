@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -150,8 +149,8 @@ struct Node {
     agent: tokio::sync::watch::Sender<Arc<FakeAgent>>,
 }
 
-async fn start(world: &World, state: &Path, wire: &Arc<Wire>) -> FakeAgent {
-    let agent = world.start_over(state, |agent, answers| {
+async fn start(world: &World, wire: &Arc<Wire>) -> FakeAgent {
+    let agent = world.start_over(|agent, answers| {
         wire.netmaster.turn_to(agent, answers);
         (wire.netmaster.clone(), wire.clone())
     });
@@ -190,12 +189,12 @@ impl Node {
     }
 
     /// Carries out what is owed, and dies when it is time.
-    async fn serve(&self, state: &Path, deaths: &[u64]) {
+    async fn serve(&self, deaths: &[u64]) {
         for death in deaths {
             let agent = self.agent.borrow().clone();
             let end = Instant::now() + Duration::from_secs(*death);
             let _ = tokio::time::timeout_at(end, keep_house(&agent)).await;
-            self.agent.send_replace(Arc::new(start(&self.world, state, &self.wire).await));
+            self.agent.send_replace(Arc::new(start(&self.world, &self.wire).await));
         }
         let agent = self.agent.borrow().clone();
         keep_house(&agent).await;
@@ -210,15 +209,15 @@ async fn keep_house(agent: &FakeAgent) {
 }
 
 async fn tell(story: Story) {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let first = world.start(dir.path()).await;
+    let world = World::new();
+    let first = world.start().await;
     let wire = Arc::new(Wire {
         netmaster: first.netmaster.clone(),
         fates: Mutex::new(Box::new(story.fates.into_iter())),
         on_its_way: Arc::default(),
     });
     drop(first);
-    let agent = tokio::sync::watch::Sender::new(Arc::new(start(&world, dir.path(), &wire).await));
+    let agent = tokio::sync::watch::Sender::new(Arc::new(start(&world, &wire).await));
     let node = Node { world: world.clone(), wire: wire.clone(), agent };
     let runtime = async {
         let lives = story.containers.into_iter().map(|(name, lives)| {
@@ -227,7 +226,7 @@ async fn tell(story: Story) {
         });
         futures_util::future::join_all(lives).await;
         // All that was asked for arrives, and what is owed is told.
-        let owed = || DetachLog::open(StateDir::open(dir.path()).unwrap()).unwrap().pending().len();
+        let owed = || DetachLog::open(StateDir::open(world.dir.path()).unwrap()).unwrap().pending().len();
         while owed() + wire.on_its_way.load(Ordering::Relaxed) > 0 {
             pass(1).await;
         }
@@ -235,7 +234,7 @@ async fn tell(story: Story) {
     const LONG: Duration = Duration::from_secs(24 * 3600);
     tokio::select! {
         ended = timeout(LONG, runtime) => ended.expect("what is owed is never told"),
-        () = node.serve(dir.path(), &story.deaths) => {}
+        () = node.serve(&story.deaths) => {}
     }
     let plugged = world.ports.view.borrow().endpoints.len();
     assert_eq!((wire.netmaster.endpoints(), plugged), (0, 0), "nobody holds an endpoint");

@@ -11,7 +11,7 @@ use openflow::{FlowKey, PackedKey};
 use pipeline::FlowPlan;
 use types::EndpointUid;
 
-use crate::fakes::{FakeAgent, World, request};
+use crate::fakes::{FakeAgent, World, request, synced, synced_with};
 use crate::netmaster::{deny_tcp, group};
 
 fn uid(n: u64) -> EndpointUid {
@@ -20,9 +20,7 @@ fn uid(n: u64) -> EndpointUid {
 
 #[tokio::test]
 async fn add_goes_bundle_interface_port_link_and_del_goes_back() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     agent.status().await;
     world.log.take();
     let Reply::Added(result) = agent.ask(Verb::Add, "web-1").await else { panic!("failed") };
@@ -48,14 +46,11 @@ async fn add_goes_bundle_interface_port_link_and_del_goes_back() {
 
 #[tokio::test]
 async fn a_restart_sends_no_flow_with_or_without_netmaster() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     agent.add("web-2").await;
     let flows = world.switch.flows.lock().unwrap().clone();
     drop(agent);
-    let restarted = world.start(dir.path()).await;
+    let restarted = world.start().await;
     let status = restarted.status().await;
     assert_eq!((status.flow_mods, status.intent), (0, IntentStatus::Saved));
     assert_eq!(status.endpoints.len(), 2);
@@ -67,10 +62,7 @@ async fn a_restart_sends_no_flow_with_or_without_netmaster() {
 
 #[tokio::test]
 async fn a_switch_that_lost_its_flows_gets_them_back_when_it_connects() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     let before = std::mem::take(&mut *world.switch.flows.lock().unwrap());
     agent.handle.tell(Event::Switch(SwitchEvent::Down("gone".into()))).await.unwrap();
     let status = agent.status().await;
@@ -82,9 +74,9 @@ async fn a_switch_that_lost_its_flows_gets_them_back_when_it_connects() {
 
 #[tokio::test]
 async fn a_new_connection_does_not_wait_for_what_failed_on_the_last() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let world = World::new();
     *world.switch.refuse.lock().unwrap() = true;
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     agent.netmaster.sync().await;
     agent.status().await;
     assert!(world.switch.flows.lock().unwrap().is_empty(), "the control");
@@ -109,9 +101,7 @@ async fn repaired(agent: &FakeAgent, count: u64) -> Status {
 
 #[tokio::test]
 async fn a_foreign_edit_is_put_back_from_its_report_without_reading_the_switch() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     agent.status().await;
     let before = world.switch.flows.lock().unwrap().clone();
     let keys: Vec<PackedKey> = before.packed().map(|(key, _)| key.clone()).take(3).collect();
@@ -139,9 +129,7 @@ async fn a_foreign_edit_is_put_back_from_its_report_without_reading_the_switch()
 
 #[tokio::test]
 async fn when_reports_may_be_missing_all_flows_are_compared() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     agent.status().await;
     let before = std::mem::take(&mut *world.switch.flows.lock().unwrap());
     agent.handle.tell(Event::Switch(SwitchEvent::Unseen("reports were paused"))).await.unwrap();
@@ -152,10 +140,7 @@ async fn when_reports_may_be_missing_all_flows_are_compared() {
 
 #[tokio::test]
 async fn one_change_is_one_small_bundle_and_reads_nothing_back() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     let (before, dumps) = (agent.status().await, *world.switch.dumps.lock().unwrap());
     agent.add("web-2").await;
     let after = agent.status().await;
@@ -166,14 +151,11 @@ async fn one_change_is_one_small_bundle_and_reads_nothing_back() {
 
 #[tokio::test]
 async fn knowing_nothing_it_touches_no_flow() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     drop(agent);
     let before = world.switch.flows.lock().unwrap().clone();
-    let amnesiac = tempfile::tempdir().unwrap();
-    let agent = world.start(amnesiac.path()).await;
+    let amnesiac = World { dir: World::new().dir, ..world.clone() };
+    let agent = amnesiac.start().await;
     let status = agent.status().await;
     assert_eq!((status.intent, status.flow_mods), (IntentStatus::Nothing, 0));
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
@@ -182,30 +164,25 @@ async fn knowing_nothing_it_touches_no_flow() {
 
 #[tokio::test]
 async fn a_damaged_state_file_counts_as_knowing_nothing() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     agent.status().await;
     drop(agent);
-    let file = dir.path().join("node-state");
+    let file = world.file("node-state");
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     assert_eq!(agent.status().await.intent, IntentStatus::Nothing);
 }
 
 #[tokio::test]
 async fn not_knowing_the_ports_it_touches_no_flow() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     drop(agent);
     let before = world.switch.flows.lock().unwrap().clone();
     let view = world.ports.view.borrow().clone();
     world.ports.view.send_replace(Default::default());
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     assert_eq!(agent.status().await.flow_mods, 0);
     assert_eq!(*world.switch.flows.lock().unwrap(), before);
     world.ports.view.send_replace(view);
@@ -220,9 +197,7 @@ async fn not_knowing_the_ports_it_touches_no_flow() {
 
 #[tokio::test]
 async fn a_fragment_that_is_not_understood_is_nacked_and_the_last_good_one_enforced() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let mut agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, mut agent) = synced().await;
     agent.netmaster.put(deny_tcp()).await;
     agent.netmaster.put(group()).await;
     agent.status().await;
@@ -241,10 +216,7 @@ async fn a_fragment_that_is_not_understood_is_nacked_and_the_last_good_one_enfor
 /// Another container under the same endpoint name; the first is as before, whenever the second fails.
 #[tokio::test]
 async fn an_add_that_fails_leaves_the_first_of_its_name_alone() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     let (ports, flows) = (world.ports.view.borrow().clone(), world.switch.flows.lock().unwrap().clone());
     let second = |verb| {
         let attachment = Some(cni::Attachment { container_id: "other".into(), ifname: "eth0".into() });
@@ -279,9 +251,7 @@ async fn an_add_that_fails_leaves_the_first_of_its_name_alone() {
 
 #[tokio::test]
 async fn an_add_that_fails_takes_back_what_it_did() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     *world.interfaces.broken.lock().unwrap() = Some("/run/netns/x".into());
     let Reply::Failed(error) = agent.ask(Verb::Add, "web-1").await else { panic!("succeeded") };
     assert_eq!(error.code, Code::NodeFailed);
@@ -294,8 +264,8 @@ async fn an_add_that_fails_takes_back_what_it_did() {
 
 #[tokio::test]
 async fn an_add_without_netmaster_asks_to_try_again() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
+    let world = World::new();
+    let agent = world.start().await;
     agent.netmaster.go_away(true);
     let Reply::Failed(error) = agent.ask(Verb::Add, "web-1").await else { panic!("succeeded") };
     assert_eq!(error.code, Code::TryAgainLater);
@@ -305,10 +275,7 @@ async fn an_add_without_netmaster_asks_to_try_again() {
 
 #[tokio::test]
 async fn a_repeated_add_changes_nothing() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     world.log.take();
     agent.add("web-1").await;
     assert!(world.log.take().is_empty());
@@ -321,10 +288,7 @@ async fn a_repeated_add_changes_nothing() {
 
 #[tokio::test]
 async fn a_plugged_endpoint_that_intent_does_not_have_is_reclaimed_once_intent_is_known_good() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     let plugged = *world.ports.view.borrow().endpoints.keys().next().unwrap();
     agent.netmaster.remove(plugged).await;
     let mut view = world.ports.view.subscribe();
@@ -333,18 +297,15 @@ async fn a_plugged_endpoint_that_intent_does_not_have_is_reclaimed_once_intent_i
 
 #[tokio::test]
 async fn a_number_is_not_given_again_before_the_flows_that_name_it_are_gone() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     // Somebody takes the port out behind our back, and the switch refuses to drop its flows.
     *world.switch.refuse.lock().unwrap() = true;
     world.ports.view.send_modify(|v| v.endpoints.clear());
     agent.reported("refusal", |r| r.warnings.iter().any(|w| w.code.as_str() == "switch_refused")).await;
-    std::fs::write(dir.path().join("next-ofport"), "1").unwrap();
+    std::fs::write(world.file("next-ofport"), "1").unwrap();
     drop(agent);
     // A new process that would begin at the very same number: FakePorts::plug asserts that no flow names it.
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     let (add, ()) = tokio::join!(agent.ask(Verb::Add, "web-2"), async {
         agent.reported("refusal", |r| r.warnings.iter().any(|w| w.code.as_str() == "switch_refused")).await;
         *world.switch.refuse.lock().unwrap() = false;
@@ -355,9 +316,9 @@ async fn a_number_is_not_given_again_before_the_flows_that_name_it_are_gone() {
 
 #[tokio::test]
 async fn a_number_that_a_foreign_port_has_is_not_given_out() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let world = World::new();
     world.ports.view.send_modify(|v| v.others.extend(types::OfPort::new(32768)));
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     agent.netmaster.sync().await;
     agent.add("web-1").await;
     let plugged = world.ports.view.borrow().endpoints.values().next().unwrap().requested;
@@ -366,17 +327,14 @@ async fn a_number_that_a_foreign_port_has_is_not_given_out() {
 
 #[tokio::test]
 async fn numbers_go_on_where_the_last_process_stopped_and_are_written_down_in_blocks() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
-    assert_eq!(std::fs::read_to_string(dir.path().join("next-ofport")).unwrap(), "32832");
-    std::fs::remove_file(dir.path().join("next-ofport")).unwrap();
+    let (world, agent) = synced_with("web-1").await;
+    assert_eq!(std::fs::read_to_string(world.file("next-ofport")).unwrap(), "32832");
+    std::fs::remove_file(world.file("next-ofport")).unwrap();
     agent.add("web-2").await;
-    assert!(!dir.path().join("next-ofport").exists(), "not once per endpoint");
-    std::fs::write(dir.path().join("next-ofport"), "32832").unwrap();
+    assert!(!world.file("next-ofport").exists(), "not once per endpoint");
+    std::fs::write(world.file("next-ofport"), "32832").unwrap();
     drop(agent);
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     agent.netmaster.sync().await;
     agent.add("web-3").await;
     let numbers = world.ports.view.borrow().endpoints.values().filter_map(|p| p.requested).max();
@@ -385,10 +343,7 @@ async fn numbers_go_on_where_the_last_process_stopped_and_are_written_down_in_bl
 
 #[tokio::test]
 async fn garbage_collection_takes_out_what_the_runtime_no_longer_has() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     agent.add("web-2").await;
     let mut gc = request(Verb::Gc, "x");
     gc.valid = vec![request(Verb::Add, "web-2").attachment.unwrap()];
@@ -407,10 +362,7 @@ async fn garbage_collection_takes_out_what_the_runtime_no_longer_has() {
 
 #[tokio::test]
 async fn an_endpoint_whose_port_does_not_work_is_dark_and_says_why() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
-    agent.add("web-1").await;
+    let (world, agent) = synced_with("web-1").await;
     let ofport = world.ports.view.borrow().endpoints.values().next().unwrap().requested.unwrap();
     world.ports.view.send_modify(|v| {
         let (uid, port) = v.endpoints.iter().next().map(|(uid, port)| (*uid, port.clone())).unwrap();
@@ -423,9 +375,7 @@ async fn an_endpoint_whose_port_does_not_work_is_dark_and_says_why() {
 
 #[tokio::test]
 async fn an_endpoint_intent_places_on_another_node_gets_no_flows_here() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     let stray = netplugin::ports::EndpointPort {
         ofport: Ok(types::OfPort::new(77).unwrap()),
         requested: None,
@@ -438,12 +388,12 @@ async fn an_endpoint_intent_places_on_another_node_gets_no_flows_here() {
 
 #[tokio::test]
 async fn connections_of_an_address_end_with_its_owner_even_if_the_agent_dies_in_between() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let world = World::new();
     let forgotten = || -> Vec<String> {
         let taken = std::mem::take(&mut *world.switch.forgotten.lock().unwrap());
         taken.iter().map(|s| s.address.map_or("all".into(), |a| a.to_string())).collect()
     };
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     agent.netmaster.sync().await;
     agent.add("web-1").await;
     assert_eq!(forgotten(), ["all"], "blue had nobody here");
@@ -466,13 +416,13 @@ async fn connections_of_an_address_end_with_its_owner_even_if_the_agent_dies_in_
     }
     drop(agent);
     *world.switch.remember.lock().unwrap() = false;
-    let agent = world.start(dir.path()).await;
+    let agent = world.start().await;
     agent.status().await;
     assert_eq!(forgotten(), ["10.1.1.11", "fd00:1::b"]);
-    assert!(!dir.path().join("stale-connections").exists());
+    assert!(!world.file("stale-connections").exists());
     drop(agent);
-    std::fs::write(dir.path().join("stale-connections"), "[[1,").unwrap();
-    let agent = world.start(dir.path()).await;
+    std::fs::write(world.file("stale-connections"), "[[1,").unwrap();
+    let agent = world.start().await;
     agent.status().await;
     assert_eq!(forgotten(), ["all"], "a list that cannot be read may have named anything");
     assert_eq!(agent.status().await.flow_mods, 0);
