@@ -8,9 +8,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 use store::Store;
-use store::intent::Depth;
+use store::intent::{Depth, History, Informer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::app::{App, Reports};
 use crate::auth::{self, Auth};
@@ -44,12 +45,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::default());
     let (store, ca) = prepare(&config, &clock, &metrics).await?;
-    let (informer, follow) = store::intent::start(store.clone()).await.context("cannot read intent")?;
-    let (history, follow_history) =
-        store::intent::history(store.clone(), Depth::default()).await.context("cannot read history")?;
-    let follow = async { tokio::try_join!(follow, follow_history).map(drop) };
-    let mut follow = tokio::spawn(follow);
-
+    let (informer, history, follow) = follow(&store).await?;
     let app = App::new(store.clone(), informer, clock.clone()).with_quota(config.endpoints_per_node);
     let feed = Feed::start(FeedConfig {
         changes: Changes::of(app.deltas()),
@@ -58,14 +54,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         ca: ca.clone(),
         clock: clock.clone(),
     });
-    let (api_listener, api_address) = bind(config.listen).await?;
-    let (node_listener, node_address) = bind(config.node_listen).await?;
-    let metrics_listener = config.metrics_listen.bind().await;
-    let metrics_listener =
-        metrics_listener.with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?;
+    let listeners = Listeners::bind(&config).await?;
+    let (api_address, node_address) = (listeners.api.1, listeners.node.1);
     let names = server_names(&config, api_address, node_address);
-    let certificate =
-        ServerCertificate::new(ca.clone(), names, clock.clone()).context("server certificate")?;
+    let certificate = ServerCertificate::new(ca.clone(), names, clock).context("server certificate")?;
 
     let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
     let api = Api {
@@ -74,62 +66,121 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
         metrics: metrics.clone(),
         auth: Auth::new(app.clone()),
         watches: Watches::new(history, WatchBounds::default()),
-        ca: ca.clone(),
+        ca,
         node_server: node_server(&config, node_address).into(),
     };
     let (stop, stopped) = watch::channel(false);
-    let rest = serve::serve(
-        api_listener,
-        certificate.for_people()?,
-        router(api),
-        serve::Bounds::default(),
-        until(stopped.clone()),
-    );
-    let nodes = feed.serve(node_listener, certificate.for_nodes()?, until(stopped.clone()));
-    let candidate =
-        Candidate { store: store.clone(), name: replica_name(&config, api_address), ttl: leader::TTL };
-    let (cooling, retention) = (config.cooling, config.retention.clone());
-    let worked = app.clone();
-    let duties = move |fence| tasks::run(worked.clone(), fence, cooling, retention.clone());
-    let mut leader = tokio::spawn(leader::run(candidate, duties, until(stopped)));
+    let (people, bounds) = (certificate.for_people()?, serve::Bounds::default());
+    let rest = serve::serve(listeners.api.0, people, router(api), bounds, until(stopped.clone()));
+    let nodes = feed.serve(listeners.node.0, certificate.for_nodes()?, until(stopped.clone()));
+    let leader = tokio::spawn(lead(&config, app.clone(), replica_name(&config, api_address), stopped));
 
-    let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
-    let metrics = serve_metrics(metrics_listener, metrics, app.clone(), reports);
+    let metrics_address = listeners.metrics.as_ref().and_then(|l| l.local_addr().ok());
+    let metrics = serve_metrics(listeners.metrics, metrics, app.clone(), reports);
     publish(&config.data_dir, api_address, node_address, metrics_address)?;
     let limits = store.limits();
     tracing::info!(api = %api_address, node = %node_address, store_id = %store.store_id(), metrics = %config.metrics_listen, ?limits, "serving");
     let serving = async {
         tokio::try_join!(async { rest.await.context("rest api") }, async { nodes.await.context("node api") })
+            .map(drop)
     };
+    let mut beside = Beside { follow, leader, metrics };
+    let result = serve_until(serving, &mut beside.follow, &certificate, shutdown, &stop).await;
+    stop.send_replace(true);
+    beside.end(&app).await;
+    result
+}
+
+/// Follows intent and its history, from what they are now.
+async fn follow(store: &Arc<dyn Store>) -> anyhow::Result<(Informer, History, Following)> {
+    let (informer, follow) = store::intent::start(store.clone()).await.context("cannot read intent")?;
+    let (history, follow_history) =
+        store::intent::history(store.clone(), Depth::default()).await.context("cannot read history")?;
+    let both = async { tokio::try_join!(follow, follow_history).map(drop) };
+    Ok((informer, history, tokio::spawn(both)))
+}
+
+/// Stands for election, and does what must be done once while leading.
+fn lead(
+    config: &Config,
+    app: App,
+    name: String,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let candidate = Candidate { store: app.store().clone(), name, ttl: leader::TTL };
+    let (cooling, retention) = (config.cooling, config.retention.clone());
+    let duties = move |fence| tasks::run(app.clone(), fence, cooling, retention.clone());
+    leader::run(candidate, duties, until(stopped))
+}
+
+/// Serves until `shutdown`, or until something fails without which it cannot.
+async fn serve_until(
+    serving: impl Future<Output = anyhow::Result<()>>,
+    follow: &mut Following,
+    certificate: &ServerCertificate,
+    shutdown: impl Future<Output = ()>,
+    stop: &watch::Sender<bool>,
+) -> anyhow::Result<()> {
     tokio::pin!(serving, shutdown);
-    let result = tokio::select! {
-        ended = &mut serving => ended.map(drop),
-        ended = &mut follow => Err(intent_lost(ended)),
+    tokio::select! {
+        ended = &mut serving => ended,
+        ended = follow => Err(intent_lost(ended)),
         never = certificate.keep() => match never {},
         () = &mut shutdown => {
             tracing::info!("shutting down");
             stop.send_replace(true);
             // Sessions and requests end now; what hangs does not keep us.
-            let grace = tokio::time::timeout(std::time::Duration::from_secs(5), &mut serving).await;
-            grace.map_or(Ok(()), |ended| ended.map(drop))
+            tokio::time::timeout(std::time::Duration::from_secs(5), &mut serving).await.unwrap_or(Ok(()))
         }
-    };
-    stop.send_replace(true);
-    // A write that is under way ends, answered or not.
-    drop(tokio::time::timeout(std::time::Duration::from_secs(1), app.settled()).await);
-    // A leader makes room for the next one, if the store lets it.
-    if tokio::time::timeout(std::time::Duration::from_secs(1), &mut leader).await.is_err() {
-        leader.abort();
-        drop(leader.await);
     }
-    metrics.abort();
-    drop(metrics.await);
-    // All of these hold the store; who opens it next must find it closed.
-    if !follow.is_finished() {
-        follow.abort();
-        drop((&mut follow).await);
+}
+
+/// The task that follows intent. It ends when it cannot.
+type Following = JoinHandle<Result<(), store::StoreError>>;
+
+/// What goes on beside serving. All of it holds the store.
+struct Beside {
+    follow: Following,
+    leader: JoinHandle<()>,
+    metrics: JoinHandle<()>,
+}
+
+impl Beside {
+    /// Ends it: who opens the store next must find it closed.
+    async fn end(mut self, app: &App) {
+        // A write that is under way ends, answered or not.
+        drop(tokio::time::timeout(std::time::Duration::from_secs(1), app.settled()).await);
+        // A leader makes room for the next one, if the store lets it.
+        if tokio::time::timeout(std::time::Duration::from_secs(1), &mut self.leader).await.is_err() {
+            self.leader.abort();
+            drop(self.leader.await);
+        }
+        self.metrics.abort();
+        drop(self.metrics.await);
+        // Where it has ended, it was waited for.
+        if !self.follow.is_finished() {
+            self.follow.abort();
+            drop(self.follow.await);
+        }
     }
-    result
+}
+
+/// Where we serve.
+struct Listeners {
+    api: (TcpListener, SocketAddr),
+    node: (TcpListener, SocketAddr),
+    /// `None` when they are not served.
+    metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let (api, node) = (bind(config.listen).await?, bind(config.node_listen).await?);
+        let metrics = config.metrics_listen.bind().await;
+        let metrics =
+            metrics.with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?;
+        Ok(Self { api, node, metrics })
+    }
 }
 
 /// Gives the store that the configuration names a new identity, as has to be done after a restore; what it is. Nobody
@@ -196,7 +247,7 @@ fn serve_metrics(
     metrics: Arc<Metrics>,
     app: App,
     reports: Reports,
-) -> tokio::task::JoinHandle<()> {
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let Some(listener) = listener else { return };
         telemetry::serve(listener, move || {
