@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,43 +70,21 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     let published = Published { realized, peers: peers_tx, reclaims };
     let owner = Agent::new(local.clone(), dir.clone(), published)?;
 
-    let client = connect(&config.switch.ovs_run_dir.join("db.sock"));
-    wait_for_database(&client).await;
-    let others = if config.allow_untested_ovs { OtherVersions::Allow } else { OtherVersions::RefuseOlder };
-    let facts = probe::ask(&client, &config.switch.ovs_run_dir, others).await;
-    let datapath = datapath_type(&client, config.datapath)?;
-    let userspace = datapath == DatapathType::Netdev;
-    match probe::judge(&facts, datapath, others) {
-        Verdict::Supported => {}
-        Verdict::Untested(warning) => agent.tell(Event::UntestedSwitch(warning)).await?,
-        Verdict::Refused(refusal) => return Err(refusal.into()),
-    }
-    let veths = Arc::new(Veths::new(userspace)?);
-    let records = PortRecords::open(&dir).context("records of ports")?;
-    let ports =
-        OvsPorts::start(client, &config.switch.bridge, datapath, records, &veths.list().await?).await?;
-    let view = ports.watch();
-    tasks.spawn(done(owner.run(queue, view.clone())));
+    let host = meet_switch(&config, &dir, &agent).await?;
+    tasks.spawn(done(owner.run(queue, host.ports.watch())));
     let management = config.switch.ovs_run_dir.join(format!("{}.mgmt", config.switch.bridge));
     tasks.spawn(done(switch::ovs::follow(management, agent.clone())));
-    tasks.spawn(done(track_prefixes(ports.clone(), local.clone())));
+    tasks.spawn(done(track_prefixes(host.ports.clone(), local)));
     tasks.spawn(serve_status(dir.path(STATUS_SOCKET), agent.clone()));
 
     let metrics = Arc::new(Metrics::default());
-    if let Some(listener) = config
-        .metrics_listen
-        .bind()
-        .await
-        .with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?
-    {
+    let listener = config.metrics_listen.bind().await;
+    let listener = listener.with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?;
+    if let Some(listener) = listener {
         tasks.spawn(done(serve_metrics(listener, metrics.clone(), agent.clone())));
     }
-    if userspace {
-        let interfaces: Arc<dyn Interfaces> = veths.clone();
-        let run_dir = config.switch.ovs_run_dir.clone();
-        let neighbors = TunnelNeighbors { run_dir, peers, agent: agent.clone(), veths: veths.clone() };
-        tasks.spawn(done(neighbors.run()));
-        tasks.spawn(done(Endpoints { view: view.clone(), interfaces, agent: agent.clone() }.run()));
+    if host.datapath == DatapathType::Netdev {
+        probe_userspace(&host, &config.switch.ovs_run_dir, peers, &agent, tasks);
     }
 
     let identity = join(&config, &dir).await?;
@@ -117,27 +96,76 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     };
     let (session, netmaster) = Session::new(enrolment, identity, agent.clone(), reports);
     tasks.spawn(done(session.run()));
-    let journal = config.cni_journal_dir.unwrap_or_else(|| cni::journal::default_dir(&config.cni_socket));
     let context = Context {
-        journal_dir: journal,
+        journal_dir: config.cni_journal_dir.unwrap_or_else(|| cni::journal::default_dir(&config.cni_socket)),
         agent,
         intent: Arc::new(netmaster),
-        ports: Arc::new(ports),
-        view,
+        view: host.ports.watch(),
+        ports: Arc::new(host.ports),
         mtu: config.mtu.map_or(Mtu::OfUplink(config.vtep), Mtu::Fixed),
-        interfaces: veths,
+        interfaces: host.veths,
         detach_log: DetachLog::open(dir)?,
         metrics,
     };
+    serve_cni(context, config.cni_socket, reclaimed, tasks);
+    supervise(tasks).await
+}
+
+/// The node's bridge and interfaces.
+struct Host {
+    ports: OvsPorts,
+    veths: Arc<Veths>,
+    datapath: DatapathType,
+}
+
+/// Waits for the switch, judges it, and takes its bridge into use.
+async fn meet_switch(config: &Config, dir: &StateDir, agent: &AgentHandle) -> anyhow::Result<Host> {
+    let client = connect(&config.switch.ovs_run_dir.join("db.sock"));
+    wait_for_database(&client).await;
+    let others = if config.allow_untested_ovs { OtherVersions::Allow } else { OtherVersions::RefuseOlder };
+    let facts = probe::ask(&client, &config.switch.ovs_run_dir, others).await;
+    let datapath = datapath_type(&client, config.datapath)?;
+    match probe::judge(&facts, datapath, others) {
+        Verdict::Supported => {}
+        Verdict::Untested(warning) => agent.tell(Event::UntestedSwitch(warning)).await?,
+        Verdict::Refused(refusal) => return Err(refusal.into()),
+    }
+    let veths = Arc::new(Veths::new(datapath == DatapathType::Netdev)?);
+    let records = PortRecords::open(dir).context("records of ports")?;
+    let ports =
+        OvsPorts::start(client, &config.switch.bridge, datapath, records, &veths.list().await?).await?;
+    Ok(Host { ports, veths, datapath })
+}
+
+/// What only a userspace datapath needs looked at: cold tunnels, and offloads of endpoints' interfaces.
+fn probe_userspace(
+    host: &Host,
+    run_dir: &Path,
+    peers: watch::Receiver<BTreeSet<IpAddr>>,
+    agent: &AgentHandle,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
+    let (run_dir, veths) = (run_dir.to_owned(), host.veths.clone());
+    let neighbors = TunnelNeighbors { run_dir, peers, agent: agent.clone(), veths };
+    tasks.spawn(done(neighbors.run()));
+    let interfaces: Arc<dyn Interfaces> = host.veths.clone();
+    tasks.spawn(done(Endpoints { view: host.ports.watch(), interfaces, agent: agent.clone() }.run()));
+}
+
+/// Answers runtimes, and does what they and the owner left to be done.
+fn serve_cni(
+    context: Context,
+    socket: PathBuf,
+    reclaimed: mpsc::Receiver<EndpointUid>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
     let server = Arc::new(CniServer::new(context));
     tasks.spawn(done(reclaim(Arc::clone(&server), reclaimed)));
     tasks.spawn(done(Housekeeping::new(Arc::clone(&server)).run()));
-    let socket = config.cni_socket;
     tasks.spawn(async move {
         let at = socket.display().to_string();
         cni_server::listen(server, socket).await.with_context(|| format!("CNI socket {at}"))
     });
-    supervise(tasks).await
 }
 
 /// No task ends while the agent runs; one that does takes the agent with it, so that it is restarted as a whole.
