@@ -126,7 +126,8 @@ async fn answer_as(version: &'static str, control: tokio::net::UnixListener) {
 #[tokio::test]
 async fn nothing_is_made_in_a_switch_that_is_refused() {
     let ovs = Ovs::start().unwrap();
-    let state = tempfile::tempdir().unwrap();
+    // Two directories: a process that a test beside this one has just forked may still hold the first one's lock.
+    let (state, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let error = run(ovs.run_dir(), state.path(), &["--datapath=system"]).await.unwrap_err();
     assert!(format!("{error:#}").contains("has no datapath system"), "{error:#}");
 
@@ -135,7 +136,7 @@ async fn nothing_is_made_in_a_switch_that_is_refused() {
     symlink(ovs.db_sock(), older.path().join("db.sock")).unwrap();
     let control = tokio::net::UnixListener::bind(older.path().join("vswitchd.ctl")).unwrap();
     let daemon = tokio::spawn(answer_as("2.17.9", control));
-    let error = run(older.path(), state.path(), &["--datapath=netdev"]).await.unwrap_err();
+    let error = run(older.path(), other.path(), &["--datapath=netdev"]).await.unwrap_err();
     assert!(format!("{error:#}").contains("2.17.9"), "{error:#}");
     daemon.abort();
 
