@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
 
+pub mod product;
+pub mod random;
+
 use std::net::IpAddr;
 
 use model::*;
@@ -65,7 +68,8 @@ pub fn rule(id: &str, text: &str) -> RuleSpec {
     let peer = match peer.split_once(':') {
         Some(("group", g)) => Peer::Group(name(g)),
         Some(("network", n)) => Peer::Network(name(n)),
-        Some(("cidr", c)) => Peer::Cidr(c.parse().unwrap()),
+        // `!` stands for " except ".
+        Some(("cidr", c)) => Peer::Cidr(c.replace('!', " except ").parse().unwrap()),
         Some(("range", r)) => Peer::Range(r.parse().unwrap()),
         _ => Peer::Any,
     };
@@ -146,6 +150,37 @@ pub fn two_tenants() -> Vec<Object> {
             endpoint(owner, "db-1", own(21), &db(2), &["10.1.2.11", "fd00:1:2::11"]),
             endpoint(owner, "db-2", own(22), &db(1), &["10.1.2.12", "fd00:1:2::12"]),
         ]);
+    }
+    objects
+}
+
+/// Two tenants on two nodes with this many endpoints, in four groups each, every one with a policy of two rules.
+pub fn many(endpoints: usize) -> Vec<Object> {
+    let mut objects = vec![node(1), node(2)];
+    for t in 0..2_u64 {
+        let owner = format!("t{t}");
+        let own = |n: u64| t * 10_000 + n + 1;
+        objects.push(tenant(&owner, t + 1, DefaultAction::Deny));
+        let subnets = [("10.1.0.0/16", Some("10.1.0.1")), ("fd00:1::/64", Some("fd00:1::1"))];
+        objects.push(network(&owner, "n", own(0), &subnets));
+        for g in 0..4 {
+            let peer = (g + 1) % 4;
+            let rules = vec![
+                rule("in", &format!("ingress 10 group:g{peer} tcp/80-90 allow")),
+                rule("out", "egress 5 cidr:10.1.0.0/17 any allow"),
+            ];
+            objects.push(policy(&owner, &format!("p{g}"), own(g), rules));
+            let attached = format!("p{g}");
+            objects.push(group(&owner, &format!("g{g}"), own(g), "n", &[attached.as_str()]));
+        }
+        for e in 0..endpoints / 2 {
+            let (high, low) = (e / 250, e % 250 + 2);
+            let group = format!("g{}", e % 4);
+            let place = Place { network: "n", group: Some(&group), node: e / 4 % 2 + 1 };
+            let addresses = [format!("10.1.{high}.{low}"), format!("fd00:1::{high:x}:{low:x}")];
+            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            objects.push(endpoint(&owner, &format!("e{e}"), own(e as u64), &place, &addresses));
+        }
     }
     objects
 }

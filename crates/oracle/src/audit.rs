@@ -1,0 +1,241 @@
+//! Flow tables of all switches against intent: every packet that could tell a wrong table from a right one.
+//!
+//! What is asked ([`connections`], [`lies`], [`neighbours`], [`multicast`]):
+//! * every endpoint to and from one (or two) of each class of endpoints that rules can tell apart, in both families, for
+//!   each boundary of each service that a rule of either end names, and for services nobody names; then packets of
+//!   connections that were allowed, both ways; addresses at the boundaries of every prefix;
+//! * every endpoint telling every kind of lie about who it is, and every node about where a packet comes from;
+//! * every endpoint asking for its neighbours, and sending to groups.
+//!
+//! [`crate::isolation`] is asked beside these: it looks at all packets at once, and at tenants only.
+//!
+//! # Failure
+//! A [`Disagreement`] says who sent what to whom, what intent says and by which rule, what the switches do and by which
+//! flows. Packets that agree leave nothing but a count.
+
+mod classes;
+mod connections;
+mod frames;
+mod lies;
+mod multicast;
+mod neighbours;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use model::Endpoint;
+use types::NodeName;
+
+use crate::fabric::{Fabric, Journey, Seat};
+use crate::intent::Intent;
+use crate::isolation;
+use crate::packet::Packet;
+use crate::switch::{Tracked, Undefined};
+
+/// Which of the things that must hold does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// A new connection goes to whom policy allows it, and to nobody else.
+    Policy,
+    /// Packets of an allowed connection pass, both ways; what belongs to none does not.
+    Connection,
+    /// Who lies about where a packet comes from is not heard.
+    Spoofing,
+    /// Neighbours and gateways are answered for, and discovery reaches nobody.
+    Neighbours,
+    /// Group addresses reach their network, all of it, and nothing else.
+    Multicast,
+    /// Nothing goes from one tenant to another.
+    Isolation,
+}
+
+/// A flow that a packet met.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Met {
+    /// On which node.
+    pub node: NodeName,
+    /// The flow as `ovs-ofctl` writes it, table and cookie included.
+    pub flow: String,
+}
+
+/// A packet with which the switches do another thing than intent says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// What does not hold.
+    pub claim: Claim,
+    /// Who sent it.
+    pub from: String,
+    /// To whom.
+    pub to: String,
+    /// What it was.
+    pub packet: String,
+    /// What intent says, with the rule that decides.
+    pub intended: String,
+    /// What the switches do.
+    pub seen: String,
+    /// The flows it met, in order.
+    pub flows: Vec<Met>,
+    /// How many packets disagree in the same way; the others are this one's.
+    pub count: usize,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many packets were sent.
+    pub packets: usize,
+    /// Those that disagree.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// Asks everything.
+pub fn audit(intent: &Intent<'_>, fabric: &Fabric) -> Report {
+    let mut audit = Audit::new(intent, fabric);
+    connections::ask_all(&mut audit);
+    lies::ask_all(&mut audit);
+    neighbours::ask_all(&mut audit);
+    multicast::ask_all(&mut audit);
+    for leak in isolation::leaks(intent, fabric) {
+        audit.record(leak);
+    }
+    Report { packets: audit.packets, disagreements: audit.found.into_values().collect() }
+}
+
+/// An audit under way.
+struct Audit<'a> {
+    intent: &'a Intent<'a>,
+    fabric: &'a Fabric,
+    /// Who sits where.
+    seats: BTreeMap<Seat, &'a Endpoint>,
+    packets: usize,
+    /// By claim, what was intended, and the last flow at each node.
+    found: BTreeMap<(Claim, String, Vec<Met>), Disagreement>,
+}
+
+/// One packet to send.
+#[derive(Clone, Debug)]
+struct Question {
+    claim: Claim,
+    from: String,
+    to: String,
+    what: String,
+    node: NodeName,
+    packet: Packet,
+    tracked: Tracked,
+}
+
+impl<'a> Audit<'a> {
+    fn new(intent: &'a Intent<'a>, fabric: &'a Fabric) -> Self {
+        let all = intent.view().endpoints.values();
+        let seats = all.filter_map(|e| Some((fabric.seat(e)?, e))).collect();
+        Self { intent, fabric, seats, packets: 0, found: BTreeMap::new() }
+    }
+
+    /// Sends a packet that must come out at these seats, once each, and nowhere else. Gives its journey if it does.
+    fn ask(&mut self, question: &Question, intended: &str, seats: &BTreeSet<Seat>) -> Option<Journey> {
+        self.packets += 1;
+        match self.fabric.send(&question.node, question.packet.clone(), question.tracked) {
+            Err((node, undefined)) => {
+                self.undefined(question, intended, node, &undefined);
+                None
+            }
+            Ok(journey) => {
+                let arrived: Vec<&Seat> = journey.arrivals.iter().map(|a| &a.seat).collect();
+                let once = arrived.len() == seats.len() && seats.iter().all(|s| arrived.contains(&s));
+                if once && journey.astray.is_empty() {
+                    return Some(journey);
+                }
+                let seen = self.describe(&journey);
+                self.object(question, intended, seen, &journey);
+                None
+            }
+        }
+    }
+
+    fn undefined(&mut self, question: &Question, intended: &str, node: NodeName, undefined: &Undefined) {
+        let flows = match undefined {
+            Undefined::Overlap { flows } => flows.clone(),
+            Undefined::TooDeep { flow } => vec![flow.clone()],
+        };
+        let flows = flows.into_iter().map(|flow| Met { node: node.clone(), flow }).collect();
+        let disagreement = disagreement(question, intended, undefined.to_string(), flows);
+        self.record(disagreement);
+    }
+
+    /// Notes that a journey is not what it should be.
+    fn object(&mut self, question: &Question, intended: &str, seen: String, journey: &Journey) {
+        let met = |(node, walk)| -> Vec<Met> {
+            let (node, walk): (&NodeName, &crate::switch::Walk) = (node, walk);
+            let Some(site) = self.fabric.site(node) else { return Vec::new() };
+            site.switch.met(walk).map(|f| Met { node: node.clone(), flow: f.to_string() }).collect()
+        };
+        let flows = journey.visits.iter().flat_map(|(node, walk)| met((node, walk))).collect();
+        self.record(disagreement(question, intended, seen, flows));
+    }
+
+    fn record(&mut self, disagreement: Disagreement) {
+        let mut last: BTreeMap<&NodeName, &Met> = BTreeMap::new();
+        for met in &disagreement.flows {
+            last.insert(&met.node, met);
+        }
+        let last = last.into_values().cloned().collect();
+        let key = (disagreement.claim, disagreement.intended.clone(), last);
+        self.found.entry(key).and_modify(|d| d.count += 1).or_insert(disagreement);
+    }
+
+    fn describe(&self, journey: &Journey) -> String {
+        let who = |seat: &Seat| match self.seats.get(seat) {
+            Some(e) => id(e),
+            None => format!("port {} of {}", seat.1, seat.0),
+        };
+        let arrived = journey.arrivals.iter().map(|a| who(&a.seat));
+        let astray =
+            journey.astray.iter().map(|vtep| format!("the tunnel to {vtep}, where no node expects it"));
+        let all: Vec<String> = arrived.chain(astray).collect();
+        if all.is_empty() {
+            "delivered to nobody".to_owned()
+        } else {
+            format!("delivered to {}", all.join(", "))
+        }
+    }
+
+    /// The endpoints that are plugged in somewhere.
+    fn plugged(&self) -> Vec<&'a Endpoint> {
+        self.seats.values().copied().collect()
+    }
+}
+
+fn disagreement(question: &Question, intended: &str, seen: String, flows: Vec<Met>) -> Disagreement {
+    Disagreement {
+        claim: question.claim,
+        from: question.from.clone(),
+        to: question.to.clone(),
+        packet: question.what.clone(),
+        intended: intended.to_owned(),
+        seen,
+        flows,
+        count: 1,
+    }
+}
+
+/// `tenant/name`.
+fn id(endpoint: &Endpoint) -> String {
+    format!("{}/{}", endpoint.spec.tenant, endpoint.spec.name)
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { claim, from, to, packet, intended, seen, flows, count } = self;
+        writeln!(f, "{claim:?}: {from} to {to}, {packet} ({count} packets)")?;
+        writeln!(f, "  intent:   {intended}")?;
+        writeln!(f, "  switches: {seen}")?;
+        flows.iter().try_for_each(|met| writeln!(f, "    {} {}", met.node, met.flow))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disagreements.iter().try_for_each(|d| d.fmt(f))?;
+        writeln!(f, "{} packets, {} disagreements", self.packets, self.disagreements.len())
+    }
+}
