@@ -198,7 +198,7 @@ async fn compare(connection: &Connection, desired: &FlowSet) -> Result<FlowPlan>
 
 async fn send(connection: &Connection, plan: &FlowPlan) -> Result<()> {
     if !plan.is_empty() {
-        connection.bundle_each(plan.len(), || plan.flow_mods()).await?;
+        connection.bundle_each(plan.len(), || plan.flow_mods(), || {}).await?;
         connection.barrier().await?;
     }
     Ok(())

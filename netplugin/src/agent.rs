@@ -40,6 +40,7 @@ use crate::ports::allocate::OfPorts;
 use crate::report::{Conditions, Enforcement, IntentStatus, Status};
 use crate::state_dir::StateDir;
 use crate::switch::{Switch, SwitchEvent};
+use flight::Progress;
 
 mod admission;
 mod connections;
@@ -204,7 +205,10 @@ impl Agent {
             tokio::select! {
                 biased;
                 // First: what has landed is known before anybody is answered.
-                landed = flight::landed(&mut self.flight) => self.land(landed),
+                progress = flight::progress(&mut self.flight) => match progress {
+                    Progress::Taken => {}
+                    Progress::Landed(outcome) => self.land(outcome),
+                },
                 Ok(()) = ports.changed() => self.see_ports(ports.borrow_and_update().clone()),
                 () = self.drift.due(self.not_before), if self.flight.is_none() => {}
                 _ = retry.tick() => {
@@ -442,6 +446,8 @@ impl Agent {
             settled: self.ofports.is_settled(),
             enforced: self.installed.then_some(&self.enforcement.endpoints),
             coming: self.flight.as_ref().map(|flight| &flight.brings().endpoints),
+            taken: self.flight.as_ref().is_some_and(flight::Flight::is_taken),
+            due: self.dirty || !self.newcomers.is_empty(),
             stays: &stays,
             plugged: &|uid| self.plugged(uid),
             refused: &refused,

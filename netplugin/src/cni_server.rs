@@ -135,6 +135,12 @@ impl CniServer {
         mutex.lock_owned().await
     }
 
+    /// Whether requests for other endpoints are being carried out.
+    fn has_company(&self) -> bool {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.values().filter(|mutex| Arc::strong_count(mutex) > 1).count() > 1
+    }
+
     /// Flows, port, interface: gone, in this order.
     async fn unplug(&self, uid: EndpointUid) -> Result<(), CniError> {
         let context = &self.context;

@@ -40,7 +40,7 @@ pub enum Step {
     Attach,
     /// ADD: intent with the endpoint is held here, and saved.
     Known,
-    /// ADD: the switch has the flows of the port to come.
+    /// ADD among others: the switch has accepted the flows of the port to come.
     Flows,
     /// ADD: the interface is made.
     Interface,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use openflow::{Flow, PackedKey};
 use pipeline::{FlowPlan, StaleConnections};
+use tokio::sync::oneshot;
 
 pub mod ovs;
 pub mod probe;
@@ -18,8 +19,10 @@ pub mod probe;
 pub trait Switch: Send + Sync {
     /// Tells what it holds, one flow at a time.
     async fn dump(&self, each: &mut (dyn FnMut(Flow) + Send)) -> Result<(), SwitchError>;
-    /// Carries a plan out, all or nothing; returns when the switch has confirmed it with a barrier.
-    async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError>;
+    /// Carries a plan out, all or nothing; returns when the switch has confirmed it with a barrier. Tells `taken` when the
+    /// switch has read and accepted all of it: what is left is to commit it, and nothing but a broken connection or a full
+    /// table prevents that.
+    async fn apply(&self, plan: &FlowPlan, taken: oneshot::Sender<()>) -> Result<(), SwitchError>;
     /// Has it forget tracked connections; returns when it has.
     async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError>;
 }

@@ -1,6 +1,7 @@
 //! A bundle on its way: the switch has it, and has not acknowledged it yet.
 //!
-//! There is one at most. Until it lands, what the switch holds is between what the last acknowledged bundle enforces and
+//! There is one at most. The switch first takes all of it, which with many flows is many turns of its main loop; once it has,
+//! the commit needs one more. Until the bundle lands, what the switch holds is between what the last acknowledged bundle enforces and
 //! what this one will: a port number that either names is not free, and nobody is told that flows are there, or gone, who
 //! could not be told so of both.
 //!
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use pipeline::FlowPlan;
+use tokio::sync::oneshot;
 
 use super::Agent;
 use crate::report::Enforcement;
@@ -20,6 +22,9 @@ use crate::switch::{Switch, SwitchError};
 /// The bundle.
 pub(super) struct Flight {
     landing: BoxFuture<'static, Result<(), SwitchError>>,
+    taking: Option<oneshot::Receiver<()>>,
+    /// The switch has accepted all of it.
+    taken: bool,
     /// What it brings about.
     brings: Enforcement,
     /// How many flows it changes.
@@ -33,13 +38,32 @@ impl Flight {
     pub(super) fn brings(&self) -> &Enforcement {
         &self.brings
     }
+
+    /// Whether the switch has accepted all of it, and nothing has happened since.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken && self.trusted
+    }
 }
 
-/// Completes when the bundle has landed, or has not; never without one.
-pub(super) async fn landed(flight: &mut Option<Flight>) -> Result<(), SwitchError> {
-    match flight {
-        Some(flight) => (&mut flight.landing).await,
-        None => std::future::pending().await,
+/// How far a bundle has come.
+pub(super) enum Progress {
+    /// The switch has accepted all of it.
+    Taken,
+    /// It has landed, or has not.
+    Landed(Result<(), SwitchError>),
+}
+
+/// Completes when the bundle has come further; never without one.
+pub(super) async fn progress(flight: &mut Option<Flight>) -> Progress {
+    let Some(flight) = flight else { return std::future::pending().await };
+    let Some(taking) = &mut flight.taking else { return Progress::Landed((&mut flight.landing).await) };
+    tokio::select! {
+        biased;
+        landed = &mut flight.landing => Progress::Landed(landed),
+        Ok(()) = taking => {
+            (flight.taking, flight.taken) = (None, true);
+            Progress::Taken
+        }
     }
 }
 
@@ -51,13 +75,15 @@ impl Agent {
         if changes > 0 {
             self.ofports.flows_may_be(brings.endpoints.values().copied());
         }
+        let (taken, taking) = oneshot::channel();
         let landing = async move {
             if changes > 0 {
-                switch.apply(&plan).await?;
+                switch.apply(&plan, taken).await?;
             }
             if stale.is_empty() { Ok(()) } else { switch.forget(&stale).await }
         };
-        let flight = Flight { landing: Box::pin(landing), brings, changes, trusted: true };
+        let landing = Box::pin(landing);
+        let flight = Flight { landing, taking: Some(taking), taken: false, brings, changes, trusted: true };
         if changes == 0 && self.connections.to_forget().is_empty() {
             self.arrive(flight);
         } else {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use node_state::FragmentKey;
 use pipeline::{Comparison, FlowPlan, FlowSet, Found, RenderError};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use types::{Vni, VrfId};
 
@@ -113,7 +114,7 @@ impl Agent {
             let mut comparison = Comparison::new(&nothing);
             switch.dump(&mut |flow| comparison.see(flow)).await?;
             let plan = comparison.finish().plan;
-            switch.apply(&plan).await?;
+            switch.apply(&plan, oneshot::channel().0).await?;
             self.flow_mods += plan.len() as u64;
             return Ok(Comparison::new(self.renderer.flows()).finish());
         }

@@ -8,14 +8,17 @@ use types::{EndpointUid, OfPort};
 /// What a procedure may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The switch holds the endpoint's flows for this port number, which need not be a port's yet.
-    Prepared(EndpointUid, OfPort),
-    /// It does, and the endpoint's port has the number.
+    /// The switch holds the endpoint's flows for this port number, or has accepted them and is about to: which need not be
+    /// a port's yet.
+    Accepted(EndpointUid, OfPort),
+    /// It holds them, and the endpoint's port has the number.
     Enforced(EndpointUid, OfPort),
     /// The switch holds no flow that names the endpoint's port.
     Gone(EndpointUid),
     /// It is known which ports the flows in the switch may name.
     Settled,
+    /// No flows are on their way to the switch but what it has accepted.
+    Quiet,
 }
 
 /// Why waiting is pointless: the endpoint is refused by the pipeline, with its reason.
@@ -31,6 +34,10 @@ pub(super) struct Facts<'a> {
     pub enforced: Option<&'a BTreeMap<EndpointUid, OfPort>>,
     /// What the bundle on its way will.
     pub coming: Option<&'a BTreeMap<EndpointUid, OfPort>>,
+    /// Whether the switch has accepted all of that.
+    pub taken: bool,
+    /// Whether another bundle is going to follow.
+    pub due: bool,
     /// Whether no pass is due that changes what an endpoint may do.
     pub stays: &'a dyn Fn(EndpointUid) -> bool,
     /// The number an endpoint's port has.
@@ -42,17 +49,19 @@ impl Condition {
     /// `None`: not yet.
     pub(super) fn judge(self, facts: &Facts<'_>) -> Option<Result<(), Hopeless>> {
         let holds = match self {
-            Self::Prepared(uid, ofport) | Self::Enforced(uid, ofport) => {
+            Self::Accepted(uid, ofport) | Self::Enforced(uid, ofport) => {
                 if let Some(reason) = facts.refused.get(&uid) {
                     return Some(Err(Hopeless(reason.clone())));
                 }
                 // In the switch, whether the bundle on its way lands or not, and to stay there.
                 let is = |e: &BTreeMap<EndpointUid, OfPort>| e.get(&uid) == Some(&ofport);
                 let is_plugged = || (facts.plugged)(uid) == Some(ofport);
-                facts.enforced.is_some_and(is)
-                    && facts.coming.is_none_or(is)
-                    && (facts.stays)(uid)
-                    && (matches!(self, Self::Prepared(..)) || is_plugged())
+                let held = facts.enforced.is_some_and(is);
+                let there = match self {
+                    Self::Accepted(..) => held || facts.taken,
+                    _ => held && is_plugged(),
+                };
+                there && facts.coming.is_none_or(is) && (facts.stays)(uid)
             }
             // Knowing nothing the agent touches no flow, so there is nothing to wait for; the number stays unused,
             // because numbers are given out only when the flows are known.
@@ -61,6 +70,7 @@ impl Condition {
                 facts.knows_nothing || (facts.enforced.is_some_and(lacks) && facts.coming.is_none_or(lacks))
             }
             Self::Settled => facts.settled,
+            Self::Quiet => !facts.due && (facts.coming.is_none() || facts.taken),
         };
         holds.then_some(Ok(()))
     }
@@ -104,6 +114,8 @@ mod tests {
             settled: true,
             enforced: Some(&enforced),
             coming: None,
+            taken: false,
+            due: false,
             stays: &|_| true,
             plugged: &plugged,
             refused: &refused,
@@ -116,6 +128,9 @@ mod tests {
         facts.enforced = None;
         assert_eq!(Condition::Gone(two).judge(&facts), None, "an unknown switch proves nothing");
         assert_eq!(Condition::Settled.judge(&facts), Some(Ok(())));
+        assert_eq!(Condition::Quiet.judge(&facts), Some(Ok(())));
+        facts.due = true;
+        assert_eq!(Condition::Quiet.judge(&facts), None);
         facts.settled = false;
         assert_eq!(Condition::Settled.judge(&facts), None);
         facts.knows_nothing = true;
@@ -126,23 +141,37 @@ mod tests {
         let (one, two) = (EndpointUid::new(1).unwrap(), EndpointUid::new(2).unwrap());
         let p5 = OfPort::new(5).unwrap();
         let (with, without, refused) = (BTreeMap::from([(one, p5)]), BTreeMap::new(), BTreeMap::new());
-        let judge = |condition: Condition, enforced, coming, stays: bool, plugged: Option<OfPort>| {
+        let judge_when = |taken, condition: Condition, enforced, coming, stays: bool, plugged| {
             let facts = Facts {
                 knows_nothing: false,
                 settled: true,
                 enforced,
                 coming,
+                taken,
+                due: false,
                 stays: &|_| stays,
                 plugged: &|_| plugged,
                 refused: &refused,
             };
             condition.judge(&facts)
         };
+        let judge = |condition, enforced, coming, stays, plugged: Option<OfPort>| {
+            judge_when(false, condition, enforced, coming, stays, plugged)
+        };
         let (ready, there, gone) =
-            (Condition::Prepared(one, p5), Condition::Enforced(one, p5), Condition::Gone(one));
+            (Condition::Accepted(one, p5), Condition::Enforced(one, p5), Condition::Gone(one));
         assert_eq!(judge(there, Some(&with), Some(&with), true, Some(p5)), Some(Ok(())));
         assert_eq!(judge(there, Some(&with), Some(&with), true, None), None, "it has no port yet");
         assert_eq!(judge(ready, Some(&with), Some(&with), true, None), Some(Ok(())));
+        let taken = |condition, coming, stays| {
+            judge_when(true, condition, Some(&without), Some(coming), stays, Some(p5))
+        };
+        assert_eq!(taken(ready, &with, true), Some(Ok(())), "accepted, and to be committed");
+        assert_eq!(taken(there, &with, true), None, "not in force yet");
+        assert_eq!(taken(Condition::Quiet, &with, true), Some(Ok(())), "nobody's flows are left to accept");
+        assert_eq!(judge(Condition::Quiet, Some(&with), Some(&with), true, None), None);
+        assert_eq!(taken(ready, &without, true), None, "what was accepted has nothing of it");
+        assert_eq!(taken(ready, &with, false), None, "a pass is due that may take them out");
         for condition in [ready, there] {
             let judge = |enforced, coming, stays| judge(condition, enforced, coming, stays, Some(p5));
             assert_eq!(judge(Some(&without), Some(&with), true), None, "not yet");

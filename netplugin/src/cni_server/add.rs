@@ -1,17 +1,22 @@
-//! ADD: netmaster, node state, flows, interface (down), port, link up, answer.
+//! ADD: netmaster, node state, interface (down), port, flows, link up, answer. The flows are on their way to the switch from
+//! the moment on that node state has the endpoint; what is waited for is that they are in force when the link comes up.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cni::{AddResult, CniError, Code, Interface, Ip, Request, Route};
 use node_api::{AttachReply, AttachSpec};
 use types::{EndpointUid, Family, IpCidr, OfPort};
 
 use super::{CniServer, FLOWS, KNOWN, Mtu, Target, call_error, node_failed, wait_error};
-use crate::agent::{Condition, Request as AgentRequest};
+use crate::agent::{Condition, Request as AgentRequest, WaitError};
 use crate::config::encapsulation_overhead;
 use crate::metrics::Step;
 use crate::netlink::InterfaceSpec;
 use crate::ports::{PlugSpec, PortLabels};
+
+/// An endpoint waits so long for the flows of others to be accepted.
+const COMPANY: Duration = Duration::from_millis(50);
 
 impl CniServer {
     pub(super) async fn add(&self, target: &Target, request: &Request) -> Result<AddResult, CniError> {
@@ -130,10 +135,19 @@ impl CniServer {
         };
         let number = number.map_err(wait_error("no port number"))?;
         let announced = context.ports.announce();
-        // Before the interface: a switch that looks at all its ports, as it does at each new link, takes no flows meanwhile.
-        let prepared = context.agent.wait(Condition::Prepared(spec.uid, number), FLOWS);
-        let prepared = self.timed(Step::Flows, prepared).await;
-        prepared.map_err(wait_error("flows of the endpoint not installed"))?;
+        // The switch takes 50 flows in a turn of its main loop (`ofconn_run` in OVS 3.1), and at a new link looks at all its
+        // ports in that turn. One endpoint's flows need two turns, which pass while the link is made and the port is added;
+        // those of many need more, so their links wait until they are accepted and only the commit is left.
+        if self.has_company() {
+            let accepted = context.agent.wait(Condition::Accepted(spec.uid, number), FLOWS);
+            let accepted = self.timed(Step::Flows, accepted).await;
+            accepted.map_err(wait_error("flows of the endpoint not accepted"))?;
+            // Those of the others, too; where ADDs never cease, some of them.
+            match context.agent.wait(Condition::Quiet, COMPANY).await {
+                Ok(()) | Err(WaitError::Late(_)) => {}
+                Err(e) => return Err(wait_error("flows of other endpoints not accepted")(e)),
+            }
+        }
         crate::kill_point!("cni-add-flows");
         let created = self.timed(Step::Interface, context.interfaces.create(spec)).await;
         created.map_err(interface_error)?;

@@ -14,6 +14,7 @@ use openflow::{
     CtFlush, Flow, FlowChange, FlowFilter, FlowUpdate, Message, MonitorFlags, MonitorRequest, PackedKey,
 };
 use pipeline::{Cookie, FlowPlan, StaleConnections};
+use tokio::sync::oneshot;
 
 use super::{FlowEdit, Switch, SwitchError, SwitchEvent};
 use crate::agent::{AgentHandle, Event, WaitError};
@@ -30,9 +31,13 @@ impl Switch for OvsSwitch {
         dumped.await.map_err(request_error)
     }
 
-    async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {
+    async fn apply(&self, plan: &FlowPlan, taken: oneshot::Sender<()>) -> Result<(), SwitchError> {
+        // The owner may have stopped waiting for it.
+        let tell = || {
+            let _ = taken.send(());
+        };
         // Its commit ends with a barrier.
-        self.0.bundle_each(plan.len(), || plan.flow_mods()).await.map_err(bundle_error)
+        self.0.bundle_each(plan.len(), || plan.flow_mods(), tell).await.map_err(bundle_error)
     }
 
     async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError> {

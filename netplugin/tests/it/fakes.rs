@@ -19,7 +19,7 @@ use netplugin::switch::{Switch, SwitchError, SwitchEvent};
 use node_api::{AgentMessage, Realized};
 use openflow::Flow;
 use pipeline::{FlowPlan, FlowSet, Local, StaleConnections};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use types::{EndpointUid, OfPort};
 
@@ -47,8 +47,10 @@ pub struct FakeSwitch {
     pub dumps: Arc<Mutex<u64>>,
     /// Every bundle is refused while set.
     pub refuse: Arc<Mutex<bool>>,
-    /// While set, bundles are with the switch and not acknowledged.
+    /// While set, bundles are with the switch and not accepted.
     pub busy: Arc<watch::Sender<bool>>,
+    /// While set, bundles that were accepted are not acknowledged.
+    pub slow: Arc<watch::Sender<bool>>,
     /// How many bundles came.
     pub bundles: Arc<watch::Sender<usize>>,
     /// Connections are not forgotten while set.
@@ -83,12 +85,14 @@ impl Switch for FakeSwitch {
         Ok(())
     }
 
-    async fn apply(&self, plan: &FlowPlan) -> Result<(), SwitchError> {
+    async fn apply(&self, plan: &FlowPlan, taken: oneshot::Sender<()>) -> Result<(), SwitchError> {
         self.bundles.send_modify(|count| *count += 1);
         self.busy.subscribe().wait_for(|busy| !busy).await.unwrap();
         if *self.refuse.lock().unwrap() {
             return Err(SwitchError::Refused("OFPFMFC_TABLE_FULL".into()));
         }
+        let _ = taken.send(());
+        self.slow.subscribe().wait_for(|slow| !slow).await.unwrap();
         plan.apply(&mut self.flows.lock().unwrap());
         self.log.say(format!("bundle {}", if plan.add.is_empty() { "deletes" } else { "adds" }));
         Ok(())

@@ -128,25 +128,31 @@ impl<I: Iterator<Item = FlowMod>, F: Fn() -> I> Items for Each<F> {
 impl Connection {
     /// Applies flow mods in this order, all or none.
     pub async fn bundle(&self, mods: &[FlowMod]) -> Result<(), BundleError> {
-        self.run_bundle(&mods).await
+        self.run_bundle(&mods, || {}).await
     }
 
     /// As [`Connection::bundle`], for so many that they had better not all exist at once: `mods` gives them (no more than
-    /// `at_most`), each time it is asked, in the same order.
+    /// `at_most`), each time it is asked, in the same order. `taken` is called when the switch has read and accepted all of
+    /// them, right before the commit is sent.
     pub async fn bundle_each<I: Iterator<Item = FlowMod>>(
         &self,
         at_most: usize,
         mods: impl Fn() -> I + Sync,
+        taken: impl FnOnce() + Send,
     ) -> Result<(), BundleError> {
-        self.run_bundle(&Each { at_most, mods }).await
+        self.run_bundle(&Each { at_most, mods }, taken).await
     }
 
     /// Applies messages (flow, group and port mods) in this order, all or none.
     pub async fn bundle_messages(&self, messages: &[Message]) -> Result<(), BundleError> {
-        self.run_bundle(&messages).await
+        self.run_bundle(&messages, || {}).await
     }
 
-    async fn run_bundle(&self, items: &(impl Items + Sync)) -> Result<(), BundleError> {
+    async fn run_bundle(
+        &self,
+        items: &(impl Items + Sync),
+        taken: impl FnOnce() + Send,
+    ) -> Result<(), BundleError> {
         let number = items.number();
         if number == 0 {
             return Ok(());
@@ -163,6 +169,7 @@ impl Connection {
         })?;
         let (failures, whole) = refusals(items, open, replies);
         if failures.is_empty() && whole.is_none() {
+            taken();
             return self.commit(items, bundle_id, open, end).await;
         }
         // What the discard brings changes nothing: an open bundle that stays idle is dropped by the switch anyway.
