@@ -21,7 +21,7 @@
 //! A pass that fails changes nothing (bundles are atomic); the switch is read back and the pass repeated a second
 //! later. The failure is a warning in the report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -426,34 +426,6 @@ impl Agent {
         let addresses = endpoint.addresses.iter().filter_map(with_len).collect();
         let gateways = endpoint.addresses.iter().filter_map(|a| subnet(a)?.gateway).collect();
         Some(EndpointFacts { uid: endpoint.uid, mac: endpoint.mac, addresses, gateways })
-    }
-
-    fn answer_waiters(&mut self) {
-        let mut waiters = std::mem::take(&mut self.waiters);
-        let refused = |(key, reason): (&FragmentKey, &String)| match key {
-            FragmentKey::Endpoint(uid) => Some((*uid, reason.clone())),
-            _ => None,
-        };
-        let refused: BTreeMap<_, _> = self.enforcement.refused.iter().filter_map(refused).collect();
-        // Whatever it is, it may concern anybody.
-        let intent_changes = self.changed.iter().any(|key| !matches!(key, FragmentKey::Endpoint(_)));
-        let stays = |uid| {
-            let changes = intent_changes || self.changed.contains(&FragmentKey::Endpoint(uid));
-            self.may_have_flows(uid) && !changes
-        };
-        let facts = waiters::Facts {
-            knows_nothing: self.holding.state().is_none(),
-            settled: self.ofports.is_settled(),
-            enforced: self.installed.then_some(&self.enforcement.endpoints),
-            coming: self.flight.as_ref().map(|flight| &flight.brings().endpoints),
-            taken: self.flight.as_ref().is_some_and(flight::Flight::is_taken),
-            due: self.dirty || !self.newcomers.is_empty(),
-            stays: &stays,
-            plugged: &|uid| self.plugged(uid),
-            refused: &refused,
-        };
-        waiters.answer(&facts);
-        self.waiters = waiters;
     }
 
     fn publish(&self) {

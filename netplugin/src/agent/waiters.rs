@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use node_state::FragmentKey;
 use tokio::sync::oneshot;
 use types::{EndpointUid, OfPort};
+
+use super::Agent;
+use super::flight::Flight;
 
 /// What a procedure may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +99,37 @@ impl Waiters {
                 None => self.0.push((condition, reply)),
             }
         }
+    }
+}
+
+impl Agent {
+    /// Answers those whose condition is decided by now.
+    pub(super) fn answer_waiters(&mut self) {
+        let mut waiters = std::mem::take(&mut self.waiters);
+        let refused = |(key, reason): (&FragmentKey, &String)| match key {
+            FragmentKey::Endpoint(uid) => Some((*uid, reason.clone())),
+            _ => None,
+        };
+        let refused: BTreeMap<_, _> = self.enforcement.refused.iter().filter_map(refused).collect();
+        // Whatever it is, it may concern anybody.
+        let intent_changes = self.changed.iter().any(|key| !matches!(key, FragmentKey::Endpoint(_)));
+        let stays = |uid| {
+            let changes = intent_changes || self.changed.contains(&FragmentKey::Endpoint(uid));
+            self.may_have_flows(uid) && !changes
+        };
+        let facts = Facts {
+            knows_nothing: self.holding.state().is_none(),
+            settled: self.ofports.is_settled(),
+            enforced: self.installed.then_some(&self.enforcement.endpoints),
+            coming: self.flight.as_ref().map(|flight| &flight.brings().endpoints),
+            taken: self.flight.as_ref().is_some_and(Flight::is_taken),
+            due: self.dirty || !self.newcomers.is_empty(),
+            stays: &stays,
+            plugged: &|uid| self.plugged(uid),
+            refused: &refused,
+        };
+        waiters.answer(&facts);
+        self.waiters = waiters;
     }
 }
 

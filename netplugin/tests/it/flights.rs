@@ -48,9 +48,7 @@ async fn while_a_bundle_is_with_the_switch_others_are_answered_and_go_together_i
 
 #[tokio::test]
 async fn an_interface_is_made_when_its_flows_are_accepted_and_comes_up_when_they_are_in_force() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let agent = world.start(dir.path()).await;
-    agent.netmaster.sync().await;
+    let (world, agent) = synced().await;
     agent.status().await;
     world.log.take();
     world.switch.slow.send_replace(true);

@@ -29,8 +29,10 @@ use crate::ports::{PlugSpec, PortsError};
 
 /// The rows are looked at so often although nothing changed.
 const LOOK: Duration = Duration::from_secs(1);
-/// A port waits so long for others that were announced, to go into one transaction with them.
+/// A port waits so long for the next of those that were announced, to go into one transaction with them.
 const COMPANY: Duration = Duration::from_millis(50);
+/// And so long for all of them.
+const COMPANIES: Duration = Duration::from_millis(250);
 /// So long after a change what changed is compared with what there should be: while ports come and go not after each.
 const COMPARE: Duration = Duration::from_millis(100);
 /// All rows are compared so often although nothing calls for it.
@@ -123,8 +125,12 @@ impl Batch {
 
     /// One transaction for thirty ports takes the switch hardly longer than one for the first of them.
     async fn gather(&mut self, batch: &mut Vec<Change>, queue: &mut mpsc::Receiver<Change>) {
-        // Late: somebody's interface takes its time, the others go without.
-        let _ = tokio::time::timeout(COMPANY, self.announced.wait_for(|count| *count == 0)).await;
+        let latest = Instant::now() + COMPANIES;
+        while *self.announced.borrow_and_update() > 0 {
+            let until = latest.min(Instant::now() + COMPANY);
+            // Late: somebody's interface takes its time, the others go without.
+            let Ok(Ok(())) = tokio::time::timeout_at(until, self.announced.changed()).await else { break };
+        }
         while let (true, Ok(change)) = (batch.len() < BATCH, queue.try_recv()) {
             batch.push(change);
         }
