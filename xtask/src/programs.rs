@@ -19,12 +19,10 @@ const WITH_FAILPOINTS: &str = "netmaster/failpoints,netplugin/failpoints";
 /// Which build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
-    /// As shipped, unoptimized.
+    /// What is shipped, unoptimized.
     Plain,
     /// With named defects that can be switched on.
     Failpoints,
-    /// As shipped.
-    Release,
 }
 
 impl Build {
@@ -32,7 +30,6 @@ impl Build {
         match self {
             Self::Plain => "bin",
             Self::Failpoints => "bin-failpoints",
-            Self::Release => "bin-release",
         }
     }
 }
@@ -42,13 +39,11 @@ pub fn build(root: &Path, kind: Build) -> Result<Binaries> {
     step(&format!("building the programs ({})", kind.dir()), || {
         let mut command = cargo(&["build", "-q", "--bins"]);
         command.args(PACKAGES.iter().flat_map(|p| ["-p", p]));
-        match kind {
-            Build::Plain => {}
-            Build::Failpoints => drop(command.args(["--features", WITH_FAILPOINTS])),
-            Build::Release => drop(command.arg("--release")),
+        if kind == Build::Failpoints {
+            command.args(["--features", WITH_FAILPOINTS]);
         }
         run(&mut command)?;
-        let built = target_dir(root).join(if kind == Build::Release { "release" } else { "debug" });
+        let built = target_dir(root).join("debug");
         let dir = root.join(".lab").join(kind.dir());
         std::fs::create_dir_all(&dir)?;
         for program in PROGRAMS {

@@ -66,7 +66,7 @@ pub fn run_all(root: &Path) -> Result<()> {
             Ok(())
         })?;
     }
-    tier("no failpoints in the release build", 20 * MINUTE, &mut || no_failpoints(root))?;
+    tier("no failpoints in what is shipped", MINUTE, &mut || no_failpoints(root))?;
     println!("{}", times.join("\n"));
     println!("passed: {tests} tests, {scenarios} end-to-end scenarios; {defects} defects caught");
     Ok(())
@@ -108,10 +108,11 @@ fn number_before(line: &str, words: &str) -> u64 {
     before.and_then(|b| b.split_whitespace().next_back()?.parse().ok()).unwrap_or(0)
 }
 
-/// The programs we ship hold no failpoint: neither the machinery nor the name of a single one of ours.
+/// The programs we ship hold no failpoint: neither the machinery nor the name of a single one of ours. What is compiled in
+/// depends on features and never on the profile, so the build the suites ran tells.
 fn no_failpoints(root: &Path) -> Result<()> {
     let with = programs::build(root, Build::Failpoints)?;
-    let shipped = programs::build(root, Build::Release)?;
+    let shipped = programs::build(root, Build::Plain)?;
     let mut names: Vec<&str> =
         suites::ALL.iter().flat_map(|s| s.sabotages.iter().map(|x| x.defect)).collect();
     names.extend(api::SABOTAGES.iter().map(|(defect, _)| *defect));
