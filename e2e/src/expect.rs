@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use model::{GroupSpec, NetworkSpec, Peer, PolicySpec, RuleSpec, Spec};
-use types::{DefaultAction, Direction, IpProtocol, Verdict};
+use types::{DefaultAction, Direction, IpProtocol, PortProtocol, Service, Verdict};
 
 use crate::probe::{Answer, Kind};
 
@@ -103,8 +103,9 @@ impl Intent {
 
     /// The highest priority that matches; deny wins among equals; else the tenant's default.
     fn decide(&self, who: &Party, way: Direction, peer: &Party, address: IpAddr, kind: Kind) -> Verdict {
-        let matching =
-            |r: &&RuleSpec| r.direction == way && matches_kind(r, kind) && self.is_peer(r, peer, address);
+        let matching = |r: &&RuleSpec| {
+            r.direction == way && matches_kind(r, kind, address.is_ipv4()) && self.is_peer(r, peer, address)
+        };
         let rules: Vec<_> = self.policies_of(who).flat_map(|p| p.rules.iter()).filter(matching).collect();
         let Some(top) = rules.iter().map(|r| r.priority).max() else { return self.default_of(&who.tenant) };
         let denied = rules.iter().any(|r| r.priority == top && r.action == Verdict::Deny);
@@ -154,15 +155,20 @@ fn is(group: &GroupSpec, who: &Party) -> bool {
     group.tenant.as_str() == who.tenant && Some(group.name.as_str()) == who.group.as_deref()
 }
 
-fn matches_kind(rule: &RuleSpec, kind: Kind) -> bool {
-    let (protocol, port) = match kind {
-        Kind::Ping => (IpProtocol::Icmp, None),
-        Kind::Tcp(port) => (IpProtocol::Tcp, Some(port)),
-        Kind::Udp(port) => (IpProtocol::Udp, Some(port)),
-    };
-    let in_range =
-        |r: types::PortRange| port.is_some_and(|p| (r.first().get()..=r.last().get()).contains(&p));
-    rule.protocol.is_none_or(|p| p == protocol) && rule.port.is_none_or(in_range)
+fn matches_kind(rule: &RuleSpec, kind: Kind, v4: bool) -> bool {
+    let Some(services) = &rule.services else { return true };
+    services.iter().any(|service| match (service, kind) {
+        (Service::Protocol(p), Kind::Ping) => *p == IpProtocol::Icmp,
+        (Service::Protocol(p), Kind::Tcp(_)) => *p == IpProtocol::Tcp,
+        (Service::Protocol(p), Kind::Udp(_)) => *p == IpProtocol::Udp,
+        (Service::Ports(PortProtocol::Tcp, ports), Kind::Tcp(port)) => ports.contains(port),
+        (Service::Ports(PortProtocol::Udp, ports), Kind::Udp(port)) => ports.contains(port),
+        (Service::Icmp(m), Kind::Ping) => v4 && m.kind == 8 && m.code.unwrap_or(0) == 0,
+        (Service::Icmpv6(m), Kind::Ping) => {
+            !v4 && m.is_none_or(|m| m.kind == 128 && m.code.unwrap_or(0) == 0)
+        }
+        (Service::Ports(..) | Service::Icmp(_) | Service::Icmpv6(_), _) => false,
+    })
 }
 
 #[cfg(test)]

@@ -193,6 +193,7 @@ fn schemas() -> Schemas {
     add::<v1::Version>(&mut all);
     add::<Problem>(&mut all);
     add::<schema::Cidr>(&mut all);
+    add::<schema::PortRange>(&mut all);
     add::<schema::AddressRange>(&mut all);
     add::<schema::Revision>(&mut all);
     add::<schema::EndpointName>(&mut all);

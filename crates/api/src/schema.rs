@@ -3,8 +3,8 @@
 //! These never hold a value. They stand in for foreign types (`#[schema(value_type = ...)]`), so that the document shows
 //! `Name` with its pattern and not just a string.
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
-use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! text_schema {
@@ -39,7 +39,7 @@ text_schema! {
     AddressRange: "FIRST-LAST: addresses of one family, both included", None, None, "10.1.1.20-10.1.1.40";
     Address: "An IPv4 or IPv6 address", None, None, "10.1.1.1";
     Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
-    Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6) or an IP protocol number", None, None, "tcp";
+    Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6; with a type: ICMPv4), icmpv6 or an IP protocol number", None, None, "tcp";
     Revision: "A position in the store's history, as decimal text", Some("^[0-9]{1,20}$"), None, "42";
     EntityTag: "An object's version as entity tag (RFC 9110 section 8.8.3): the revision of its last change, and a digest of all that is answered",
         Some("^\"[0-9]{1,20}(-[0-9a-f]{16})?\"$"), None, "\"42-0123456789abcdef\"";
@@ -72,6 +72,20 @@ impl PartialSchema for PortRange {
 
 impl ToSchema for PortRange {}
 
+/// One port or range, or several.
+pub(crate) struct Ports;
+
+impl PartialSchema for Ports {
+    fn schema() -> RefOr<Schema> {
+        let one = Ref::from_schema_name("PortRange");
+        let list = ArrayBuilder::new().items(one.clone()).min_items(Some(1));
+        let list = list.max_items(Some(types::Ports::MAX));
+        RefOr::T(OneOfBuilder::new().item(one).item(list).into())
+    }
+}
+
+impl ToSchema for Ports {}
+
 macro_rules! int_schema {
     ($($name:ident($min:expr, $max:expr): $doc:literal;)*) => {$(
         #[doc = $doc]
@@ -93,6 +107,7 @@ int_schema! {
         "Priority of a rule: the higher number wins, deny wins ties";
     VrfId(i32::from(types::VrfId::MIN.get()), i32::from(types::VrfId::MAX.get())):
         "A tenant's address space and conntrack zone";
+    IcmpNumber(0, 255): "A type or code of an ICMP message";
     Limit(1, i32::MAX): "How many objects at most";
     GroupId(types::GroupId::MIN.get(), types::GroupId::MAX.get()): "A group's number in the data plane";
     PolicyId(types::PolicyId::MIN.get(), types::PolicyId::MAX.get()): "A policy's number in the data plane";

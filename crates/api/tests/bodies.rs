@@ -1,5 +1,7 @@
 //! Bodies: strict, precise about what is wrong, and writable again after reading.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
 use api::v1::{ApplyBody, Body, Context, NetworkBody, PolicyBody, TenantBody};
 use api::{Malformed, from_slice};
 use model::Spec;
@@ -53,13 +55,24 @@ fn port_is_a_number_or_text() {
         let rule =
             json!({"name": "r", "direction": "in", "protocol": "tcp", "port": written, "action": "allow"});
         let body = serde_json::from_value::<PolicyBody>(json!({"rules": [rule]}));
-        body.map(|b| b.rules[0].port.map(|p| p.to_string())).map_err(|e| e.to_string())
+        body.map(|b| b.rules[0].port.as_ref().map(ToString::to_string)).map_err(|e| e.to_string())
     };
     assert_eq!(port(json!(443)), Ok(Some("443".to_owned())));
     assert_eq!(port(json!("443")), Ok(Some("443".to_owned())));
     assert_eq!(port(json!("8000-8080")), Ok(Some("8000-8080".to_owned())));
+    assert_eq!(port(json!(["8000-8080", 443, "80", 443])), Ok(Some("80,443,8000-8080".to_owned())));
     assert_eq!(port(json!(null)), Ok(None));
-    for bad in [json!(0), json!(65536), json!(-1), json!(4.5), json!(true), json!([443]), json!("")] {
+    for bad in [
+        json!(0),
+        json!(65536),
+        json!(-1),
+        json!(4.5),
+        json!(true),
+        json!([]),
+        json!([0]),
+        json!([443, "x"]),
+        json!(""),
+    ] {
         let refused = port(bad.clone()).unwrap_err();
         assert!(refused.contains("port"), "{bad}: {refused}");
     }
@@ -139,7 +152,12 @@ fn wire_and_model_agree_on_every_field() {
         {"kind": "policy", "tenant": "blue", "name": "p", "rules": [{"name": "r", "direction": "ingress", "priority": 5,
          "peer": {"group": "app"}, "protocol": "udp", "port": "53", "action": "allow"}]},
     ]);
-    let direct: Vec<Spec> = serde_json::from_value(documents.clone()).unwrap();
+    let mut stored = documents.clone();
+    // The one thing that is kept in another form.
+    let rule = stored[5]["rules"][0].as_object_mut().unwrap();
+    rule.retain(|field, _| !["protocol", "port"].contains(&field.as_str()));
+    rule.insert("services".into(), json!(["udp/53"]));
+    let direct: Vec<Spec> = serde_json::from_value(stored).unwrap();
     let body = ApplyBody::from_slice(json!({ "documents": documents }).to_string().as_bytes()).unwrap();
     let wired: Vec<Spec> = body.documents.into_iter().map(|d| d.into_spec().unwrap().0).collect();
     assert_eq!(direct, wired);
@@ -173,6 +191,62 @@ fn a_peer_is_a_word_or_one_thing() {
     ] {
         let e = malformed::<PolicyBody>(&json!({"rules": [rule(peer.clone())]}).to_string());
         assert_eq!(e.findings[0].pointer, place, "{peer}: {:?}", e.findings);
+    }
+}
+
+/// Reads a rule with these fields: its services, or where it is wrong and why. What is answered reads back the same.
+fn services(fields: &serde_json::Value) -> Result<String, (String, String)> {
+    let mut rule = json!({"name": "r", "direction": "in", "action": "allow"});
+    rule.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let body: PolicyBody = serde_json::from_value(json!({"rules": [rule]})).unwrap();
+    let rules = |body: PolicyBody| match body.into_spec(&blue(Some("p"))) {
+        Ok((Spec::Policy(spec), _)) => Ok(spec.rules),
+        Ok(_) => panic!("a policy"),
+        Err(problems) => Err((problems[0].field.clone(), problems[0].reason.clone())),
+    };
+    let read = rules(body)?;
+    let answered =
+        PolicyBody { rules: read.iter().cloned().map(Into::into).collect(), ..PolicyBody::default() };
+    assert_eq!(rules(answered).unwrap(), read);
+    Ok(read[0].services.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn one_service_stands_in_the_rule_and_several_in_a_list() {
+    for (fields, text) in [
+        (json!({}), ""),
+        (json!({"protocol": "icmp"}), "icmp"),
+        (json!({"protocol": "icmp", "icmpType": 8, "icmpCode": "0"}), "icmp/8/0"),
+        (json!({"protocol": "icmpv6", "icmpType": "128"}), "icmpv6/128"),
+        (json!({"protocol": "icmpv6"}), "icmpv6"),
+        (json!({"protocol": "tcp", "port": [80, "8000-8080"]}), "tcp/80,8000-8080"),
+        (
+            json!({"services": [{"protocol": "udp", "port": 53}, {"protocol": "tcp", "port": ["53"]}]}),
+            "tcp/53 udp/53",
+        ),
+        (json!({"services": [{"protocol": "47"}]}), "47"),
+    ] {
+        assert_eq!(services(&fields), Ok(text.to_owned()), "{fields}");
+    }
+    let among = json!([{"protocol": "udp"}, {"protocol": "47", "port": 1}]);
+    for (fields, field, reason) in [
+        (json!({"port": "80"}), "/rules/0/port", "needs a protocol"),
+        (json!({"icmpType": 8}), "/rules/0/icmpType", "needs a protocol"),
+        (json!({"protocol": "icmp", "port": "80-90"}), "/rules/0/port", "protocol icmp has no ports"),
+        (json!({"protocol": "icmpv6", "port": 1}), "/rules/0/port", "protocol icmpv6 has no ports"),
+        (json!({"protocol": "tcp", "icmpType": 8}), "/rules/0/icmpType", "protocol tcp has no types"),
+        (json!({"protocol": "icmp", "icmpCode": 8}), "/rules/0/icmpCode", "needs an icmpType"),
+        (json!({"services": []}), "/rules/0/services", "an empty list is no service"),
+        (
+            json!({"protocol": "tcp", "services": [{"protocol": "udp"}]}),
+            "/rules/0/services",
+            "protocol, port",
+        ),
+        (json!({"services": among}), "/rules/0/services/1/port", "protocol 47 has"),
+    ] {
+        let (at, why) = services(&fields).unwrap_err();
+        assert_eq!(at, field, "{fields}");
+        assert!(why.starts_with(reason), "{fields}: {why}");
     }
 }
 

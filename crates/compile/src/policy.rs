@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Peer, Policy, RuleSpec};
+use model::{Peer, Policy};
 use node_state::{Fragment, PolicyRule, RulePeer, RuleService};
 use types::{Name, RuleSlot, VrfId};
 
@@ -25,7 +25,7 @@ pub(crate) fn fragment(policy: &Policy, facts: &Facts) -> Result<(VrfId, Fragmen
             direction: spec.direction,
             priority: spec.priority,
             peer: peer(facts, tenant, &spec.peer)?,
-            service: service(spec)?,
+            service: spec.services.clone().map_or(RuleService::Any, RuleService::Of),
             verdict: spec.action,
         };
         if let Some(other) = rules.insert(slot, rule) {
@@ -45,16 +45,4 @@ fn peer(facts: &Facts, tenant: &Name, peer: &Peer) -> Result<RulePeer, Refused> 
         Peer::Cidr(block) => RulePeer::Cidr(block.clone()),
         Peer::Range(range) => RulePeer::Range(*range),
     })
-}
-
-fn service(rule: &RuleSpec) -> Result<RuleService, Refused> {
-    match (rule.protocol, rule.port) {
-        (None, None) => Ok(RuleService::Any),
-        (Some(protocol), None) => Ok(RuleService::Protocol(protocol)),
-        (Some(protocol), Some(ports)) if protocol.has_ports() => Ok(RuleService::Ports { protocol, ports }),
-        (Some(protocol), Some(_)) => {
-            Err(Refused::Malformed(format!("rule {}: protocol {protocol} has no ports", rule.name)))
-        }
-        (None, Some(_)) => Err(Refused::Malformed(format!("rule {} has a port but no protocol", rule.name))),
-    }
 }

@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use types::{
-    AddressRange, CidrBlock, Direction, IpProtocol, Name, PolicyId, PortRange, RulePriority, RuleSlot,
-    Verdict,
-};
+use types::{AddressRange, CidrBlock, Direction, Name, PolicyId, RulePriority, RuleSlot, Services, Verdict};
 
 use crate::context::Context;
 use crate::runs::Pool;
@@ -39,12 +36,9 @@ pub struct RuleSpec {
     /// The other end.
     #[serde(default)]
     pub peer: Peer,
-    /// Absent = every protocol.
+    /// What the connections carry; absent = everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<IpProtocol>,
-    /// Destination port or ports; needs a protocol that has ports. Absent = every port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<PortRange>,
+    pub services: Option<Services>,
     /// The decision.
     pub action: Verdict,
 }
@@ -125,17 +119,6 @@ fn check_rule(cx: &mut Context<'_>, object: &ObjectRef, tenant: &Name, i: usize,
         }
         Peer::Network(n) => {
             cx.reference(object, format!("rules[{i}].peer.network"), tenant, Kind::Network, n.as_str());
-        }
-    }
-    let Some(port) = rule.port else { return };
-    match rule.protocol {
-        Some(p) if p.has_ports() => {}
-        Some(p) => {
-            let reason = format!("protocol {p} has no ports; only tcp, udp and sctp have");
-            cx.refuse(object, format!("rules[{i}].port"), port, reason);
-        }
-        None => {
-            cx.refuse(object, format!("rules[{i}].port"), port, "needs a protocol: tcp, udp or sctp");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use types::{EndpointUid, GroupId, Invalid, NodeName, PolicyId, Vni, VrfId};
 
-use crate::span::{Endpoint, Group, Network, Node, Policy, RuleService, Vrf};
+use crate::span::{Endpoint, Group, Network, Node, Policy, Vrf};
 
 /// Version of the fragment format. Nothing older was ever released, so there is nothing older to read.
 pub const SCHEMA: u32 = 1;
@@ -260,20 +260,6 @@ impl Fragment {
         if fragment.key() != *key {
             return Err(malformed(format!("holds {}", fragment.key())));
         }
-        fragment.check().map_err(malformed)?;
         Ok(fragment)
-    }
-
-    /// What the types alone cannot say.
-    fn check(&self) -> Result<(), String> {
-        match self {
-            Self::Policy(policy) => policy.rules.iter().try_for_each(|rule| match &rule.service {
-                RuleService::Ports { protocol, .. } if !protocol.has_ports() => {
-                    Err(format!("rule {}: protocol {protocol} has no ports", rule.name))
-                }
-                _ => Ok(()),
-            }),
-            _ => Ok(()),
-        }
     }
 }

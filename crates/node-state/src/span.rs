@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AddressRange, CidrBlock, DefaultAction, Direction, EndpointName, EndpointUid, GroupId, IpCidr,
-    IpProtocol, MacAddr, Name, NodeName, PolicyId, PortRange, RulePriority, RuleSlot, Verdict, Vni, VrfId,
+    AddressRange, CidrBlock, DefaultAction, Direction, EndpointName, EndpointUid, GroupId, IpCidr, MacAddr,
+    Name, NodeName, PolicyId, RulePriority, RuleSlot, Services, Verdict, Vni, VrfId,
 };
 
 /// A peer node of the overlay. Key `node/<name>`.
@@ -122,7 +122,7 @@ pub struct PolicyRule {
     pub priority: RulePriority,
     /// The other end.
     pub peer: RulePeer,
-    /// Protocol and port.
+    /// What they carry.
     pub service: RuleService,
     /// The decision.
     pub verdict: Verdict,
@@ -150,13 +150,6 @@ pub enum RulePeer {
 pub enum RuleService {
     /// Every protocol.
     Any,
-    /// One protocol, every port.
-    Protocol(IpProtocol),
-    /// One protocol that has ports, these destination ports.
-    Ports {
-        /// The protocol; [`IpProtocol::has_ports`] holds, checked by [`crate::Fragment::decode`].
-        protocol: IpProtocol,
-        /// Destination ports.
-        ports: PortRange,
-    },
+    /// One of these.
+    Of(Services),
 }

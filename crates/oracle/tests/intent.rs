@@ -136,6 +136,9 @@ fn services_are_protocols_and_ports() {
     assert!(of("tcp/80-90", Service::Tcp(79)) && of("tcp/80-90", Service::Tcp(91)));
     assert!(of("tcp/80", Service::Udp(80)) && of("udp/80", Service::Sctp(80)));
     assert!(!of("icmp", PING) && of("icmp", Service::Other(47)));
+    assert!(!of("tcp/80,443+udp/53", Service::Tcp(443)) && !of("tcp/80+udp/53", Service::Udp(53)));
+    assert!(of("tcp/80+udp/53", Service::Tcp(53)));
+    assert!(!of("icmp/8/0", PING) && of("icmp/8/1", PING) && of("icmpv6", PING) && of("icmp/13", PING));
     assert!(!of("47", Service::Other(47)) && of("47", Service::Other(48)));
 }
 

@@ -170,7 +170,7 @@ struct Crowd {
 fn crowd(endpoints: u32) -> Crowd {
     let mut state: NodeState = base(&[7]).into_iter().collect();
     let peer = json!({"group": 2});
-    state.insert(policy(7, vec![rule(0, "ingress", 10, peer, json!({"protocol": "tcp"}), "deny")]));
+    state.insert(policy(7, vec![rule(0, "ingress", 10, peer, json!({"of": ["tcp"]}), "deny")]));
     state.insert(fragment(json!({"node": {"name": "b", "vtep": "192.0.2.2"}})));
     state.insert(fragment(json!({"vrf": {"id": 1, "tenant": "t", "default_action": "allow"}})));
     state.insert(fragment(json!({"network": {"vni": 101, "vrf": 1, "name": "n", "subnets": [
@@ -228,7 +228,7 @@ fn one_change_among_many_endpoints_renders_what_it_touches_and_no_more() {
         let regrouped = crowd.cost(member(endpoints + 1, false, 2));
         assert!(regrouped.0 <= 12 && regrouped.1 == 4, "{regrouped:?}");
         let peer = json!({"group": 2});
-        let rules = vec![rule(0, "ingress", 10, peer, json!({"protocol": "udp"}), "deny")];
+        let rules = vec![rule(0, "ingress", 10, peer, json!({"of": ["udp"]}), "deny")];
         let (rendered, changed) = crowd.cost(policy(7, rules));
         assert!(rendered <= 10 && changed <= 10, "{rendered} {changed}");
         costs.push((one_more, regrouped, rendered, changed));
@@ -385,7 +385,7 @@ fn village(groups: u32) -> Crowd {
     for n in 1..=groups {
         let neighbour = |k: u32| json!({"group": 100 + (n + k) % groups});
         let rules =
-            (0..4).map(|k| rule(k, "ingress", 10, neighbour(k as u32), json!({"protocol": "tcp"}), "deny"));
+            (0..4).map(|k| rule(k, "ingress", 10, neighbour(k as u32), json!({"of": ["tcp"]}), "deny"));
         state.insert(policy(100 + n, rules.collect()));
         state.insert(fragment(
             json!({"group": {"id": 100 + n, "vrf": 1, "name": format!("g{n}"), "policies": [100 + n]}}),
@@ -418,7 +418,7 @@ fn costs(village: &mut Crowd, changes: &[Fragment]) -> Vec<(u64, u64)> {
 #[test]
 fn a_change_of_policy_or_endpoint_looks_at_what_it_concerns_and_no_more() {
     let _defects = support::sabotage();
-    let udp = json!({"protocol": "udp"});
+    let udp = json!({"of": ["udp"]});
     let changes = [
         // Another service in one rule of a policy, one rule less, a policy detached and attached again.
         policy(105, vec![rule(0, "ingress", 10, json!({"group": 107}), udp.clone(), "deny")]),

@@ -47,15 +47,8 @@ fn overlapping_rules_stand_apart_the_smaller_id_higher() {
     let rendered = with_rules(vec![
         rule(0, "egress", 10, json!({"cidr": "10.0.0.0/8"}), json!("any"), "allow"),
         rule(1, "egress", 10, json!({"cidr": "10.1.0.0/16"}), json!("any"), "allow"),
-        rule(2, "egress", 10, json!({"network": 101}), json!({"protocol": "tcp"}), "allow"),
-        rule(
-            3,
-            "egress",
-            10,
-            json!({"group": 2}),
-            json!({"ports": {"protocol": "tcp", "ports": "80"}}),
-            "allow",
-        ),
+        rule(2, "egress", 10, json!({"network": 101}), json!({"of": ["tcp"]}), "allow"),
+        rule(3, "egress", 10, json!({"group": 2}), json!({"of": ["tcp/80"]}), "allow"),
     ]);
     let at = priorities(&rendered, Table::EgressTenant);
     assert!(at[&0] > at[&1] && at[&1] > at[&2] && at[&2] > at[&3], "{at:?}");
@@ -63,13 +56,13 @@ fn overlapping_rules_stand_apart_the_smaller_id_higher() {
 
 #[test]
 fn rules_that_cannot_overlap_share_a_priority() {
-    let tcp = |ports: &str| json!({"ports": {"protocol": "tcp", "ports": ports}});
+    let tcp = |ports: &str| json!({"of": [format!("tcp/{ports}")]});
     let rendered = with_rules(vec![
         rule(0, "egress", 10, json!("any"), tcp("1-79"), "allow"),
         rule(1, "egress", 10, json!("any"), tcp("80"), "allow"),
-        rule(2, "egress", 10, json!("any"), json!({"protocol": "udp"}), "allow"),
-        rule(3, "egress", 10, json!({"cidr": "10.1.1.0/25"}), json!({"protocol": "icmp"}), "allow"),
-        rule(4, "egress", 10, json!({"cidr": "fd00::/16"}), json!({"protocol": "icmp"}), "allow"),
+        rule(2, "egress", 10, json!("any"), json!({"of": ["udp"]}), "allow"),
+        rule(3, "egress", 10, json!({"cidr": "10.1.1.0/25"}), json!({"of": ["icmp"]}), "allow"),
+        rule(4, "egress", 10, json!({"cidr": "fd00::/16"}), json!({"of": ["icmp"]}), "allow"),
     ]);
     let at = priorities(&rendered, Table::EgressTenant);
     assert_eq!(at.len(), 5);
@@ -117,7 +110,7 @@ fn a_policy_without_room_is_refused_and_its_group_denied() {
 fn a_flow_never_holds_more_conjunctions_than_a_message_carries() {
     let ports = |n: usize| {
         let one = |i: usize| {
-            let ports = json!({"ports": {"protocol": "udp", "ports": (i + 1).to_string()}});
+            let ports = json!({"of": [format!("udp/{}", i + 1)]});
             rule(i, "egress", 10, json!("any"), ports, "deny")
         };
         (0..n).map(one).collect()
@@ -130,7 +123,7 @@ fn a_flow_never_holds_more_conjunctions_than_a_message_carries() {
 
 #[test]
 fn rules_share_the_clause_that_is_the_same() {
-    let tcp = |ports: &str| json!({"ports": {"protocol": "tcp", "ports": ports}});
+    let tcp = |ports: &str| json!({"of": [format!("tcp/{ports}")]});
     let rendered = with_rules(vec![
         rule(0, "ingress", 10, json!("any"), tcp("80"), "allow"),
         rule(1, "ingress", 10, json!("any"), tcp("443"), "allow"),
@@ -157,9 +150,9 @@ fn tenants_share_no_clause() {
         json!({"endpoint": {"uid": 2002, "name": "e", "vrf": 2, "vni": 201, "group": 21,
             "mac": "0a:58:0a:01:00:02", "node": "a", "addresses": ["10.1.1.2"]}}),
         json!({"policy": {"id": 9, "vrf": 2, "name": "p", "rules": [
-            rule(0, "egress", 10, json!("any"), json!({"protocol": "tcp"}), "deny")]}}),
+            rule(0, "egress", 10, json!("any"), json!({"of": ["tcp"]}), "deny")]}}),
     ];
-    let rules = vec![rule(0, "egress", 10, json!("any"), json!({"protocol": "tcp"}), "deny")];
+    let rules = vec![rule(0, "egress", 10, json!("any"), json!({"of": ["tcp"]}), "deny")];
     let mut fragments = base(&[7]);
     fragments.extend([endpoint(2, Some(1)), policy(7, rules)]);
     fragments.extend(other_tenant.map(fragment));
@@ -194,7 +187,7 @@ proptest! {
     #[test]
     fn a_port_range_matches_its_ports_alone(a in 1u16.., b in 1u16.., tries in prop::collection::vec(any::<u16>(), 50)) {
         let (first, last) = (a.min(b), a.max(b));
-        let service = json!({"ports": {"protocol": "sctp", "ports": format!("{first}-{last}")}});
+        let service = json!({"of": [format!("sctp/{first}-{last}")]});
         let rendered = with_rules(vec![rule(0, "egress", 10, json!("any"), service, "deny")]);
         for eth_type in [0x0800u128, 0x86dd] {
             let masks: Vec<_> = rendered.flows.iter()

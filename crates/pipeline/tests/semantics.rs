@@ -34,8 +34,14 @@ fn packet(src: &Endpoint, from: IpAddr, mac: MacAddr, to: IpAddr, opening: &Open
         (6, _) => packet.with(Field::TcpDst, opening.port).with(Field::TcpFlags, 2u8),
         (17, _) => packet.with(Field::UdpDst, opening.port),
         (132, _) => packet.with(Field::SctpDst, opening.port),
-        (1, _) => packet.with(Field::Icmpv4Type, 8u8),
-        (58, _) => packet.with(Field::Icmpv6Type, 128u8),
+        (1, _) => {
+            let (kind, code) = opening.icmp();
+            packet.with(Field::Icmpv4Type, kind).with(Field::Icmpv4Code, code)
+        }
+        (58, _) => {
+            let (kind, code) = opening.icmp();
+            packet.with(Field::Icmpv6Type, kind).with(Field::Icmpv6Code, code)
+        }
         _ => packet,
     }
 }
@@ -58,6 +64,8 @@ fn through_tunnel(sent: &Packet, from_node: usize) -> Packet {
         Field::UdpDst,
         Field::SctpDst,
         Field::Icmpv4Type,
+        Field::Icmpv4Code,
+        Field::Icmpv6Code,
         Field::Icmpv6Type,
         Field::TunId,
     ] {

@@ -13,6 +13,7 @@ mod name;
 mod num;
 mod policy;
 mod port;
+mod service;
 
 pub use addr::{AddressRange, Family, HostCidr, IpCidr, MacAddr, Subnet};
 pub use block::{CidrBlock, NotExceptable};
@@ -21,6 +22,7 @@ pub use name::{EndpointName, Name, NodeName};
 pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};
 pub use policy::{DefaultAction, Direction, IpProtocol, Verdict};
 pub use port::{L4Port, PortMatch, PortRange};
+pub use service::{IcmpMessage, PortProtocol, Ports, Service, Services};
 
 /// Why a value was refused: `<what> "<value>": <reason>`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

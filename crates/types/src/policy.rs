@@ -84,11 +84,6 @@ impl IpProtocol {
             n => Ok(Self::Other(OtherProtocol(n))),
         }
     }
-
-    /// Whether the protocol has ports a rule can name.
-    pub const fn has_ports(self) -> bool {
-        matches!(self, Self::Tcp | Self::Udp | Self::Sctp)
-    }
 }
 
 impl std::str::FromStr for IpProtocol {

@@ -127,6 +127,24 @@ const WORDS: &[Row] = &[
         r#""tcp""#,
         &[r#""TCP""#, r#""256""#, r#""0""#, r#""44""#, "6", r#""""#],
     ),
+    (
+        "Service",
+        parses::<Service>,
+        r#""tcp/80,8000-8080""#,
+        &[
+            r#""icmp/80-90""#,
+            r#""icmp/256""#,
+            r#""icmp/8/0/0""#,
+            r#""icmp/""#,
+            r#""47/80""#,
+            r#""tcp/""#,
+            r#""tcp/80,""#,
+            r#""tcp/0""#,
+            r#""icmpv6/128,129""#,
+            r#""any""#,
+        ],
+    ),
+    ("Services", parses::<Services>, r#"["tcp", "icmp/8/0"]"#, &["[]", r#""tcp""#, r#"["tcp", "x"]"#]),
     ("Direction", parses::<Direction>, r#""ingress""#, &[r#""both""#, r#""""#]),
     ("Verdict", parses::<Verdict>, r#""deny""#, &[r#""drop""#, "null"]),
     ("DefaultAction", parses::<DefaultAction>, r#""allow""#, &[r#""""#, "true"]),
@@ -177,6 +195,58 @@ fn the_prefix_that_cannot_be_excepted_is_named() {
     assert_eq!((e.index, e.invalid.reason.as_str()), (1, "does not lie in 10.0.0.0/8"));
     let many = vec![cidr("10.1.0.0/16"); CidrBlock::MAX_EXCEPTS + 1];
     assert_eq!(CidrBlock::new(cidr("10.0.0.0/8"), &many).unwrap_err().index, CidrBlock::MAX_EXCEPTS);
+}
+
+#[test]
+fn services_overlap_when_one_packet_can_be_of_both() {
+    let all = [
+        "tcp",
+        "tcp/80",
+        "tcp/1-79,90",
+        "tcp/80-85",
+        "udp/80",
+        "udp",
+        "icmp",
+        "icmp/8",
+        "icmp/8/0",
+        "icmp/8/1",
+        "icmp/13",
+        "icmpv6",
+        "icmpv6/128",
+        "icmpv6/128/0",
+        "icmpv6/1/4",
+        "47",
+        "48",
+    ];
+    // Packets that tell any two of them apart: protocol in its family, and port, or type and code.
+    let of = |protocols: &[&'static str], numbers: &[(u16, u8)]| -> Vec<(&'static str, u16, u8)> {
+        protocols.iter().flat_map(|p| numbers.iter().map(|(n, c)| (*p, *n, *c))).collect()
+    };
+    let packets = [
+        of(&["tcp", "udp"], &[1, 79, 80, 85, 90, 100].map(|p| (p, 0))),
+        of(&["icmp", "icmpv6"], &[(8, 0), (8, 1), (13, 0), (128, 0), (128, 1), (1, 4), (0, 0)]),
+        of(&["47", "48"], &[(0, 0)]),
+    ]
+    .concat();
+    let is = |s: &Service, (protocol, number, code): (&str, u16, u8)| {
+        let message = |m: &IcmpMessage| u16::from(m.kind) == number && m.code.is_none_or(|c| c == code);
+        match s {
+            Service::Protocol(IpProtocol::Icmp) => protocol.starts_with("icmp"),
+            Service::Protocol(p) => p.to_string() == protocol,
+            Service::Ports(p, ports) => {
+                IpProtocol::from(*p).to_string() == protocol && ports.contains(number)
+            }
+            Service::Icmp(m) => protocol == "icmp" && message(m),
+            Service::Icmpv6(m) => protocol == "icmpv6" && m.as_ref().is_none_or(message),
+        }
+    };
+    let all = all.map(|s| s.parse::<Service>().unwrap());
+    for a in &all {
+        for b in &all {
+            let both = packets.iter().any(|p| is(a, *p) && is(b, *p));
+            assert_eq!(a.overlaps(b), both, "{a} {b}");
+        }
+    }
 }
 
 /// Reading any text either fails or gives a value that prints the same meaning.
@@ -282,6 +352,23 @@ proptest! {
         let hits = range.to_masks().iter().filter(|(value, mask)| probe & mask == *value).count();
         prop_assert_eq!(hits, usize::from((first..=last).contains(&u64::from(probe))));
         prop_assert!(range.to_masks().len() <= 30);
+    }
+
+    #[test]
+    fn services_read_what_they_print(
+        ranges in prop::collection::vec((1_u64..200, 1_u64..200), 1..6), kind in any::<u8>(),
+        code in prop::option::of(any::<u8>()), probe in any::<u8>(), protocol in 0_usize..3,
+    ) {
+        let range = |(a, b): (u64, u64)| PortRange::new(port(a.min(b)), port(a.max(b))).unwrap();
+        let ports = Ports::new(ranges.iter().copied().map(range).collect()).unwrap();
+        let hits = ports.to_masks().iter().filter(|(value, mask)| u16::from(probe) & mask == *value).count();
+        let listed = ranges.iter().any(|(a, b)| (*a.min(b)..=*a.max(b)).contains(&u64::from(probe)));
+        prop_assert_eq!((hits, ports.contains(probe.into())), (usize::from(listed), listed));
+        let protocol = [PortProtocol::Tcp, PortProtocol::Udp, PortProtocol::Sctp][protocol];
+        round_trip(Service::Ports(protocol, ports))?;
+        round_trip(Service::Icmp(IcmpMessage { kind, code }))?;
+        round_trip(Service::Icmpv6(Some(IcmpMessage { kind, code })))?;
+        round_trip(Service::Icmpv6(None))?;
     }
 
     #[test]

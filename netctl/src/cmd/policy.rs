@@ -1,9 +1,9 @@
 //! `netctl policy`. A rule is added or removed by reading the policy and writing it back, at the version that was read.
 
-use api::v1::{Peer, Policy, PolicyBody, Rule};
+use api::v1::{Peer, Policy, PolicyBody, Ports, Protocol, Rule, Service};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use client::{Address, Client, Policies};
-use types::{AddressRange, Direction, Invalid, IpCidr, IpProtocol, Name, PortRange, RulePriority, Verdict};
+use types::{AddressRange, Direction, Invalid, IpCidr, Name, PortRange, RulePriority, Verdict};
 
 use super::{InTenant, Ls, LsInTenant, ShowAs, Shown, said};
 use crate::Terminal;
@@ -64,8 +64,10 @@ pub enum Verb {
   netctl policy rule-add -t blue db-access rest -d in -l tcp -j deny
   netctl policy rule-add -t blue updates mirror -d out --to-ip-address 192.0.2.0/24 -j allow
   netctl policy rule-add -t blue guard inside -d in -i 10.0.0.0/8 --except 10.9.0.0/16,10.8.1.0/24 -j deny
-  netctl policy rule-add -t blue guard few -d in -i 10.1.1.20-10.1.1.29 -l tcp -P 22 -j allow")]
-    RuleAdd(RuleAdd),
+  netctl policy rule-add -t blue guard few -d in -i 10.1.1.20-10.1.1.29 -l tcp -P 22 -j allow
+  netctl policy rule-add -t blue guard web -d in -l tcp -P 80,443,8000-8080 -j allow
+  netctl policy rule-add -t blue guard pings -d in --service icmp/8 --service icmpv6/128 -j allow")]
+    RuleAdd(Box<RuleAdd>),
     /// Remove a rule.
     #[command(after_help = "Examples:
   netctl policy rule-rm -t blue db-access rest")]
@@ -110,12 +112,21 @@ pub struct RuleAdd {
     /// Prefixes inside the CIDR of the peer that are not meant.
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     except: Vec<IpCidr>,
-    /// tcp, udp, sctp, icmp or a number; every protocol without it.
+    /// tcp, udp, sctp, icmp, icmpv6 or a number; every protocol without it.
     #[arg(short = 'l', long)]
-    protocol: Option<IpProtocol>,
-    /// Destination port, or FIRST-LAST; every port without it.
-    #[arg(short = 'P', long, requires = "protocol")]
-    port: Option<PortRange>,
+    protocol: Option<Protocol>,
+    /// Destination ports: PORT or FIRST-LAST, several with commas; every port without it.
+    #[arg(short = 'P', long, requires = "protocol", value_delimiter = ',')]
+    port: Vec<PortRange>,
+    /// Type of ICMP message, of IPv4 (-l icmp) or IPv6 (-l icmpv6); every type without it.
+    #[arg(long, value_name = "TYPE", requires = "protocol")]
+    icmp_type: Option<u8>,
+    /// Code of the ICMP message; every code without it.
+    #[arg(long, value_name = "CODE", requires = "icmp_type")]
+    icmp_code: Option<u8>,
+    /// A service, as tcp/80,443, udp/53, icmp/8/0 or icmpv6; repeat it for several.
+    #[arg(long, value_name = "SERVICE", conflicts_with = "protocol")]
+    service: Vec<types::Service>,
     /// allow or deny.
     #[arg(short = 'j', long, default_value = "allow", value_parser = verdicts())]
     action: Verdict,
@@ -234,7 +245,7 @@ pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Re
             let at = Address { tenant: place.tenant.as_str(), name: name.as_str() };
             super::rm::<Policies>(at, client, terminal).await
         }
-        Verb::RuleAdd(args) => rule_add(args, client, terminal).await,
+        Verb::RuleAdd(args) => rule_add(*args, client, terminal).await,
         Verb::RuleRm { policy, rule, place } => {
             let at = Address { tenant: place.tenant.as_str(), name: policy.as_str() };
             change(client, at, |rules| remove(rules, &rule, at)).await?;
@@ -259,12 +270,24 @@ async fn rule_add(args: RuleAdd, client: &Client, terminal: &mut Terminal<'_>) -
         priority: args.priority,
         peer: args.peer.peer(args.direction, args.except)?,
         protocol: args.protocol,
-        port: args.port,
+        port: ports(args.port)?,
+        icmp_type: args.icmp_type,
+        icmp_code: args.icmp_code,
+        services: Some(args.service.iter().map(Service::from).collect()).filter(|s: &Vec<_>| !s.is_empty()),
         action: args.action,
     };
     let at = Address { tenant: args.place.tenant.as_str(), name: args.policy.as_str() };
     change(client, at, |rules| add(rules, rule.clone(), at)).await?;
     said(terminal, &format!("rule {} of policy {}/{}", rule.name, at.tenant, at.name), "added")
+}
+
+/// The ports, if any are given.
+fn ports(ranges: Vec<PortRange>) -> Result<Option<Ports>, Fault> {
+    if ranges.is_empty() {
+        return Ok(None);
+    }
+    let ports = types::Ports::new(ranges).map_err(|e| Fault::usage(e.to_string()))?;
+    Ok(Some(ports.into()))
 }
 
 fn add(rules: &mut Vec<Rule>, rule: Rule, at: Address<'_>) -> Result<(), Fault> {
@@ -336,7 +359,8 @@ fn text(rules: &[Rule]) -> String {
     for r in rules {
         let mut cells = vec![r.name.to_string(), r.priority.to_string()];
         cells.extend(peer_cells(&r.peer));
-        let last = [maybe(r.protocol.as_ref()), maybe(r.port.as_ref()), word(&r.action)];
+        let [protocol, port] = service_cells(r);
+        let last = [protocol, port, word(&r.action)];
         match r.direction {
             Direction::Ingress => {
                 // Contiv's "To IpAddress" of incoming rules: Selvage's have no such end.
@@ -351,6 +375,29 @@ fn text(rules: &[Rule]) -> String {
         }
     }
     format!("Incoming Rules:\n{incoming}Outgoing Rules:\n{outgoing}")
+}
+
+/// Protocol and port. What has no place in Contiv's two columns stands in the first as `--service` takes it.
+fn service_cells(r: &Rule) -> [String; 2] {
+    let several = r.services.iter().flatten().map(service_text).collect::<Vec<_>>();
+    match (&r.protocol, r.icmp_type) {
+        (Some(protocol), Some(kind)) => {
+            let code = r.icmp_code.map(|code| format!("/{code}")).unwrap_or_default();
+            [format!("{protocol}/{kind}{code}"), String::new()]
+        }
+        (Some(_), None) => [maybe(r.protocol.as_ref()), maybe(r.port.as_ref())],
+        (None, _) => [several.join(" "), String::new()],
+    }
+}
+
+fn service_text(s: &Service) -> String {
+    let parts = [
+        s.port.as_ref().map(ToString::to_string),
+        s.icmp_type.map(|n| n.to_string()),
+        s.icmp_code.map(|n| n.to_string()),
+    ];
+    let parts = parts.into_iter().flatten().map(|part| format!("/{part}")).collect::<String>();
+    format!("{}{parts}", s.protocol)
 }
 
 /// Group, network, address.

@@ -338,7 +338,7 @@ pub fn deny_tcp() -> Fragment {
             direction: types::Direction::Ingress,
             priority: types::RulePriority::new(10).unwrap(),
             peer: RulePeer::Any,
-            service: RuleService::Protocol(types::IpProtocol::Tcp),
+            service: RuleService::Of(parse::<types::Service>("tcp").into()),
             verdict: types::Verdict::Deny,
         }],
     })

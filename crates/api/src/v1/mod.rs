@@ -11,6 +11,7 @@ pub mod network;
 pub mod node;
 pub mod peer;
 pub mod policy;
+pub mod service;
 pub mod status;
 pub mod tenant;
 pub mod watch;
@@ -24,6 +25,7 @@ pub use network::{AddressUse, Network, NetworkBody, NetworkStatus, Subnet};
 pub use node::{JoinFile, Node, NodeBody, NodeStatus};
 pub use peer::Peer;
 pub use policy::{Policy, PolicyBody, PolicyStatus, Rule};
+pub use service::{Ports, Protocol, Service};
 pub use status::{
     Check, FailedEndpoint, Health, Leader, NodeReport, Probe, Realization, RefusedObject, Status, Version,
     Warning,

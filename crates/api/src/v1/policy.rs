@@ -1,13 +1,14 @@
 //! Policies on the wire.
 
 use model::{Kind, PolicySpec, RuleSpec, Spec};
-use serde::de::{Error as _, IgnoredAny};
-use serde::{Deserialize, Deserializer, Serialize};
-use types::{Direction, IpProtocol, Name, PolicyId, PortRange, Revision, RulePriority, Verdict};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use types::{Direction, Name, PolicyId, Revision, RulePriority, Verdict};
 use utoipa::ToSchema;
 
 use super::body::{Body, Context, Stated, Wrong};
 use super::peer::Peer;
+use super::service::{Ports, Protocol, Said, Service, icmp_number};
 use super::status::{NodeReport, Realization};
 use crate::route::Route;
 use crate::{FieldProblem, schema};
@@ -152,11 +153,22 @@ pub struct Rule {
     /// Absent = every protocol.
     #[schema(value_type = Option<schema::Protocol>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<IpProtocol>,
-    /// Destination port or ports; needs a protocol that has ports. Absent = every port.
-    #[schema(value_type = Option<schema::PortRange>)]
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_number")]
-    pub port: Option<PortRange>,
+    pub protocol: Option<Protocol>,
+    /// Destination port, range of ports, or list of these; needs a protocol that has ports. Absent = every port.
+    #[schema(value_type = Option<schema::Ports>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Ports>,
+    /// Type of ICMP message; needs protocol icmp (then IPv4's) or icmpv6. Absent = every type.
+    #[schema(value_type = Option<schema::IcmpNumber>)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "icmp_number")]
+    pub icmp_type: Option<u8>,
+    /// Code of the ICMP message; needs a type. Absent = every code.
+    #[schema(value_type = Option<schema::IcmpNumber>)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "icmp_number")]
+    pub icmp_code: Option<u8>,
+    /// Several services instead of one; none of the four fields above stands beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<Service>>,
     /// The decision.
     #[schema(value_type = schema::Verdict)]
     pub action: Verdict,
@@ -166,34 +178,27 @@ fn lowest_priority() -> RulePriority {
     RulePriority::MIN
 }
 
-/// A port as people write it: YAML makes a number of `port: 443`.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PortRange>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "must be a port 1 to 65535, or FIRST-LAST")]
-    enum Written {
-        Number(u64),
-        Text(String),
-    }
-    let text = match Option::<Written>::deserialize(deserializer)? {
-        None => return Ok(None),
-        Some(Written::Number(number)) => number.to_string(),
-        Some(Written::Text(text)) => text,
-    };
-    text.parse().map(Some).map_err(D::Error::custom)
-}
-
 impl Rule {
     /// What the model checks; `at` is where the rule stands.
     fn into_spec(self, at: &str) -> Result<RuleSpec, Wrong> {
-        let Self { name, direction, priority, peer, protocol, port, action } = self;
-        let peer = peer.into_spec(&format!("{at}.peer"))?;
-        Ok(RuleSpec { name, direction, priority, peer, protocol, port, action })
+        let Self { name, direction, priority, peer, action, .. } = self;
+        let said = Said {
+            protocol: self.protocol,
+            port: self.port,
+            icmp_type: self.icmp_type,
+            icmp_code: self.icmp_code,
+            services: self.services,
+        };
+        let (peer, services) = (peer.into_spec(&format!("{at}.peer"))?, said.into_spec(at)?);
+        Ok(RuleSpec { name, direction, priority, peer, services, action })
     }
 }
 
 impl From<RuleSpec> for Rule {
     fn from(r: RuleSpec) -> Self {
-        let RuleSpec { name, direction, priority, peer, protocol, port, action } = r;
-        Self { name, direction, priority, peer: peer.into(), protocol, port, action }
+        let RuleSpec { name, direction, priority, peer, services, action } = r;
+        let Said { protocol, port, icmp_type, icmp_code, services } = services.into();
+        let peer = peer.into();
+        Self { name, direction, priority, peer, protocol, port, icmp_type, icmp_code, services, action }
     }
 }

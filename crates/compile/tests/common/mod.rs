@@ -90,8 +90,7 @@ pub fn policy(t: usize, p: usize, peer: Peer) -> Object {
         direction: Direction::Ingress,
         priority: RulePriority::MIN,
         peer,
-        protocol: Some(IpProtocol::Tcp),
-        port: Some("80".parse().unwrap()),
+        services: Some("tcp/80".parse::<Service>().unwrap().into()),
         action: Verdict::Allow,
     };
     let spec = PolicySpec { tenant: name(format!("t{t}")), name: name(format!("p{p}")), rules: vec![rule] };

@@ -287,11 +287,9 @@ fn policy(names: &Names<'_>, t: &Name, n: &Name) -> Scoped {
             Peer::Cidr(c) => RulePeer::Cidr(c.clone()),
             Peer::Range(r) => RulePeer::Range(*r),
         };
-        let service = match (r.protocol, r.port) {
-            (None, None) => RuleService::Any,
-            (Some(p), None) => RuleService::Protocol(p),
-            (Some(protocol), Some(ports)) => RuleService::Ports { protocol, ports },
-            (None, Some(_)) => return malformed(format!("rule {} has a port but no protocol", r.name)),
+        let service = match &r.services {
+            None => RuleService::Any,
+            Some(services) => RuleService::Of(services.clone()),
         };
         let rule = PolicyRule {
             slot: *slot,

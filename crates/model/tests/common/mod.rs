@@ -54,8 +54,8 @@ pub fn cluster() -> IntentView {
             {"kind": "group", "tenant": "green", "name": "hidden", "network": "web"},
             {"kind": "policy", "tenant": "blue", "name": "guard", "rules": [
                 {"name": "r1", "direction": "ingress", "action": "deny"},
-                {"name": "r2", "direction": "ingress", "priority": 10, "peer": {"group": "app"}, "protocol": "tcp",
-                 "port": "80", "action": "allow"}]},
+                {"name": "r2", "direction": "ingress", "priority": 10, "peer": {"group": "app"}, "services": ["tcp/80"],
+                 "action": "allow"}]},
             {"kind": "endpoint", "tenant": "blue", "name": "a", "network": "web", "group": "app", "node": "n1"},
         ]),
     )

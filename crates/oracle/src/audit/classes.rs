@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{Endpoint, Peer, PolicySpec, RuleSpec};
-use types::{Family, IpCidr, IpProtocol, Name, NodeName};
+use types::{Family, IpCidr, IpProtocol, Name, NodeName, PortProtocol};
 
 use crate::intent::{Intent, Service, rules};
 
@@ -117,15 +117,31 @@ pub(super) fn services(intent: &Intent<'_>, ends: [&Endpoint; 2], family: Family
 }
 
 fn boundaries(rule: &RuleSpec) -> Vec<Service> {
-    let with_port: fn(u16) -> Service = match rule.protocol {
-        Some(IpProtocol::Tcp) => Service::Tcp,
-        Some(IpProtocol::Udp) => Service::Udp,
-        Some(IpProtocol::Sctp) => Service::Sctp,
-        Some(IpProtocol::Other(n)) => return vec![Service::Other(n.get())],
-        Some(IpProtocol::Icmp) | None => return Vec::new(),
-    };
-    let Some(range) = rule.port else { return Vec::new() };
-    let (first, last) = (range.first().get(), range.last().get());
-    let ports = [first.checked_sub(1), Some(first), Some(last), last.checked_add(1)];
-    ports.into_iter().flatten().filter(|p| *p > 0).map(with_port).collect()
+    rule.services.iter().flatten().flat_map(boundaries_of).collect()
+}
+
+fn boundaries_of(named: &types::Service) -> Vec<Service> {
+    use types::Service as Named;
+    match named {
+        Named::Protocol(IpProtocol::Other(n)) => vec![Service::Other(n.get())],
+        Named::Protocol(_) | Named::Icmpv6(None) => Vec::new(),
+        Named::Ports(protocol, ports) => {
+            let with_port: fn(u16) -> Service = match protocol {
+                PortProtocol::Tcp => Service::Tcp,
+                PortProtocol::Udp => Service::Udp,
+                PortProtocol::Sctp => Service::Sctp,
+            };
+            let ends = ports.ranges().iter().flat_map(|range| {
+                let (first, last) = (range.first().get(), range.last().get());
+                [first.checked_sub(1), Some(first), Some(last), last.checked_add(1)]
+            });
+            ends.flatten().filter(|p| *p > 0).map(with_port).collect()
+        }
+        // The message, another code of its type, another type.
+        Named::Icmp(m) | Named::Icmpv6(Some(m)) => {
+            let code = m.code.unwrap_or(0);
+            let messages = [(m.kind, code), (m.kind, code.wrapping_add(1)), (m.kind.wrapping_add(1), code)];
+            messages.map(|(kind, code)| Service::Icmp { kind, code }).into()
+        }
+    }
 }

@@ -125,18 +125,36 @@ pub fn is_peer(intent: &Intent<'_>, tenant: &Name, peer: &Peer, address: IpAddr)
 
 /// Whether a rule speaks of this service.
 pub fn is_service(rule: &RuleSpec, family: Family, service: Service) -> bool {
-    let Some(protocol) = rule.protocol else { return true };
-    let number = match protocol {
-        IpProtocol::Tcp => 6,
-        IpProtocol::Udp => 17,
-        IpProtocol::Sctp => 132,
-        IpProtocol::Icmp if family == Family::V4 => 1,
-        IpProtocol::Icmp => 58,
-        IpProtocol::Other(n) => n.get(),
+    rule.services.as_ref().is_none_or(|services| services.iter().any(|named| is_one(named, family, service)))
+}
+
+fn is_one(named: &types::Service, family: Family, service: Service) -> bool {
+    use types::PortProtocol::{Sctp, Tcp, Udp};
+    use types::Service as Named;
+    let message = |m: &types::IcmpMessage| match service {
+        Service::Icmp { kind, code } => m.kind == kind && m.code.is_none_or(|c| c == code),
+        Service::Tcp(_) | Service::Udp(_) | Service::Sctp(_) | Service::Other(_) => false,
     };
-    let (Service::Tcp(port) | Service::Udp(port) | Service::Sctp(port)) = service else {
-        return number == service.protocol(family);
-    };
-    let in_range = rule.port.is_none_or(|range| range.first().get() <= port && port <= range.last().get());
-    number == service.protocol(family) && in_range
+    match (named, service) {
+        (Named::Protocol(protocol), _) => {
+            let number = match protocol {
+                IpProtocol::Tcp => 6,
+                IpProtocol::Udp => 17,
+                IpProtocol::Sctp => 132,
+                IpProtocol::Icmp if family == Family::V4 => 1,
+                IpProtocol::Icmp => 58,
+                IpProtocol::Other(n) => n.get(),
+            };
+            number == service.protocol(family)
+        }
+        (Named::Ports(Tcp, ports), Service::Tcp(port))
+        | (Named::Ports(Udp, ports), Service::Udp(port))
+        | (Named::Ports(Sctp, ports), Service::Sctp(port)) => {
+            ports.ranges().iter().any(|r| r.first().get() <= port && port <= r.last().get())
+        }
+        (Named::Ports(..), _) => false,
+        (Named::Icmp(m), _) => family == Family::V4 && message(m),
+        (Named::Icmpv6(None), _) => family == Family::V6 && service.protocol(family) == 58,
+        (Named::Icmpv6(Some(m)), _) => family == Family::V6 && message(m),
+    }
 }

@@ -61,10 +61,9 @@ pub fn rule(id: &str, text: &str) -> RuleSpec {
     let [direction, priority, peer, service, action] = text.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{text}")
     };
-    let (protocol, port) = match service.split_once('/') {
-        Some((protocol, port)) => (Some(protocol.parse().unwrap()), Some(port.parse().unwrap())),
-        None => ((service != "any").then(|| service.parse().unwrap()), None),
-    };
+    // Several services are joined by '+'.
+    let named = service.split('+').map(|one| one.parse().unwrap());
+    let services = (service != "any").then(|| named.collect::<Vec<types::Service>>().try_into().unwrap());
     let peer = match peer.split_once(':') {
         Some(("group", g)) => Peer::Group(name(g)),
         Some(("network", n)) => Peer::Network(name(n)),
@@ -78,8 +77,7 @@ pub fn rule(id: &str, text: &str) -> RuleSpec {
         direction: if direction == "ingress" { Direction::Ingress } else { Direction::Egress },
         priority: RulePriority::new(priority.parse().unwrap()).unwrap(),
         peer,
-        protocol,
-        port,
+        services,
         action: if action == "allow" { Verdict::Allow } else { Verdict::Deny },
     }
 }

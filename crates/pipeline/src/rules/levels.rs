@@ -15,9 +15,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use node_state::{PolicyRule, RulePeer, RuleService};
-use types::{
-    AddressRange, Direction, GroupId, IpCidr, IpProtocol, PortRange, RuleId, RulePriority, Verdict, VrfId,
-};
+use types::{AddressRange, Direction, GroupId, IpCidr, RuleId, RulePriority, Verdict, VrfId};
 
 /// OpenFlow priorities of one level: this many rules may overlap one another there.
 pub(crate) const GAP: u16 = 300;
@@ -114,17 +112,9 @@ fn number(priority: RulePriority, verdict: Verdict) -> u16 {
 }
 
 fn services_overlap(a: &RuleService, b: &RuleService) -> bool {
-    fn parts(s: &RuleService) -> Option<(IpProtocol, Option<PortRange>)> {
-        match s {
-            RuleService::Any => None,
-            RuleService::Protocol(p) => Some((*p, None)),
-            RuleService::Ports { protocol, ports } => Some((*protocol, Some(*ports))),
-        }
-    }
-    match (parts(a), parts(b)) {
-        (Some((p, _)), Some((q, _))) if p != q => false,
-        (Some((_, Some(a))), Some((_, Some(b)))) => a.first() <= b.last() && b.first() <= a.last(),
-        _ => true,
+    match (a, b) {
+        (RuleService::Of(a), RuleService::Of(b)) => a.overlaps(b),
+        (RuleService::Any, _) | (_, RuleService::Any) => true,
     }
 }
 

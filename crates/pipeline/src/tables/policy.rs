@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use node_state::{RulePeer, RuleService};
 use openflow::{Action, Field, FlowKey, Match, PackedKey, SubField};
 use sha2::{Digest, Sha256};
-use types::{DefaultAction, Direction, GroupId, IpProtocol, RuleId, Verdict, VrfId};
+use types::{
+    DefaultAction, Direction, GroupId, IcmpMessage, IpProtocol, PortProtocol, RuleId, Service, Verdict, VrfId,
+};
 
 use super::{Flows, go, in_vrf, load};
 use crate::classes::{AddressSet, ClassId, Classes};
@@ -178,38 +180,48 @@ pub(crate) fn shared(key: &PackedKey, members: &BTreeMap<RuleId, (u8, u8)>) -> P
     PackedEntry::new(&FlowEntry { cookie, actions }).unwrap_or_else(|_| PackedEntry::drops(cookie))
 }
 
-/// What a service matches, both families.
+/// What a rule's services match, in the families they are of.
 fn service_matches(service: &RuleService) -> Vec<Match> {
     match service {
         RuleService::Any => vec![Match::any()],
-        RuleService::Protocol(protocol) => protocol_matches(*protocol).into_iter().map(|(m, _)| m).collect(),
-        RuleService::Ports { protocol, ports } => {
-            let masks = ports.to_masks();
-            let with_ports = |(m, field): (Match, Option<Field>)| {
-                // A protocol without ports never comes here (Fragment::decode); if it did, nothing would match.
-                let field = field.into_iter();
-                field
-                    .flat_map(|f| masks.iter().map(move |(v, mask)| (f, *v, *mask)))
-                    .map(|(f, v, mask)| m.clone().masked(f, v, mask))
-                    .collect::<Vec<_>>()
-            };
-            protocol_matches(*protocol).into_iter().flat_map(with_ports).collect()
-        }
+        RuleService::Of(services) => services.iter().flat_map(one_service).collect(),
     }
 }
 
-/// A protocol in IPv4 and IPv6, with the field of its destination port.
-fn protocol_matches(protocol: IpProtocol) -> [(Match, Option<Field>); 2] {
-    let both = |v4, v6, port| [(v4, port), (v6, port)];
-    match protocol {
-        IpProtocol::Tcp => both(Match::tcp(), Match::tcp6(), Some(Field::TcpDst)),
-        IpProtocol::Udp => both(Match::udp(), Match::udp6(), Some(Field::UdpDst)),
-        IpProtocol::Sctp => both(Match::sctp(), Match::sctp6(), Some(Field::SctpDst)),
-        IpProtocol::Icmp => both(Match::icmp(), Match::icmp6(), None),
-        IpProtocol::Other(n) => {
-            let number = |m: Match| m.with(Field::IpProto, n.get());
-            both(number(Match::ip()), number(Match::ipv6()), None)
+fn one_service(service: &Service) -> Vec<Match> {
+    let message = |base: Match, kind: Field, code: Field, message: &IcmpMessage| {
+        let base = base.with(kind, message.kind);
+        message.code.into_iter().fold(base, |m, n| m.with(code, n))
+    };
+    match service {
+        Service::Protocol(protocol) => protocol_matches(*protocol).into(),
+        Service::Ports(protocol, ports) => {
+            let (field, masks) = (port_field(*protocol), ports.to_masks());
+            let with_ports = |m: Match| masks.iter().map(move |(v, mask)| m.clone().masked(field, *v, *mask));
+            protocol_matches((*protocol).into()).into_iter().flat_map(with_ports).collect()
         }
+        Service::Icmp(m) => vec![message(Match::icmp(), Field::Icmpv4Type, Field::Icmpv4Code, m)],
+        Service::Icmpv6(None) => vec![Match::icmp6()],
+        Service::Icmpv6(Some(m)) => vec![message(Match::icmp6(), Field::Icmpv6Type, Field::Icmpv6Code, m)],
+    }
+}
+
+const fn port_field(protocol: PortProtocol) -> Field {
+    match protocol {
+        PortProtocol::Tcp => Field::TcpDst,
+        PortProtocol::Udp => Field::UdpDst,
+        PortProtocol::Sctp => Field::SctpDst,
+    }
+}
+
+/// A protocol in IPv4 and IPv6.
+fn protocol_matches(protocol: IpProtocol) -> [Match; 2] {
+    match protocol {
+        IpProtocol::Tcp => [Match::tcp(), Match::tcp6()],
+        IpProtocol::Udp => [Match::udp(), Match::udp6()],
+        IpProtocol::Sctp => [Match::sctp(), Match::sctp6()],
+        IpProtocol::Icmp => [Match::icmp(), Match::icmp6()],
+        IpProtocol::Other(n) => [Match::ip(), Match::ipv6()].map(|m| m.with(Field::IpProto, n.get())),
     }
 }
 

@@ -25,6 +25,19 @@ pub struct Opening {
     pub port: u16,
 }
 
+impl Opening {
+    /// Type and code, of an ICMP message: queries of both families, and types nobody knows.
+    pub fn icmp(&self) -> (u8, u8) {
+        let kind = match (self.protocol, self.port % 3) {
+            (58, 0) => 200,
+            (58, _) => 128,
+            (_, 0) => 13,
+            (_, _) => 8,
+        };
+        (kind, (self.port % 2) as u8)
+    }
+}
+
 fn name(i: usize) -> NodeName {
     format!("node-{}", i + 1).parse().unwrap()
 }
@@ -115,21 +128,31 @@ impl World {
 }
 
 fn service_matches(service: &RuleService, peer: IpAddr, packet: &Opening) -> bool {
-    let number = |p: &IpProtocol| match p {
+    let RuleService::Of(services) = service else { return true };
+    services.iter().any(|service| match service {
+        Service::Protocol(IpProtocol::Icmp) => packet.protocol == if peer.is_ipv4() { 1 } else { 58 },
+        Service::Protocol(IpProtocol::Other(n)) => packet.protocol == n.get(),
+        Service::Protocol(p) => packet.protocol == number(*p),
+        Service::Ports(p, ports) => {
+            let listed = |r: &PortRange| r.first().get() <= packet.port && packet.port <= r.last().get();
+            packet.protocol == number((*p).into()) && ports.ranges().iter().any(listed)
+        }
+        Service::Icmp(m) => packet.protocol == 1 && of_message(m, packet),
+        Service::Icmpv6(m) => packet.protocol == 58 && m.is_none_or(|m| of_message(&m, packet)),
+    })
+}
+
+fn of_message(message: &IcmpMessage, packet: &Opening) -> bool {
+    let (kind, code) = packet.icmp();
+    message.kind == kind && message.code.is_none_or(|c| c == code)
+}
+
+fn number(p: IpProtocol) -> u8 {
+    match p {
         IpProtocol::Tcp => 6,
         IpProtocol::Udp => 17,
         IpProtocol::Sctp => 132,
-        IpProtocol::Icmp if peer.is_ipv4() => 1,
-        IpProtocol::Icmp => 58,
-        IpProtocol::Other(n) => n.get(),
-    };
-    match service {
-        RuleService::Any => true,
-        RuleService::Protocol(p) => number(p) == packet.protocol,
-        RuleService::Ports { protocol, ports } => {
-            let range = ports.first().get()..=ports.last().get();
-            number(protocol) == packet.protocol && range.contains(&packet.port)
-        }
+        IpProtocol::Icmp | IpProtocol::Other(_) => panic!("{p} is looked at before"),
     }
 }
 
@@ -163,14 +186,32 @@ fn peer(vrf: u64) -> impl Strategy<Value = RulePeer> {
 }
 
 fn service() -> impl Strategy<Value = RuleService> {
-    let protocols = ["tcp", "udp", "sctp", "icmp", "47"];
-    let ranges = ["80", "79-81", "1-1000", "81-443", "53"];
+    let one = prop::sample::select(vec![
+        "tcp",
+        "udp",
+        "sctp",
+        "icmp",
+        "icmpv6",
+        "47",
+        "tcp/80",
+        "tcp/79-81,1000",
+        "tcp/1-1000",
+        "udp/53",
+        "udp/81-443,53",
+        "sctp/80,81,82",
+        "icmp/8",
+        "icmp/8/0",
+        "icmp/8/1",
+        "icmp/13",
+        "icmpv6/128",
+        "icmpv6/128/0",
+        "icmpv6/200/1",
+    ]);
+    let one = one.prop_map(|s| s.parse::<Service>().unwrap());
+    let some = prop::collection::vec(one, 1..4);
     prop_oneof![
-        Just(RuleService::Any),
-        prop::sample::select(protocols.to_vec()).prop_map(|p| RuleService::Protocol(p.parse().unwrap())),
-        (prop::sample::select(protocols[..3].to_vec()), prop::sample::select(ranges.to_vec())).prop_map(
-            |(p, r)| { RuleService::Ports { protocol: p.parse().unwrap(), ports: r.parse().unwrap() } }
-        ),
+        1 => Just(RuleService::Any),
+        4 => some.prop_map(|s| RuleService::Of(s.try_into().unwrap())),
     ]
 }
 

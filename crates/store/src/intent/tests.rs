@@ -285,7 +285,7 @@ async fn a_full_policy_is_replaced_rule_by_rule_within_stock_etcds_limits() {
     let policy = |generation: usize| {
         let rules = (0..4_096).map(|n| {
             json!({"name": format!("rule-{generation}-{n:04}"), "direction": "ingress", "priority": 10, "peer": {"group": "web-servers"},
-                   "protocol": "tcp", "port": (n + generation).to_string(), "action": "allow"})
+                   "services": [format!("tcp/{}", n + generation)], "action": "allow"})
         });
         json!([{"kind": "policy", "tenant": "blue", "name": "guard", "rules": rules.collect::<Vec<_>>()}])
     };

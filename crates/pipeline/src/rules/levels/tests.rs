@@ -18,8 +18,8 @@ fn spec((groups, peer, service, deny): &Sketch) -> Spec {
     };
     let service = match service {
         0 => json!("any"),
-        1 => json!({"protocol": "udp"}),
-        _ => json!({"ports": {"protocol": "tcp", "ports": service.to_string()}}),
+        1 => json!({"of": ["udp"]}),
+        _ => json!({"of": [format!("tcp/{service}")]}),
     };
     let rule = json!({"slot": 0, "name": "r", "direction": "ingress", "priority": 5, "peer": peer,
         "service": service, "verdict": if *deny { "deny" } else { "allow" }});
