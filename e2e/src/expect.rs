@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use api::v1::{ApplyBody, Document};
 use model::{GroupSpec, NetworkSpec, Peer, PolicySpec, RuleSpec, Spec};
 use types::{DefaultAction, Direction, IpProtocol, PortProtocol, Service, Verdict};
 
@@ -46,14 +47,19 @@ pub struct Intent {
 /// When a document is none of ours.
 pub fn parse(yaml: &str) -> Result<Vec<Spec>> {
     use serde::Deserialize;
-    let documents = serde_yaml_ng::Deserializer::from_str(yaml).enumerate();
     // By way of JSON, as netctl sends it: YAML spells enum variants differently.
-    let parse = |(n, document)| -> Result<Spec> {
-        let value =
-            serde_json::Value::deserialize(document).with_context(|| format!("document {}", n + 1))?;
-        serde_json::from_value(value).with_context(|| format!("document {}", n + 1))
+    let documents: Vec<serde_json::Value> = serde_yaml_ng::Deserializer::from_str(yaml)
+        .enumerate()
+        .map(|(n, document)| {
+            serde_json::Value::deserialize(document).with_context(|| format!("document {}", n + 1))
+        })
+        .collect::<Result<_>>()?;
+    let body = serde_json::to_vec(&serde_json::json!({ "documents": documents }))?;
+    let spec = |document: Document| match document.into_spec() {
+        Ok((spec, _)) => Ok(spec),
+        Err(problems) => bail!("{problems:?}"),
     };
-    documents.map(parse).collect()
+    ApplyBody::from_slice(&body)?.documents.into_iter().map(spec).collect()
 }
 
 impl Intent {
