@@ -1,3 +1,5 @@
+//! The agents' service over real connections, with intent in memory, for the tests beside it.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+//! Who a node is: join tokens, certificates, their renewal and their end, asked over real connections.
+
 use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
