@@ -71,8 +71,7 @@ fn specs(documents: impl IntoIterator<Item = serde_json::Value>) -> Result<Vec<(
 
 /// A tenant with one network, one group and one policy.
 fn tenant(name: &str) -> [serde_json::Value; 4] {
-    let rule =
-        json!({"name": "web", "direction": "ingress", "protocol": "tcp", "port": "80", "action": "allow"});
+    let rule = json!({"name": "web", "direction": "ingress", "services": ["tcp/80"], "action": "allow"});
     [
         json!({"kind": "tenant", "name": name, "defaultAction": "allow"}),
         json!({"kind": "network", "tenant": name, "name": "net", "ipv4": {"subnet": "10.0.0.0/16"}}),
@@ -167,7 +166,7 @@ impl Cluster {
             token: Some(client::Token::new(&token)?),
         };
         let [_, _, mut policy, _] = tenant(WIDE);
-        policy["rules"][0]["port"] = json!(port.to_string());
+        policy["rules"][0]["services"] = json!([format!("tcp/{port}")]);
         let documents = vec![api::v1::Document::Policy(serde_json::from_value(policy)?)];
         let body = api::v1::ApplyBody { documents };
         let applied = client::Client::new(&setting)?.apply(&body).await?;
