@@ -166,7 +166,10 @@ impl Cluster {
             token: Some(client::Token::new(&token)?),
         };
         let [_, _, mut policy, _] = tenant(WIDE);
-        policy["rules"][0]["services"] = json!([format!("tcp/{port}")]);
+        // As it is written, not as it is stored.
+        policy["rules"] = json!([{
+            "name": "web", "direction": "ingress", "protocol": "tcp", "port": port, "action": "allow",
+        }]);
         let documents = vec![api::v1::Document::Policy(serde_json::from_value(policy)?)];
         let body = api::v1::ApplyBody { documents };
         let applied = client::Client::new(&setting)?.apply(&body).await?;
