@@ -211,6 +211,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("cni", "netplugin", "cni"),
     ("agents", "netmaster", "agents"),
     ("rest", "netmaster", "rest"),
+    ("audit", "selvage-oracle", "audit"),
 ];
 
 /// Runs benchmarks.

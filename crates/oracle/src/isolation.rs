@@ -25,6 +25,7 @@ use crate::fabric::{Fabric, Site};
 use crate::intent::Intent;
 use crate::packet::{is_header, slot};
 use state::{Entry, State, Takers, Values, Word, move_bits, set_field, takers};
+
 /// What a tenant has at a site.
 struct Own {
     ports: BTreeSet<u32>,
@@ -155,8 +156,44 @@ impl<'a> Run<'a> {
                 Action::OutputReg(bits) => self.output_bits(index, *bits, state),
                 Action::Ct(ct) => self.track(index, ct, state),
                 Action::Clone(actions) => self.all(index, actions, &mut state.clone()),
-                // The others change nothing that is followed here; `Switch::new` admits none it does not know.
-                _ => {}
+                // They change nothing that is followed here. Lists may go on after an exit: that is never less.
+                Action::Controller(_)
+                | Action::Meter(_)
+                | Action::DecTtl
+                | Action::SetNwTtl(_)
+                | Action::CtClear
+                | Action::Conjunction { .. }
+                | Action::Note(_)
+                | Action::Exit => {}
+                // `Switch::new` admits none of these.
+                Action::OutputTruncated { .. }
+                | Action::Bundle(_)
+                | Action::Multipath(_)
+                | Action::Group(_)
+                | Action::SetQueue(_)
+                | Action::PopQueue
+                | Action::SetTunMetadata { .. }
+                | Action::DeleteField(_)
+                | Action::Push(_)
+                | Action::Pop(_)
+                | Action::Learn(_)
+                | Action::FinTimeout { .. }
+                | Action::CheckPktLarger { .. }
+                | Action::DecTtlIds(_)
+                | Action::SetMplsTtl(_)
+                | Action::DecMplsTtl
+                | Action::DecNshTtl
+                | Action::Sample(_)
+                | Action::Encap(_)
+                | Action::Decap(_)
+                | Action::PushVlan(_)
+                | Action::PopVlan
+                | Action::PushMpls(_)
+                | Action::PopMpls(_)
+                | Action::ClearActions
+                | Action::WriteActions(_)
+                | Action::Unknown(_)
+                | Action::UnknownInstruction(_) => {}
             }
         }
     }

@@ -3,40 +3,20 @@
 
 mod support;
 
-use model::IntentView;
-use oracle::audit::{Report, audit};
-use oracle::fabric::Fabric;
-use oracle::intent::Intent;
+use oracle::audit::Report;
 use proptest::prelude::*;
-use support::{product, random, two_tenants, view};
+use support::{audited, product, random, two_tenants, view};
 
-fn audited(view: &IntentView) -> Report {
-    let intent = Intent::new(view);
-    let fabric = Fabric::new(&intent, product::sites(&product::tables(view)));
-    audit(&intent, &fabric)
+/// Audits what the product makes of this intent.
+fn enforced(view: &model::IntentView) -> Report {
+    audited(view, product::sites(&product::tables(view)))
 }
 
 #[test]
 fn two_tenants_are_as_intended() {
-    let report = audited(&view(two_tenants()));
+    let report = enforced(&view(two_tenants()));
     assert!(report.disagreements.is_empty(), "{report}");
     assert!(report.packets > 1000, "{report}");
-}
-
-/// What an audit of a larger cluster costs: `cargo test -p selvage-oracle --test audit -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn cost() {
-    for endpoints in [100, 1000] {
-        let view = view(support::many(endpoints));
-        let intent = Intent::new(&view);
-        let fabric = Fabric::new(&intent, product::sites(&product::tables(&view)));
-        let flows: usize = fabric.sites().map(|s| s.switch.flows().len()).sum();
-        let start = std::time::Instant::now();
-        let report = audit(&intent, &fabric);
-        println!("{endpoints} endpoints, {flows} flows, {} packets: {:?}", report.packets, start.elapsed());
-        assert!(report.disagreements.is_empty(), "{report}");
-    }
 }
 
 fn cases() -> ProptestConfig {
@@ -49,7 +29,7 @@ proptest! {
 
     #[test]
     fn random_intent_is_enforced_as_intended(view in random::intent()) {
-        let report = audited(&view);
+        let report = enforced(&view);
         prop_assert!(report.disagreements.is_empty(), "{}", report);
     }
 }

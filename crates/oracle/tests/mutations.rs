@@ -4,11 +4,10 @@
 mod support;
 
 use openflow::{Action, Field, Flow};
-use oracle::audit::{Claim, Disagreement, Report, audit};
-use oracle::fabric::{Fabric, Site};
-use oracle::intent::Intent;
+use oracle::audit::{Claim, Disagreement, Report};
+use oracle::fabric::Site;
 use oracle::switch::Switch;
-use support::{node_name, product, two_tenants, view};
+use support::{audited, node_name, product, two_tenants, view};
 
 /// The flows of node 1 as text, by line; what becomes of them is what is audited.
 type Lines = Vec<String>;
@@ -16,7 +15,6 @@ type Lines = Vec<String>;
 /// Audits the two tenants with the flows of node 1 altered.
 fn altered(alter: impl FnOnce(&mut Lines)) -> Report {
     let view = view(two_tenants());
-    let intent = Intent::new(&view);
     let tables = product::tables(&view);
     let mut sites = product::sites(&tables);
     let (ports, flows) = &tables[&node_name(1)];
@@ -28,7 +26,7 @@ fn altered(alter: impl FnOnce(&mut Lines)) -> Report {
     let site = Site { node: node_name(1), tunnel: Some(product::TUNNEL), ports: ports.clone(), switch };
     sites.retain(|s| s.node != site.node);
     sites.push(site);
-    audit(&intent, &Fabric::new(&intent, sites))
+    audited(&view, sites)
 }
 
 /// The one line that has all these words.

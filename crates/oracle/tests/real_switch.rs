@@ -6,12 +6,11 @@ mod support;
 use std::collections::BTreeMap;
 
 use model::IntentView;
-use oracle::audit::{Report, audit};
-use oracle::fabric::{Fabric, Site};
-use oracle::intent::Intent;
+use oracle::audit::Report;
+use oracle::fabric::Site;
 use oracle::switch::Switch;
 use support::product::{TUNNEL, Tables, tables};
-use support::{two_tenants, view};
+use support::{audited, two_tenants, view};
 use test_support::Ovs;
 use types::NodeName;
 
@@ -42,7 +41,6 @@ impl Lab {
     }
 
     fn audit(&self, view: &IntentView, tables: &Tables) -> Report {
-        let intent = Intent::new(view);
         let site = |(node, bridge): (&NodeName, &String)| {
             let dump = self.ovs.ofctl(&["-O", "OpenFlow15", "--no-names", "dump-flows", bridge]).unwrap();
             assert!(dump.contains("n_packets="), "{dump}");
@@ -51,8 +49,7 @@ impl Lab {
             assert_eq!(switch.flows().len(), flows.len(), "the switch holds what it was given");
             Site { node: node.clone(), tunnel: Some(TUNNEL), ports: ports.clone(), switch }
         };
-        let fabric = Fabric::new(&intent, self.bridges.iter().map(site));
-        audit(&intent, &fabric)
+        audited(view, self.bridges.iter().map(site))
     }
 }
 

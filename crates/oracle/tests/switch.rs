@@ -66,7 +66,12 @@ fn a_copy_is_a_copy_and_an_exit_ends_all_of_it() {
     let exit = "table=0 actions=resubmit(,1),output:3\ntable=1 actions=output:2,exit";
     assert_eq!(ports(exit, tcp(1)), [2]);
     let ttl = "table=0 actions=resubmit(,1),output:3\ntable=1 actions=dec_ttl,output:2";
-    assert_eq!(ports(ttl, tcp(1).with(Field::NwTtl, 1u8)), [3], "this list ends, the other goes on");
+    for over in [0u8, 1] {
+        assert_eq!(ports(ttl, tcp(1).with(Field::NwTtl, over)), [3], "this list ends, the other goes on");
+    }
+    let walk = run(ttl, tcp(1).with(Field::NwTtl, 2u8)).unwrap();
+    let left: Vec<_> = walk.sent.iter().map(|s| (s.port, s.packet.get(Field::NwTtl))).collect();
+    assert_eq!((left, walk.shown), (vec![(2, 1), (3, 1)], 0));
 }
 
 const CONJUNCTION: &str = "priority=9,ip,nw_src=10.0.0.1 actions=conjunction(5,1/2),conjunction(6,1/3)\n\

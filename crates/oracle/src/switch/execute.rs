@@ -125,11 +125,13 @@ impl Run<'_> {
                 return r.table.map_or(Ok(Next::On), |table| self.table(table, packet, depth + 1));
             }
             Action::GotoTable(table) => return self.table(*table, packet, depth + 1),
-            Action::DecTtl if packet.get(Field::NwTtl) <= 1 => {
-                self.walk.shown += 1;
-                return Ok(Next::EndOfList);
-            }
-            Action::DecTtl => packet.set(Field::NwTtl, packet.get(Field::NwTtl) - 1),
+            Action::DecTtl => match packet.get(Field::NwTtl) {
+                0 | 1 => {
+                    self.walk.shown += 1;
+                    return Ok(Next::EndOfList);
+                }
+                ttl => packet.set(Field::NwTtl, ttl - 1),
+            },
             Action::SetNwTtl(ttl) => packet.set(Field::NwTtl, u128::from(*ttl)),
             Action::Output(port) => self.output(*port, packet),
             Action::OutputReg(bits) => self.output(Port(packet.bits(*bits) as u32), packet),
@@ -138,8 +140,37 @@ impl Run<'_> {
             Action::Clone(actions) => _ = self.all(actions, &mut packet.clone(), depth)?,
             Action::Controller(_) => self.walk.shown += 1,
             Action::Exit => return Ok(Next::Exit),
-            // A meter may drop by rate, which is no verdict; notes do nothing; `check` admits nothing else.
-            _ => {}
+            // A meter may drop by rate, which is no verdict; notes do nothing; clauses are looked up, not done.
+            Action::Meter(_) | Action::Note(_) | Action::Conjunction { .. } => {}
+            // `check` admits none of these.
+            Action::OutputTruncated { .. }
+            | Action::Bundle(_)
+            | Action::Multipath(_)
+            | Action::Group(_)
+            | Action::SetQueue(_)
+            | Action::PopQueue
+            | Action::SetTunMetadata { .. }
+            | Action::DeleteField(_)
+            | Action::Push(_)
+            | Action::Pop(_)
+            | Action::Learn(_)
+            | Action::FinTimeout { .. }
+            | Action::CheckPktLarger { .. }
+            | Action::DecTtlIds(_)
+            | Action::SetMplsTtl(_)
+            | Action::DecMplsTtl
+            | Action::DecNshTtl
+            | Action::Sample(_)
+            | Action::Encap(_)
+            | Action::Decap(_)
+            | Action::PushVlan(_)
+            | Action::PopVlan
+            | Action::PushMpls(_)
+            | Action::PopMpls(_)
+            | Action::ClearActions
+            | Action::WriteActions(_)
+            | Action::Unknown(_)
+            | Action::UnknownInstruction(_) => {}
         }
         Ok(Next::On)
     }

@@ -8,6 +8,9 @@ pub mod random;
 use std::net::IpAddr;
 
 use model::*;
+use oracle::audit::{Report, audit};
+use oracle::fabric::{Fabric, Site};
+use oracle::intent::Intent;
 use types::*;
 
 pub fn name(text: &str) -> Name {
@@ -18,6 +21,12 @@ pub fn view(objects: impl IntoIterator<Item = Object>) -> IntentView {
     let mut view = IntentView::default();
     objects.into_iter().for_each(|o| view.apply(ViewEvent::Put(Box::new(o))));
     view
+}
+
+/// Audits these switches against this intent.
+pub fn audited(view: &IntentView, sites: impl IntoIterator<Item = Site>) -> Report {
+    let intent = Intent::new(view);
+    audit(&intent, &Fabric::new(&intent, sites))
 }
 
 pub fn vtep(n: usize) -> IpAddr {
