@@ -48,11 +48,13 @@ pub mod drift;
 mod flight;
 mod handle;
 mod locals;
+mod look;
 mod plugged;
 mod reconcile;
 mod waiters;
 
 pub use handle::{AgentHandle, EndpointFacts, Holds, Request, WaitError};
+pub use look::Look;
 pub use waiters::{Condition, Hopeless};
 
 pub(crate) use connections::FILE as CONNECTIONS_FILE;
@@ -409,6 +411,7 @@ impl Agent {
                 drop(reply.send((self.holding.known().cloned(), self.holding.hashes().clone())));
             }
             Request::Status(reply) => drop(reply.send(self.status())),
+            Request::Look(reply) => drop(reply.send(self.look())),
             Request::ReclaimFailed(uid) => drop(self.reclaiming.remove(&uid)),
         }
     }

@@ -5,6 +5,7 @@ use node_api::{AttachReply, AttachRequest, CallError, DetachRequest};
 use types::{EndpointUid, FencingToken};
 
 pub mod detach_log;
+mod dump;
 pub mod fence;
 pub mod holding;
 pub mod identity;

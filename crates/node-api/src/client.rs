@@ -254,6 +254,9 @@ impl SessionReceiver {
                     return Err(unreadable(e));
                 }
                 Some(Message::Ping(_)) => return Ok(Some(MasterMessage::Ping)),
+                Some(Message::Dump(d)) => {
+                    return Ok(Some(MasterMessage::Dump(d.try_into().map_err(unreadable)?)));
+                }
                 Some(Message::Update(u)) => {
                     if let Some(whole) = self.parts.push(u).map_err(unreadable)? {
                         return Ok(Some(MasterMessage::Update(whole)));

@@ -17,6 +17,7 @@
 mod attach;
 pub mod client;
 pub mod convert;
+mod dump;
 mod error;
 mod join;
 mod part;
@@ -35,6 +36,7 @@ pub use attach::{
     AttachReply, AttachRequest, AttachSpec, DetachReply, DetachRequest, FenceReply, Incarnation,
 };
 pub use convert::ConvertError;
+pub use dump::{Dump, DumpNumber, DumpPart, DumpParts, Dumped};
 pub use error::{CallError, ErrorCode};
 pub use join::{JoinReply, JoinRequest, JoinToken, RenewReply, RenewRequest};
 pub use part::{MAX_PART_BYTES, SubscribeParts, UpdateParts};
@@ -44,7 +46,10 @@ pub use session::{
 };
 
 /// Version of the session protocol. Peers one version apart talk: the newer one says nothing the older one does not know.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// The first protocol in which an agent can be asked what its switch holds ([`MasterMessage::Dump`]).
+pub const DUMP_PROTOCOL: u32 = 2;
 
 /// The response header in which netmaster tells its [`PROTOCOL`]; the agent's is in its subscription.
 pub const PROTOCOL_HEADER: &str = "selvage-protocol";

@@ -29,7 +29,7 @@ const MAX_UNKNOWN: usize = 10_000;
 const MAX_UPDATE_BYTES: usize = 1 << 30;
 
 /// Cuts items so that no part's encoded sizes exceed the limit (unless one item alone does).
-fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+pub(crate) fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     // A field's tag and length take at most this much beside the item.
     const FRAME: usize = 8;
     let mut parts = vec![Vec::new()];

@@ -7,10 +7,11 @@ use node_state::{FragmentHash, FragmentKey};
 use types::{EndpointUid, NodeName, Revision, StoreId};
 
 use crate::convert::{ConvertError, checked, fragment_key, insert_once, required, revision, text};
+use crate::dump::{DumpNumber, DumpPart};
 use crate::wire;
 
 /// Longest reason of a refusal; longer ones are cut by the sender.
-const MAX_REASON: usize = 4096;
+pub(crate) const MAX_REASON: usize = 4096;
 
 /// Kinds of warnings in one report: each is a series of netmaster's metrics.
 const MAX_CODES: usize = 64;
@@ -148,6 +149,8 @@ pub enum AgentMessage {
     Nack(Nack),
     /// What the switch enforces.
     Realized(Realized),
+    /// A part of what the switch holds, which was asked.
+    Dumped(DumpPart),
 }
 
 /// Nothing. The first message of a session whose agent holds everything already: it says so.
@@ -161,6 +164,8 @@ pub enum MasterMessage {
     Update(Update),
     /// See [`Ping`].
     Ping,
+    /// Asks what the switch holds.
+    Dump(DumpNumber),
 }
 
 impl TryFrom<wire::AgentMessage> for AgentMessage {
@@ -176,6 +181,7 @@ impl TryFrom<wire::AgentMessage> for AgentMessage {
             Some(Message::Ack(a)) => revision("ack.revision", a.revision).map(Self::Ack),
             Some(Message::Nack(n)) => n.try_into().map(Self::Nack),
             Some(Message::Realized(r)) => r.try_into().map(Self::Realized),
+            Some(Message::Dumped(d)) => d.try_into().map(Self::Dumped),
         }
     }
 }
@@ -188,6 +194,7 @@ impl From<AgentMessage> for wire::AgentMessage {
                 AgentMessage::Ack(r) => Message::Ack(wire::Ack { revision: Some(r.get()) }),
                 AgentMessage::Nack(n) => Message::Nack(n.into()),
                 AgentMessage::Realized(r) => Message::Realized(r.into()),
+                AgentMessage::Dumped(d) => Message::Dumped(d.into()),
             }),
         }
     }
@@ -227,7 +234,7 @@ fn refusal((key, reason): (String, String)) -> wire::Refusal {
 }
 
 /// Text the other side will accept: cut to size, control characters shown as escapes.
-fn printable(reason: &str) -> String {
+pub(crate) fn printable(reason: &str) -> String {
     let escaped = reason.chars().flat_map(|c| {
         let control = c.is_control() && c != '\n';
         let plain = (!control).then_some(c);

@@ -12,6 +12,7 @@
 //! | `attach` | what an endpoint's interface needs, out of the view |
 //! | `ledger` | in what one agent differs from its span, and so what to send next (pure) |
 //! | `session` | one session's task |
+//! | `question` | what an agent's switch holds, asked over its session |
 //! | `registry` | at most one session per node; the newest wins |
 //! | [`status`] | who is connected and what is realized, in memory |
 //!
@@ -35,6 +36,7 @@ mod incoming;
 pub mod intent;
 mod ledger;
 mod peer;
+mod question;
 mod registry;
 mod server;
 mod service;
@@ -47,6 +49,7 @@ pub mod status;
 mod tests;
 
 pub use intent::{Caller, Deleted, IntentRefusal, NodeIntent};
+pub use question::{Questions, Unanswered};
 pub use server::{Feed, FeedConfig, FeedError};
 pub use snapshot::{Change, Changes, Snapshot};
 pub use status::{NodeStatus, SessionStatus, Status};

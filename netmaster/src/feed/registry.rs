@@ -4,8 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use types::NodeName;
+
+use super::question::Question;
+
+/// Questions that wait for a session; who asks more waits.
+const QUESTIONS: usize = 4;
 
 /// The sessions of this replica.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +29,7 @@ struct Entry {
     number: u64,
     /// Dropped when a newer session takes the node over: that is the signal.
     _held: oneshot::Sender<()>,
+    questions: mpsc::Sender<Question>,
 }
 
 /// A session's place; dropping it gives the place up.
@@ -36,14 +42,20 @@ pub(super) struct Place {
 }
 
 impl Registry {
-    /// The node's one place; who had it before is told to end.
-    pub fn take(&self, node: NodeName) -> Place {
+    /// The node's one place, and what its session is asked; who had it before is told to end.
+    pub fn take(&self, node: NodeName) -> (Place, mpsc::Receiver<Question>) {
         let (held, superseded) = oneshot::channel();
+        let (asker, questions) = mpsc::channel(QUESTIONS);
         let mut inner = self.lock();
         inner.last += 1;
         let number = inner.last;
-        inner.sessions.insert(node.clone(), Entry { number, _held: held });
-        Place { registry: self.clone(), node, number, superseded }
+        inner.sessions.insert(node.clone(), Entry { number, _held: held, questions: asker });
+        (Place { registry: self.clone(), node, number, superseded }, questions)
+    }
+
+    /// Where the node's session is asked; `None` when it has none.
+    pub fn ask(&self, node: &NodeName) -> Option<mpsc::Sender<Question>> {
+        self.lock().sessions.get(node).map(|entry| entry.questions.clone())
     }
 
     // Nothing panics while it is held, so what a poisoned lock guards is whole.

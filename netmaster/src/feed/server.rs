@@ -14,6 +14,7 @@ use super::current::Horizon;
 use super::hub::Hub;
 use super::incoming::{self, Bounds};
 use super::intent::NodeIntent;
+use super::question::Questions;
 use super::registry::Registry;
 use super::service::Service;
 use super::small::Small;
@@ -56,6 +57,7 @@ pub struct Feed {
     hub: Hub,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     board: Board,
+    registry: Registry,
     store: Arc<dyn Store>,
     intent: Arc<dyn NodeIntent>,
     ca: Arc<Ca>,
@@ -70,7 +72,7 @@ impl Feed {
         let hub = Hub::new(store.store_id().clone(), &changes.start, board.clone());
         let snapshots = hub.snapshots();
         tokio::spawn(snapshot::follow(changes, hub.clone()));
-        Self { hub, snapshots, board, store, intent, ca, clock }
+        Self { hub, snapshots, board, registry: Registry::default(), store, intent, ca, clock }
     }
 
     /// Who is connected and what is realized.
@@ -81,6 +83,11 @@ impl Feed {
     /// Intent that is compiled, with the objects that are not.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.clone()
+    }
+
+    /// What can be asked of the agents that have a session here.
+    pub fn questions(&self) -> Questions {
+        Questions::new(self.registry.clone())
     }
 
     /// Serves the node API until `shutdown`, then ends every session. Join comes without a certificate, so `tls` must not
@@ -103,7 +110,7 @@ impl Feed {
             intent: self.intent.clone(),
             ca: self.ca.clone(),
             board: self.board.clone(),
-            registry: Registry::default(),
+            registry: self.registry.clone(),
             stop: stopped,
             clock: self.clock.clone(),
         };

@@ -27,6 +27,7 @@ use super::hub::Hub;
 use super::intent::{Caller, IntentRefusal, NodeIntent};
 use super::ledger::Ledger;
 use super::peer::authorise;
+use super::question::Asked;
 use super::registry::Registry;
 use super::session::{self, End, Session};
 use super::snapshot::Snapshot;
@@ -255,7 +256,7 @@ impl wire::node_server::Node for Service {
         let peer = authorise(&request, &self.snapshots, &self.clock).await?;
         let mut inbound = request.into_inner();
         // Taken before anything is read, so that a node fills one subscription's memory at most.
-        let mut place = self.registry.take(peer.node.clone());
+        let (mut place, questions) = self.registry.take(peer.node.clone());
         let subscribe = tokio::select! {
             read = timeout(SUBSCRIBE, subscription(&mut inbound)) => {
                 read.map_err(|_| ErrorCode::Malformed.with("the session did not subscribe in time"))??
@@ -266,7 +267,7 @@ impl wire::node_server::Node for Service {
         self.ready_for(&subscribe).await?;
         tracing::info!(node = %peer.node, version = ?subscribe.agent_version, count = subscribe.held.len(), "session opened");
 
-        let version = subscribe.agent_version.clone();
+        let (version, protocol) = (subscribe.agent_version.clone(), subscribe.protocol);
         let store_id = self.store.store_id().clone();
         let begin = |compiled: &Compiled| Ledger::new(subscribe, &store_id, &compiled.node(&peer.node));
         let (subscription, ledger) = self.hub.subscribe(&peer.node, begin).map_err(|_| stopping())?;
@@ -283,6 +284,8 @@ impl wire::node_server::Node for Service {
             clock: self.clock.clone(),
             expires: self.clock.deadline(peer.expires),
             outbox: VecDeque::new(),
+            questions,
+            asked: Asked::of(protocol),
             peer,
         };
         let (end, ended) = oneshot::channel();

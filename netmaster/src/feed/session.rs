@@ -16,6 +16,7 @@ use types::{NodeName, StoreId};
 use super::hub::{Look, Subscription};
 use super::ledger::{Difference, Ledger};
 use super::peer::{expired, is_registered, unknown};
+use super::question::{Asked, Question};
 use super::registry::Place;
 use super::status::{Board, Keeps, SessionStatus};
 use crate::clock::Clock;
@@ -37,6 +38,7 @@ enum Event {
     Left,
     Message(wire::AgentMessage),
     News,
+    Question(Question),
     PartSent,
 }
 
@@ -56,6 +58,10 @@ pub(super) struct Session {
     pub expires: Instant,
     /// Parts that wait for room.
     pub outbox: VecDeque<wire::MasterMessage>,
+    /// What the agent is to be asked.
+    pub questions: mpsc::Receiver<Question>,
+    /// What it was asked.
+    pub asked: Asked,
 }
 
 impl Session {
@@ -102,6 +108,7 @@ impl Session {
                 Event::Left => return Err(End::Left),
                 Event::Message(message) => self.take(message)?,
                 Event::News => self.offer()?,
+                Event::Question(question) => self.outbox.extend(self.asked.ask(question).map(Into::into)),
                 Event::PartSent => {}
             }
         }
@@ -122,6 +129,7 @@ impl Session {
                 // Intent is no longer followed: netmaster is ending.
                 Err(_) => Event::Stop,
             },
+            Some(question) = self.questions.recv() => Event::Question(question),
             room = self.out.reserve(), if !self.outbox.is_empty() => match (room, self.outbox.pop_front()) {
                 (Ok(room), Some(part)) => {
                     room.send(part);
@@ -191,6 +199,7 @@ impl Session {
                 self.realized(realized);
                 Ok(())
             }
+            AgentMessage::Dumped(part) => self.asked.take(part).map_err(|e| malformed(&e)),
         }
     }
 

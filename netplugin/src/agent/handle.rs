@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use types::{EndpointName, EndpointUid, HostCidr, MacAddr, Name, OfPort};
 
 use super::Event;
+use super::look::Look;
 use super::waiters::{Condition, Hopeless};
 use crate::ports::allocate::AllocateError;
 use crate::report::Status;
@@ -35,6 +36,8 @@ pub enum Request {
     Holds(oneshot::Sender<Holds>),
     /// How things are.
     Status(oneshot::Sender<Status>),
+    /// The switch, or what is under way.
+    Look(oneshot::Sender<Result<Look, &'static str>>),
     /// A reclaim failed: try again later.
     ReclaimFailed(EndpointUid),
 }
@@ -141,6 +144,14 @@ impl AgentHandle {
     /// [`WaitError::Stopped`].
     pub async fn status(&self) -> Result<Status, WaitError> {
         self.ask(Request::Status).await
+    }
+
+    /// The switch as it should be now, or what is under way that changes that.
+    ///
+    /// # Errors
+    /// [`WaitError::Stopped`].
+    pub async fn look(&self) -> Result<Result<Look, &'static str>, WaitError> {
+        self.ask(Request::Look).await
     }
 
     /// Sends a request that has no answer.

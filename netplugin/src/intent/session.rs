@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use types::{EndpointUid, FencingToken, NodeName};
 
 use super::Intent;
+use super::dump::Dumping;
 use super::identity::{Identity, is_transient};
 use crate::agent::{AgentHandle, Event, SessionEvent};
 use crate::state_dir::StateDir;
@@ -218,17 +219,26 @@ impl Session {
 
     async fn serve(&mut self, client: &Client, sender: SessionSender, mut receiver: SessionReceiver) -> End {
         let (answers, mut answered) = mpsc::channel(ANSWERS);
+        let mut dumping = Dumping::default();
         let mut renewal = self.renewal_timer();
         // A new session has heard no report yet.
         self.reports.mark_changed();
         loop {
             let step = tokio::select! {
                 message = receiver.next() => match message {
-                    Ok(Some(message)) => self.forward(message, &answers).await,
+                    Ok(Some(MasterMessage::Dump(number))) => {
+                        dumping.begin(&self.agent, number);
+                        Ok(())
+                    }
+                    Ok(Some(MasterMessage::Ping)) => self.forward(SessionEvent::InSync).await,
+                    Ok(Some(MasterMessage::Update(update))) => {
+                        self.forward(SessionEvent::Update(Box::new(update), answers.clone())).await
+                    }
                     Ok(None) => Err(End::Broken("netmaster ended the session".into())),
                     Err(e) => Err(e.into()),
                 },
                 Some(answer) = answered.recv() => sender.send(answer).await.map_err(End::from),
+                Some(part) = dumping.part() => sender.send(part).await.map_err(End::from),
                 changed = self.reports.changed() => match changed {
                     Ok(()) => self.report(&sender).await,
                     Err(_) => Err(End::Agent),
@@ -248,11 +258,7 @@ impl Session {
         }
     }
 
-    async fn forward(&self, message: MasterMessage, answers: &mpsc::Sender<AgentMessage>) -> Result<(), End> {
-        let event = match message {
-            MasterMessage::Ping => SessionEvent::InSync,
-            MasterMessage::Update(update) => SessionEvent::Update(Box::new(update), answers.clone()),
-        };
+    async fn forward(&self, event: SessionEvent) -> Result<(), End> {
         self.agent.tell(Event::Session(event)).await.map_err(|_| End::Agent)
     }
 

@@ -86,3 +86,28 @@ async fn a_bundle_that_lands_after_its_connection_broke_proves_nothing() {
     tokio::join!(agent.add("web-1"), breaks);
     assert!(*world.switch.dumps.lock().unwrap() > dumps, "all flows were read back");
 }
+
+#[tokio::test]
+async fn who_looks_at_the_switch_is_told_when_flows_are_on_their_way_or_about_to_leave() {
+    let (world, agent) = synced_with("web-0").await;
+    agent.status().await;
+    let before = agent.handle.look().await.unwrap().expect("nothing is under way");
+    let (uid, port) = before.ports.first_key_value().expect("the endpoint's port");
+    let database = world.ports.view.borrow().clone();
+    assert_eq!(database.endpoints.get(uid).unwrap().ofport.as_ref(), Ok(port));
+    assert_eq!(before.tunnel, database.tunnel);
+
+    let bundle = *world.switch.bundles.borrow() + 1;
+    world.switch.slow.send_replace(true);
+    let look = async {
+        bundles(&world, bundle).await;
+        let busy = agent.handle.look().await.unwrap().err();
+        assert_eq!(busy, Some("flows are being changed"));
+        world.switch.slow.send_replace(false);
+    };
+    tokio::join!(agent.add("web-1"), look);
+    agent.status().await;
+    let after = agent.handle.look().await.unwrap().expect("nothing is under way any more");
+    assert_eq!(after.ports.len(), 2);
+    assert!(!after.is_still(&before) && after.is_still(&after));
+}

@@ -3,6 +3,7 @@
 mod certificate;
 pub(super) mod fixture;
 mod identity;
+mod question;
 mod replicas;
 mod skew;
 mod sync;
