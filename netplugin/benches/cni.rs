@@ -5,18 +5,24 @@
 //! link up. The start of the plugin's process, which a runtime pays on top, is told beside it (`plugin_start_ms`).
 //!
 //! Beside it, in the same run on the same switch: what any plugin must do: a veth pair into the namespace with its address
-//! and route, and one OVSDB transaction that ovs-vswitchd has acted on (for thirty at once, one for all of them).
+//! and route, and one OVSDB transaction that ovs-vswitchd has acted on. Thirty at once have two baselines: thirty that each do
+//! this, request by request, and one transaction for the veths of all thirty, which no plugin of one request can do. The
+//! floor is the latter with what none of these has: the flows of all thirty in one bundle, and the node kept away from
+//! their frames. What thirty requests take above it is the agent's own.
 //! Each request finds a switch that has nothing else to do.
 //! Endpoints are IPv4 only: with IPv6, ADD also waits for duplicate address detection (RFC 4862 section 5.4).
 //!
 //! `cargo bench -p netplugin --bench cni -- [--endpoints 0,100,500] [--runs 100] [--json]`
 
+#[path = "cni/floor.rs"]
+mod floor;
 #[path = "cni/node.rs"]
 mod node;
 #[path = "common/report.rs"]
 mod report;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -29,15 +35,19 @@ use futures_util::future::try_join_all;
 use netplugin::netlink::{InterfaceSpec, Interfaces, Veths, host_name};
 use netplugin::ports::ovs::connect;
 use nix::sched::{CloneFlags, setns};
+use ovsdb::Database;
 use ovsdb::driver::Client;
+use ovsdb::operation::Transaction;
 use ovsdb::vswitch::{
-    BridgeSpec, DatapathType, DeviceName, OpenFlowVersion, Owner, PortKind, PortSpec, delete_ports,
-    ensure_bridge, ensure_ports,
+    BridgeSpec, BuildError, DatapathType, DeviceName, OpenFlowVersion, Owner, PortKind, PortSpec,
+    delete_ports, ensure_bridge, ensure_ports,
 };
+use rtnetlink::LinkUnspec;
 use serde_json::json;
 use test_support::Ovs;
 use types::{EndpointUid, HostCidr, MacAddr};
 
+use floor::Flows;
 use node::{GATEWAY, Node};
 use report::{load, median, ms, percentile, say};
 
@@ -78,7 +88,9 @@ fn main() -> Result<()> {
 async fn measure(args: &Args, ovs: &Ovs, crowd: PathBuf, one: PathBuf) -> Result<()> {
     let state = tempfile::tempdir()?;
     let node = Node::start(ovs, state.path()).await?;
-    let plain = Plain::start(ovs).await?;
+    let plain = Plain::start(ovs, false).await?;
+    // The same bridge: what is on it costs the same.
+    let floor = Floor { plain: Plain::start(ovs, true).await?, flows: Flows::of(AT_ONCE, ovs, PLAIN).await? };
     let start = plugin_start()?;
     let mut present = 0;
     for &endpoints in &args.endpoints {
@@ -100,7 +112,6 @@ async fn measure(args: &Args, ovs: &Ovs, crowd: PathBuf, one: PathBuf) -> Result
             settle(ovs)?;
             plain_del.push(plain.del(1).await?);
         }
-        let at = |of: &[f64]| json!({ "p50": percentile(of, 50), "p99": percentile(of, 99) });
         let line = json!({
             "bench": "cni", "case": "one", "endpoints": endpoints, "runs": args.runs, "load": load()?,
             "add_ms": at(&add), "plain_add_ms": at(&plain_add), "del_ms": at(&del), "plain_del_ms": at(&plain_del),
@@ -109,7 +120,7 @@ async fn measure(args: &Args, ovs: &Ovs, crowd: PathBuf, one: PathBuf) -> Result
             "plugin_start_ms": start, "baseline": "bare veth and one OVSDB transaction",
         });
         say(args.json, &line);
-        thirty(args, ovs, &node, &plain, endpoints, &crowd).await?;
+        thirty(args, ovs, &node, (&plain, &floor), endpoints, &crowd).await?;
     }
     Ok(())
 }
@@ -129,39 +140,62 @@ async fn thirty(
     args: &Args,
     ovs: &Ovs,
     node: &Node,
-    plain: &Plain,
+    (plain, floor): (&Plain, &Floor),
     endpoints: usize,
     crowd: &Path,
 ) -> Result<()> {
     let names: Vec<String> = (0..AT_ONCE).map(|n| format!("burst{n}")).collect();
-    let (mut add, mut add_all, mut del_all) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut plain_add, mut plain_del) = (Vec::new(), Vec::new());
+    let (mut add, mut del, mut each_add, mut each_del) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut add_all, mut del_all, mut one_add, mut one_del) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut floor_add, mut floor_del) = (Vec::new(), Vec::new());
     let rounds = args.runs.div_ceil(AT_ONCE);
+    node.steps().await?;
     for _ in 0..rounds {
         settle(ovs)?;
-        let start = Instant::now();
-        add.extend(at_once(node, Verb::Add, &names, crowd).await?);
-        add_all.push(ms(start.elapsed()));
+        let (each, all) = timed(at_once(node, Verb::Add, &names, crowd)).await?;
+        add.extend(each);
+        add_all.push(all);
         settle(ovs)?;
-        let start = Instant::now();
-        at_once(node, Verb::Del, &names, crowd).await?;
-        del_all.push(ms(start.elapsed()));
+        let (each, all) = timed(at_once(node, Verb::Del, &names, crowd)).await?;
+        del.extend(each);
+        del_all.push(all);
         settle(ovs)?;
-        plain_add.push(plain.add(AT_ONCE, crowd).await?);
+        each_add.extend(try_join_all((0..AT_ONCE).map(|n| plain.add_one(n, crowd))).await?);
         settle(ovs)?;
-        plain_del.push(plain.del(AT_ONCE).await?);
+        each_del.extend(try_join_all((0..AT_ONCE).map(|n| plain.del_one(n))).await?);
+        settle(ovs)?;
+        one_add.push(plain.add(AT_ONCE, crowd).await?);
+        settle(ovs)?;
+        one_del.push(plain.del(AT_ONCE).await?);
+        settle(ovs)?;
+        floor_add.push(timed(floor.add(crowd)).await?.1);
+        settle(ovs)?;
+        floor_del.push(timed(floor.del()).await?.1);
     }
     let line = json!({
         "bench": "cni", "case": "thirty at once", "endpoints": endpoints, "runs": rounds, "load": load()?,
-        "add_ms": { "p50": percentile(&add, 50), "p99": percentile(&add, 99) },
-        "all_added_ms": median(&add_all), "plain_all_added_ms": median(&plain_add),
-        "all_deleted_ms": median(&del_all), "plain_all_deleted_ms": median(&plain_del),
-        "all_added_above_plain_ms": above(&add_all, &plain_add)["p50"],
-        "all_deleted_above_plain_ms": above(&del_all, &plain_del)["p50"],
-        "step_mean_ms": node.steps().await?, "baseline": "thirty bare veths and one OVSDB transaction",
+        "add_ms": at(&add), "plain_add_ms": at(&each_add), "add_above_plain_ms": above(&add, &each_add),
+        "del_ms": at(&del), "plain_del_ms": at(&each_del), "del_above_plain_ms": above(&del, &each_del),
+        "all_added_ms": median(&add_all), "one_transaction_all_added_ms": median(&one_add),
+        "floor_all_added_ms": median(&floor_add), "floor_flows": floor.flows.len(),
+        "all_deleted_ms": median(&del_all), "one_transaction_all_deleted_ms": median(&one_del),
+        "floor_all_deleted_ms": median(&floor_del),
+        "step_mean_ms": node.steps().await?,
+        "baseline": "thirty times a bare veth and an OVSDB transaction; thirty bare veths and one OVSDB transaction",
     });
     say(args.json, &line);
     Ok(())
+}
+
+async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
+    let start = Instant::now();
+    let done = work.await?;
+    Ok((done, ms(start.elapsed())))
+}
+
+fn at(of: &[f64]) -> serde_json::Value {
+    json!({ "p50": percentile(of, 50), "p99": percentile(of, 99) })
 }
 
 /// How far percentiles lie above those of the baseline.
@@ -187,33 +221,63 @@ async fn at_once(node: &Node, verb: Verb, names: &[String], netns: &Path) -> Res
 /// What any plugin must do.
 struct Plain {
     veths: Arc<Veths>,
+    links: rtnetlink::Handle,
     client: Client,
     bridge: DeviceName,
     owner: Owner,
 }
 
 impl Plain {
-    async fn start(ovs: &Ovs) -> Result<Self> {
+    /// `apart`: the node is kept away from the frames, as on the userspace datapath.
+    async fn start(ovs: &Ovs, apart: bool) -> Result<Self> {
         let (bridge, owner) = (DeviceName::new(PLAIN)?, Owner::new("owner", "bench"));
         let client = connect(&ovs.db_sock());
         let deadline = tokio::time::Instant::now() + APPLY;
         client.wait_synced(deadline).await?;
         let spec = BridgeSpec::new(bridge.clone(), DatapathType::Netdev, [OpenFlowVersion::OpenFlow15]);
         client.apply(&ensure_bridge(&client.cache(), &owner, &spec)?, deadline).await?;
-        Ok(Self { veths: Arc::new(Veths::new(false)?), client, bridge, owner })
+        let (connection, links, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        Ok(Self { veths: Arc::new(Veths::new(apart)?), links, client, bridge, owner })
     }
 
-    /// Milliseconds until all of them work.
+    /// Milliseconds until all of them work, with one transaction.
     async fn add(&self, count: usize, netns: &Path) -> Result<f64> {
         let start = Instant::now();
         try_join_all((0..count).map(|n| self.veth(n, count, netns))).await?;
-        let port = |n| -> Result<PortSpec> {
-            Ok(PortSpec::new(DeviceName::new(host_name(plain_uid(n)?))?, PortKind::System, None))
-        };
-        let ports = (0..count).map(port).collect::<Result<Vec<_>>>()?;
-        let transaction = ensure_ports(&self.client.cache(), &self.owner, &self.bridge, &ports)?;
-        self.client.apply(&transaction, tokio::time::Instant::now() + APPLY).await?;
+        self.plug(0..count).await?;
         Ok(ms(start.elapsed()))
+    }
+
+    /// Milliseconds until one of thirty works, with its own transaction.
+    async fn add_one(&self, n: usize, netns: &Path) -> Result<f64> {
+        let start = Instant::now();
+        self.veth(n, AT_ONCE, netns).await?;
+        self.plug(n..n + 1).await?;
+        Ok(ms(start.elapsed()))
+    }
+
+    async fn plug(&self, which: Range<usize>) -> Result<()> {
+        let ports = which.map(|n| Ok(PortSpec::new(device(n)?, PortKind::System, None)));
+        let ports = ports.collect::<Result<Vec<_>>>()?;
+        self.apply(|db| ensure_ports(db, &self.owner, &self.bridge, &ports)).await
+    }
+
+    async fn unplug(&self, which: Range<usize>) -> Result<()> {
+        let names = which.map(device).collect::<Result<BTreeSet<_>>>()?;
+        self.apply(|db| delete_ports(db, &self.owner, &self.bridge, &names)).await
+    }
+
+    /// Again when somebody else's transaction was first.
+    async fn apply(&self, build: impl Fn(&Database) -> Result<Transaction, BuildError>) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + APPLY;
+        loop {
+            let transaction = build(&self.client.cache())?;
+            match self.client.apply(&transaction, deadline).await {
+                Err(e) if e.is_transient() && tokio::time::Instant::now() < deadline => {}
+                other => return other.map(drop).map_err(Into::into),
+            }
+        }
     }
 
     async fn veth(&self, n: usize, count: usize, netns: &Path) -> Result<()> {
@@ -233,14 +297,49 @@ impl Plain {
 
     async fn del(&self, count: usize) -> Result<f64> {
         let start = Instant::now();
-        let uids = (0..count).map(plain_uid).collect::<Result<Vec<_>>>()?;
-        let names = uids.iter().map(|uid| DeviceName::new(host_name(*uid)));
-        let names = names.collect::<Result<BTreeSet<_>, _>>()?;
-        let transaction = delete_ports(&self.client.cache(), &self.owner, &self.bridge, &names)?;
-        self.client.apply(&transaction, tokio::time::Instant::now() + APPLY).await?;
-        try_join_all(uids.into_iter().map(|uid| self.veths.delete(uid))).await?;
+        self.unplug(0..count).await?;
+        try_join_all((0..count).map(|n| self.delete(n))).await?;
         Ok(ms(start.elapsed()))
     }
+
+    async fn del_one(&self, n: usize) -> Result<f64> {
+        let start = Instant::now();
+        self.unplug(n..n + 1).await?;
+        self.delete(n).await?;
+        Ok(ms(start.elapsed()))
+    }
+
+    /// As a plugin of one request does it: the agent deletes together what goes at once.
+    async fn delete(&self, n: usize) -> Result<()> {
+        let name = LinkUnspec::new_with_name(&host_name(plain_uid(n)?)).build();
+        Ok(self.links.link().del_with_message(name).execute().await?)
+    }
+}
+
+/// What thirty endpoints take when nobody thinks about them.
+struct Floor {
+    plain: Plain,
+    flows: Flows,
+}
+
+impl Floor {
+    /// The flows before the links: beside them the switch takes longer for both.
+    async fn add(&self, netns: &Path) -> Result<()> {
+        self.flows.add().await?;
+        self.plain.add(AT_ONCE, netns).await.map(drop)
+    }
+
+    async fn del(&self) -> Result<()> {
+        self.flows.del().await?;
+        self.plain.unplug(0..AT_ONCE).await?;
+        try_join_all((0..AT_ONCE).map(|n| async move { Ok(self.plain.veths.delete(plain_uid(n)?).await?) }))
+            .await
+            .map(drop)
+    }
+}
+
+fn device(n: usize) -> Result<DeviceName> {
+    Ok(DeviceName::new(host_name(plain_uid(n)?))?)
 }
 
 fn plain_uid(n: usize) -> Result<EndpointUid> {

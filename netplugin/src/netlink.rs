@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use types::{EndpointUid, HostCidr, MacAddr};
 
 mod host_drop;
+mod leaving;
 mod netns;
 mod nftables;
 mod offload;

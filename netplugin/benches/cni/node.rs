@@ -26,7 +26,9 @@ use pipeline::Local;
 use test_support::Ovs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use types::{DefaultAction, EndpointUid, FencingToken, HostCidr, MacAddr, Revision, StoreId, Vni, VrfId};
+use types::{
+    DefaultAction, EndpointName, EndpointUid, FencingToken, HostCidr, MacAddr, Revision, StoreId, Vni, VrfId,
+};
 
 const BRIDGE: &str = "br-bench";
 const NODE: &str = "node-1";
@@ -53,8 +55,7 @@ impl Node {
             peers: watch::channel(BTreeSet::new()).0,
             reclaims: mpsc::channel(8).0,
         };
-        let local = Local { node: NODE.parse()?, vtep: IpAddr::from([192, 0, 2, 1]) };
-        let agent = Agent::new(local, dir.clone(), published)?;
+        let agent = Agent::new(local()?, dir.clone(), published)?;
         let (client, records) = (connect(&ovs.db_sock()), PortRecords::open(&dir)?);
         let present = BTreeSet::new();
         let ports = OvsPorts::start(client, BRIDGE, DatapathType::Netdev, records, &present).await?;
@@ -127,13 +128,34 @@ pub fn request(verb: Verb, name: &str, ifname: &str, netns: &Path) -> Result<Req
 }
 
 /// A tenant and its network.
-fn fixed() -> Result<Vec<Fragment>> {
+pub fn fixed() -> Result<Vec<Fragment>> {
     let (id, vni) = (VrfId::new(1)?, Vni::new(101)?);
     let (tenant, default_action) = ("bench".parse()?, DefaultAction::Allow);
     let vrf = Vrf { id, tenant, default_action };
     let subnets = vec![NetworkSubnet { cidr: "10.0.0.0/8".parse()?, gateway: Some(GATEWAY) }];
     let network = Network { vni, vrf: id, name: "bench".parse()?, subnets };
     Ok(vec![Fragment::Vrf(vrf), Fragment::Network(network)])
+}
+
+/// An endpoint on this node, by its number.
+pub fn endpoint(number: u64, name: EndpointName) -> Result<(Ipv4Addr, Endpoint)> {
+    let address = Ipv4Addr::from(0x0a00_0100 + u32::try_from(number)?);
+    let endpoint = Endpoint {
+        uid: EndpointUid::new(number)?,
+        name,
+        vrf: VrfId::new(1)?,
+        vni: Vni::new(101)?,
+        group: None,
+        mac: MacAddr::from_u32(u32::from(address)),
+        addresses: vec![address.into()],
+        node: NODE.parse()?,
+    };
+    Ok((address, endpoint))
+}
+
+/// This node.
+pub fn local() -> Result<Local> {
+    Ok(Local { node: NODE.parse()?, vtep: IpAddr::from([192, 0, 2, 1]) })
 }
 
 #[derive(Default)]
@@ -178,19 +200,8 @@ impl Netmaster {
             held.endpoints.insert(spec.endpoint.to_string(), EndpointUid::new(number)?);
             number
         };
-        let address = Ipv4Addr::from(0x0a00_0100 + u32::try_from(number)?);
-        let (uid, vrf, vni) = (EndpointUid::new(number)?, VrfId::new(1)?, Vni::new(101)?);
-        let mac = MacAddr::from_u32(u32::from(address));
-        let endpoint = Endpoint {
-            uid,
-            name: spec.endpoint,
-            vrf,
-            vni,
-            group: None,
-            mac,
-            addresses: vec![address.into()],
-            node: NODE.parse()?,
-        };
+        let (address, endpoint) = endpoint(number, spec.endpoint)?;
+        let Endpoint { uid, vrf, vni, mac, .. } = endpoint;
         let revision = self.tell(vec![Fragment::Endpoint(endpoint)], BTreeSet::new()).await?;
         // Interfaces of the crowd share a namespace, where only one can have the default route.
         let gateways = if spec.interface == "eth0" { vec![GATEWAY] } else { Vec::new() };

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use types::{EndpointUid, MacAddr};
 
 use super::host_drop::HostDrops;
+use super::leaving::Leaving;
 use super::{InterfaceSpec, Interfaces, NetlinkError, host_name, netns, offload, uid_of};
 
 /// How long duplicate address detection may take: a random delay of up to 1 s and one probe of 1 s (RFC 4862
@@ -35,6 +36,7 @@ pub struct Veths {
     userspace: bool,
     drops: HostDrops,
     making: Semaphore,
+    leaving: Leaving,
 }
 
 impl Veths {
@@ -46,7 +48,8 @@ impl Veths {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(NetlinkError::io("open netlink socket", "of the node"))?;
         tokio::spawn(connection);
-        Ok(Self { handle, userspace, drops: HostDrops::of_ports(), making: Semaphore::new(AT_ONCE) })
+        let (making, leaving) = (Semaphore::new(AT_ONCE), Leaving::new(handle.clone()));
+        Ok(Self { handle, userspace, drops: HostDrops::of_ports(), making, leaving })
     }
 
     /// The endpoints whose host ends exist.
@@ -110,14 +113,6 @@ impl Veths {
         self.handle.link().add(pair).execute().await.map_err(NetlinkError::kernel("create veth pair", object))
     }
 
-    async fn delete_link(&self, host: &str) -> Result<(), NetlinkError> {
-        let request = LinkUnspec::new_with_name(host).build();
-        match self.handle.link().del_with_message(request).execute().await {
-            Err(e) if is_errno(&e, Errno::ENODEV) => Ok(()),
-            other => other.map_err(NetlinkError::kernel("delete", host)),
-        }
-    }
-
     async fn furnish_host_end(&self, host: &str) -> Result<(), NetlinkError> {
         // No link-local address, no router solicitations, no MLD from the node into the tenant's network.
         let sysctl = format!("/proc/sys/net/ipv6/conf/{host}/disable_ipv6");
@@ -156,8 +151,7 @@ impl Interfaces for Veths {
         // Never closed: there is always a turn to come.
         let _turn = self.making.acquire().await;
         let host = host_name(spec.uid);
-        self.delete_link(&host).await?;
-        self.add_pair(spec, &host).await?;
+        self.leaving.replace(&host, self.add_pair(spec, &host)).await?;
         let furnished = match self.furnish_host_end(&host).await {
             Ok(()) => self.furnish_endpoint(spec).await,
             failed => failed,
@@ -182,7 +176,7 @@ impl Interfaces for Veths {
 
     async fn delete(&self, uid: EndpointUid) -> Result<(), NetlinkError> {
         let host = host_name(uid);
-        self.delete_link(&host).await?;
+        self.leaving.delete(&host).await?;
         // After the link: while a frame can still come in, it is dropped.
         if self.userspace { self.drops.remove(&host).await } else { Ok(()) }
     }

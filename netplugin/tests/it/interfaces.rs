@@ -1,5 +1,6 @@
 //! What netlink makes, seen through other programs' eyes.
 
+use futures_util::future::join_all;
 use netplugin::netlink::{InterfaceSpec, Interfaces, Veths, has_host_drops, host_name, remove_host_drops};
 use types::EndpointUid;
 
@@ -76,6 +77,63 @@ fn delete_takes_everything_away_and_may_be_repeated() {
     });
     assert!(!endpoint.try_run("ip link show eth0"));
     assert!(!node.run("nft list ruleset").contains("sv0000000000a3"));
+}
+
+#[test]
+fn interfaces_deleted_at_once_take_nobody_elses_along() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    node.run("ip link add theirs0 type veth peer name theirs1");
+    node.run("ip link set theirs1 group 7");
+    let specs = (0xb0..0xb8).map(|uid| InterfaceSpec {
+        ifname: format!("p{uid}"),
+        addresses: Vec::new(),
+        gateways: Vec::new(),
+        ..spec(&endpoint, uid)
+    });
+    let specs: Vec<_> = specs.collect();
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        for s in &specs {
+            veths.create(s).await.unwrap();
+        }
+        let (kept, leaving) = specs.split_last().unwrap();
+        // One that never was, too: it may not keep the others from going.
+        let uids = leaving.iter().map(|s| s.uid).chain([EndpointUid::new(0xbf).unwrap()]);
+        for deleted in join_all(uids.map(|uid| veths.delete(uid))).await {
+            deleted.unwrap();
+        }
+        assert_eq!(veths.list().await.unwrap(), [kept.uid].into());
+    });
+    let links = node.run("ip -br link");
+    assert!(links.contains("theirs0") && links.contains("theirs1") && links.contains("lo"), "{links}");
+    assert_eq!(endpoint.run("ip -br link").matches("p18").count(), 1, "their other ends went with them");
+    assert_eq!(node.run("nft list ruleset").matches("chain sv").count(), 1);
+}
+
+#[test]
+fn a_deletion_nobody_waits_for_any_more_spares_what_is_made_under_its_name() {
+    let (node, endpoint) = (Namespace::new(), Namespace::new());
+    let [mut one, mut two] = [0xc1, 0xc2].map(|uid| spec(&endpoint, uid));
+    (one.ifname, two.ifname) = ("p1".into(), "p2".into());
+    for s in [&mut one, &mut two] {
+        (s.addresses, s.gateways) = (Vec::new(), Vec::new());
+    }
+    node.block_on(async move || {
+        let veths = Veths::new(true).unwrap();
+        veths.create(&one).await.unwrap();
+        veths.create(&two).await.unwrap();
+        {
+            // Polled once: it is on the list of those that leave. Then its caller gives up.
+            let mut deletion = std::pin::pin!(veths.delete(one.uid));
+            assert!(futures_util::poll!(&mut deletion).is_pending());
+        }
+        veths.create(&one).await.unwrap();
+        let others = [two.uid, EndpointUid::new(0xc3).unwrap()];
+        for deleted in join_all(others.map(|uid| veths.delete(uid))).await {
+            deleted.unwrap();
+        }
+        assert_eq!(veths.list().await.unwrap(), [one.uid].into());
+    });
 }
 
 #[test]
