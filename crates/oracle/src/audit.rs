@@ -20,8 +20,10 @@ mod lies;
 mod multicast;
 mod neighbours;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::ControlFlow;
 
 use model::Endpoint;
 use types::NodeName;
@@ -73,6 +75,8 @@ pub struct Disagreement {
     pub intended: String,
     /// What the switches do.
     pub seen: String,
+    /// The rules that decide by intent, as `tenant/policy/rule`: at the source, at the destination.
+    pub rules: Vec<String>,
     /// The flows it met, in order.
     pub flows: Vec<Met>,
     /// How many packets disagree in the same way; the others are this one's.
@@ -84,21 +88,54 @@ pub struct Disagreement {
 pub struct Report {
     /// How many packets were sent.
     pub packets: usize,
-    /// Those that disagree.
+    /// Those that disagree, [`LISTED`] at most.
     pub disagreements: Vec<Disagreement>,
+    /// Packets that disagree in ways that are not listed.
+    pub unlisted: usize,
+    /// Whether everything was asked.
+    pub extent: Extent,
 }
+
+/// How far an audit came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything was asked.
+    #[default]
+    Whole,
+    /// It was told to stop before.
+    Stopped,
+}
+
+/// Ways to disagree that are listed: a switch without flows disagrees in very many.
+pub const LISTED: usize = 100;
 
 /// Asks everything.
 pub fn audit(intent: &Intent<'_>, fabric: &Fabric) -> Report {
-    let mut audit = Audit::new(intent, fabric);
-    connections::ask_all(&mut audit);
-    lies::ask_all(&mut audit);
-    neighbours::ask_all(&mut audit);
-    multicast::ask_all(&mut audit);
-    for leak in isolation::leaks(intent, fabric) {
+    audit_while(intent, fabric, &mut |_| ControlFlow::Continue(()))
+}
+
+/// Asks everything, or until told to stop: `go_on` is called before every packet, with how many went before it.
+pub fn audit_while(
+    intent: &Intent<'_>,
+    fabric: &Fabric,
+    go_on: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Report {
+    let mut audit = Audit::new(intent, fabric, go_on);
+    let parts: [fn(&mut Audit<'_>); 5] =
+        [isolated, connections::ask_all, lies::ask_all, neighbours::ask_all, multicast::ask_all];
+    for part in parts {
+        if audit.extent == Extent::Whole {
+            part(&mut audit);
+        }
+    }
+    let Audit { packets, found, unlisted, extent, .. } = audit;
+    Report { packets, disagreements: found.into_values().collect(), unlisted, extent }
+}
+
+fn isolated(audit: &mut Audit<'_>) {
+    for leak in isolation::leaks(audit.intent, audit.fabric) {
         audit.record(leak);
     }
-    Report { packets: audit.packets, disagreements: audit.found.into_values().collect() }
 }
 
 /// An audit under way.
@@ -107,7 +144,10 @@ struct Audit<'a> {
     fabric: &'a Fabric,
     /// Who sits where.
     seats: BTreeMap<Seat, &'a Endpoint>,
+    go_on: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
     packets: usize,
+    unlisted: usize,
+    extent: Extent,
     /// By claim, what was intended, and the last flow at each node.
     found: BTreeMap<(Claim, String, Vec<Met>), Disagreement>,
 }
@@ -124,15 +164,41 @@ struct Question {
     tracked: Tracked,
 }
 
+/// What must become of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Intended<'a> {
+    /// In words.
+    text: &'a str,
+    /// The rules that decide.
+    rules: &'a [String],
+    /// Where it must come out, once each, and nowhere else.
+    seats: &'a BTreeSet<Seat>,
+    /// Nodes out of sight that it may be sent to.
+    beyond: &'a BTreeSet<NodeName>,
+}
+
 impl<'a> Audit<'a> {
-    fn new(intent: &'a Intent<'a>, fabric: &'a Fabric) -> Self {
+    fn new(
+        intent: &'a Intent<'a>,
+        fabric: &'a Fabric,
+        go_on: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Self {
         let all = intent.view().endpoints.values();
         let seats = all.filter_map(|e| Some((fabric.seat(e)?, e))).collect();
-        Self { intent, fabric, seats, packets: 0, found: BTreeMap::new() }
+        let extent = Extent::Whole;
+        Self { intent, fabric, seats, go_on, packets: 0, unlisted: 0, extent, found: BTreeMap::new() }
     }
 
     /// Sends a packet that must come out at these seats, once each, and nowhere else. Gives its journey if it does.
-    fn ask(&mut self, question: &Question, intended: &str, seats: &BTreeSet<Seat>) -> Option<Journey> {
+    fn ask(&mut self, question: &Question, text: &str, seats: &BTreeSet<Seat>) -> Option<Journey> {
+        self.ask_that(question, Intended { text, rules: &[], seats, beyond: &BTreeSet::new() })
+    }
+
+    fn ask_that(&mut self, question: &Question, intended: Intended<'_>) -> Option<Journey> {
+        if self.extent == Extent::Stopped || (self.go_on)(self.packets).is_break() {
+            self.extent = Extent::Stopped;
+            return None;
+        }
         self.packets += 1;
         match self.fabric.send(&question.node, question.packet.clone(), question.tracked) {
             Err((node, undefined)) => {
@@ -141,8 +207,9 @@ impl<'a> Audit<'a> {
             }
             Ok(journey) => {
                 let arrived: Vec<&Seat> = journey.arrivals.iter().map(|a| &a.seat).collect();
+                let seats = intended.seats;
                 let once = arrived.len() == seats.len() && seats.iter().all(|s| arrived.contains(&s));
-                if once && journey.astray.is_empty() {
+                if once && journey.astray.is_empty() && journey.beyond.is_subset(intended.beyond) {
                     return Some(journey);
                 }
                 let seen = self.describe(&journey);
@@ -152,7 +219,13 @@ impl<'a> Audit<'a> {
         }
     }
 
-    fn undefined(&mut self, question: &Question, intended: &str, node: NodeName, undefined: &Undefined) {
+    fn undefined(
+        &mut self,
+        question: &Question,
+        intended: Intended<'_>,
+        node: NodeName,
+        undefined: &Undefined,
+    ) {
         let flows = match undefined {
             Undefined::Overlap { flows } => flows.clone(),
             Undefined::TooDeep { flow } => vec![flow.clone()],
@@ -163,7 +236,7 @@ impl<'a> Audit<'a> {
     }
 
     /// Notes that a journey is not what it should be.
-    fn object(&mut self, question: &Question, intended: &str, seen: String, journey: &Journey) {
+    fn object(&mut self, question: &Question, intended: Intended<'_>, seen: String, journey: &Journey) {
         let met = |(node, walk)| -> Vec<Met> {
             let (node, walk): (&NodeName, &crate::switch::Walk) = (node, walk);
             let Some(site) = self.fabric.site(node) else { return Vec::new() };
@@ -180,7 +253,12 @@ impl<'a> Audit<'a> {
         }
         let last = last.into_values().cloned().collect();
         let key = (disagreement.claim, disagreement.intended.clone(), last);
-        self.found.entry(key).and_modify(|d| d.count += 1).or_insert(disagreement);
+        let room = self.found.len() < LISTED;
+        match self.found.entry(key) {
+            Entry::Occupied(known) => known.into_mut().count += 1,
+            Entry::Vacant(place) if room => drop(place.insert(disagreement)),
+            Entry::Vacant(_) => self.unlisted += 1,
+        }
     }
 
     fn describe(&self, journey: &Journey) -> String {
@@ -191,7 +269,8 @@ impl<'a> Audit<'a> {
         let arrived = journey.arrivals.iter().map(|a| who(&a.seat));
         let astray =
             journey.astray.iter().map(|vtep| format!("the tunnel to {vtep}, where no node expects it"));
-        let all: Vec<String> = arrived.chain(astray).collect();
+        let beyond = journey.beyond.iter().map(|node| format!("the tunnel to {node}, which is out of sight"));
+        let all: Vec<String> = arrived.chain(astray).chain(beyond).collect();
         if all.is_empty() {
             "delivered to nobody".to_owned()
         } else {
@@ -205,14 +284,15 @@ impl<'a> Audit<'a> {
     }
 }
 
-fn disagreement(question: &Question, intended: &str, seen: String, flows: Vec<Met>) -> Disagreement {
+fn disagreement(question: &Question, intended: Intended<'_>, seen: String, flows: Vec<Met>) -> Disagreement {
     Disagreement {
         claim: question.claim,
         from: question.from.clone(),
         to: question.to.clone(),
         packet: question.what.clone(),
-        intended: intended.to_owned(),
+        intended: intended.text.to_owned(),
         seen,
+        rules: intended.rules.to_vec(),
         flows,
         count: 1,
     }
@@ -225,7 +305,7 @@ fn id(endpoint: &Endpoint) -> String {
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { claim, from, to, packet, intended, seen, flows, count } = self;
+        let Self { claim, from, to, packet, intended, seen, rules: _, flows, count } = self;
         writeln!(f, "{claim:?}: {from} to {to}, {packet} ({count} packets)")?;
         writeln!(f, "  intent:   {intended}")?;
         writeln!(f, "  switches: {seen}")?;
@@ -236,6 +316,12 @@ impl fmt::Display for Disagreement {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.disagreements.iter().try_for_each(|d| d.fmt(f))?;
+        if self.unlisted > 0 {
+            writeln!(f, "{} packets disagree in further ways", self.unlisted)?;
+        }
+        if self.extent == Extent::Stopped {
+            writeln!(f, "stopped before everything was asked")?;
+        }
         writeln!(f, "{} packets, {} disagreements", self.packets, self.disagreements.len())
     }
 }

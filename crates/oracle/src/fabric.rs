@@ -1,6 +1,6 @@
 //! All switches together: a packet that goes into a tunnel comes out of it at the other node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use model::Endpoint;
@@ -54,6 +54,8 @@ pub struct Journey {
     pub visits: Vec<(NodeName, Walk)>,
     /// Tunnel addresses it was sent to that are no node's of this cluster.
     pub astray: Vec<IpAddr>,
+    /// Nodes it was sent to whose switch is not among those looked at: what becomes of it there is not known.
+    pub beyond: BTreeSet<NodeName>,
 }
 
 impl Fabric {
@@ -122,6 +124,10 @@ impl Fabric {
                 continue;
             }
             let to = tunnel_destination(&copy.packet);
+            if let Some(node) = self.vteps.get(&to).filter(|node| !self.sites.contains_key(*node)) {
+                journey.beyond.insert(node.clone());
+                continue;
+            }
             let next = self.vteps.get(&to).and_then(|node| self.sites.get(node));
             // A packet that a node returns into the tunnel has gone astray, too.
             let Some((next, from)) = next.zip(self.vtep(&site.node)).filter(|_| hops == 0) else {

@@ -3,6 +3,10 @@
 //! Written to be obviously right rather than fast or clever: every question looks at tenants, networks, groups and rules
 //! as they stand in [`IntentView`]. [`rules`] reads the rules; here is who is meant, and who can be reached at all.
 //!
+//! Objects that the product refuses as a whole are not for this crate to judge: who knows of some takes them out of the
+//! view ([`without`]), and names the policies that a single node refuses ([`Intent::refusing`]). Both deny what they apply to,
+//! and are never left out of an audit.
+//!
 //! # Failure
 //! What refers to something that does not exist denies: a rule that names a group that is gone must not become a rule
 //! that names nobody, because a skipped deny is an allow.
@@ -10,11 +14,11 @@
 mod question;
 pub mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{Endpoint, IntentView, Network, Tenant};
-use types::{Direction, EndpointName, Family, MacAddr, Name};
+use model::{Endpoint, IntentView, Network, ObjectRef, Tenant, ViewEvent};
+use types::{Direction, EndpointName, Family, MacAddr, Name, NodeName, PolicyId};
 
 pub use question::{Answer, Nothing, Reason, Service};
 
@@ -29,13 +33,34 @@ pub type EndpointKey = (Name, EndpointName);
 pub struct Intent<'v> {
     view: &'v IntentView,
     owners: BTreeMap<(&'v Name, IpAddr), &'v Endpoint>,
+    refused: BTreeSet<(NodeName, PolicyId)>,
+}
+
+/// Intent without these objects: what names them denies.
+#[must_use]
+pub fn without<'o>(view: &IntentView, objects: impl IntoIterator<Item = &'o ObjectRef>) -> IntentView {
+    let mut view = view.clone();
+    objects.into_iter().for_each(|object| view.apply(ViewEvent::Delete(object.clone())));
+    view
 }
 
 impl<'v> Intent<'v> {
     /// Reads a view.
     pub fn new(view: &'v IntentView) -> Self {
         let addresses = |e: &'v Endpoint| e.addresses.iter().map(move |a| ((&e.spec.tenant, *a), e));
-        Self { view, owners: view.endpoints.values().flat_map(addresses).collect() }
+        let owners = view.endpoints.values().flat_map(addresses).collect();
+        Self { view, owners, refused: BTreeSet::new() }
+    }
+
+    /// The same, with policies that a node does not enforce: it denies the groups that have them instead.
+    #[must_use]
+    pub fn refusing(self, refused: impl IntoIterator<Item = (NodeName, PolicyId)>) -> Self {
+        Self { refused: refused.into_iter().collect(), ..self }
+    }
+
+    /// Whether a node refuses a policy.
+    pub fn is_refused(&self, node: &NodeName, policy: PolicyId) -> bool {
+        self.refused.contains(&(node.clone(), policy))
     }
 
     /// The view it was read from.

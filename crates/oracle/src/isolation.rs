@@ -309,6 +309,7 @@ impl<'a> Run<'a> {
             packet: "any packet".to_owned(),
             intended,
             seen: seen.clone(),
+            rules: Vec::new(),
             flows,
             count: 1,
         };

@@ -92,6 +92,7 @@ fn ingress(rules: &[&str], service: Service) -> (bool, String) {
         Reason::Rule { rule, .. } => rule.to_string(),
         Reason::Default { .. } => "default".to_owned(),
         Reason::Dangling { what } => what,
+        Reason::Refused { policy } => policy.to_string(),
     };
     match Intent::new(&view).ask(from, "10.0.1.2".parse().unwrap(), service) {
         Answer::Delivered { ingress, .. } => (true, reason_of(ingress)),

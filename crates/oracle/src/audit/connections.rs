@@ -9,7 +9,7 @@ use types::{Family, MacAddr, Name, VrfId};
 
 use super::classes::{representatives, services, strangers};
 use super::frames::{ACK, SOURCE_PORT, error, opening};
-use super::{Audit, Claim, Question, id};
+use super::{Audit, Claim, Intended, Question, id};
 use crate::fabric::{Journey, Seat};
 use crate::intent::{Answer, GATEWAY_MAC, Service, address_of};
 use crate::switch::Tracked;
@@ -83,12 +83,14 @@ fn connection(
         Answer::GatewayEcho => audit.fabric.seat(from).into_iter().collect(),
         Answer::Nothing(_) => BTreeSet::new(),
     };
-    let Some(journey) = audit.ask(&question, &intended, &seats) else { return false };
+    let rules = answer.rules();
+    let must = Intended { text: &intended, rules: &rules, seats: &seats, beyond: &BTreeSet::new() };
+    let Some(journey) = audit.ask_that(&question, must) else { return false };
     let Answer::Delivered { .. } = answer else { return true };
     let vrf = audit.intent.tenant(from).map(|t| t.vrf);
     let wrong = to.zip(vrf).and_then(|(to, vrf)| wrong_delivery(&question, to, vrf, &journey));
     let right = wrong.is_none();
-    wrong.into_iter().for_each(|seen| audit.object(&question, &intended, seen, &journey));
+    wrong.into_iter().for_each(|seen| audit.object(&question, must, seen, &journey));
     right
 }
 

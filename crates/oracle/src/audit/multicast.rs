@@ -6,10 +6,10 @@ use std::net::IpAddr;
 
 use model::Endpoint;
 use openflow::Field;
-use types::{Family, MacAddr};
+use types::{Family, MacAddr, NodeName};
 
 use super::frames::opening;
-use super::{Audit, Claim, Question, id};
+use super::{Audit, Claim, Intended, Question, id};
 use crate::fabric::Seat;
 use crate::intent::{Service, address_of, rules};
 use crate::switch::Tracked;
@@ -44,8 +44,12 @@ fn send(audit: &mut Audit<'_>, from: &Endpoint, group: IpAddr, mac: MacAddr) {
     let others =
         audit.seats.iter().filter(|(_, e)| heard && e.uid != from.uid && audit.intent.is_neighbour(from, e));
     let seats: BTreeSet<Seat> = others.map(|(seat, _)| seat.clone()).collect();
+    let view = audit.intent.view();
+    let placed = view.endpoints.values().filter(|e| heard && audit.intent.is_neighbour(from, e));
+    let hosts = placed.map(|e| e.spec.node.clone());
+    let beyond: BTreeSet<NodeName> = hosts.filter(|node| audit.fabric.site(node).is_none()).collect();
     let packet = opening((from.mac, mac), (source, group), Service::Udp(5353));
-    let mut ask = |what: &str, mac, seats: &BTreeSet<Seat>, intended: &str| {
+    let mut ask = |what: &str, mac, seats: &BTreeSet<Seat>, beyond: &BTreeSet<NodeName>, text: &str| {
         let question = Question {
             claim: Claim::Multicast,
             from: id(from),
@@ -55,14 +59,14 @@ fn send(audit: &mut Audit<'_>, from: &Endpoint, group: IpAddr, mac: MacAddr) {
             packet: packet.clone().with(Field::InPort, seat.1).with(Field::EthDst, mac),
             tracked: Tracked::New,
         };
-        audit.ask(&question, intended, seats);
+        audit.ask_that(&question, Intended { text, rules: &[], seats, beyond });
     };
     let intended = if heard {
         "delivered to everybody else in the network"
     } else {
-        "delivered to nobody: the policy of the sender's group names what does not exist"
+        "delivered to nobody: a policy of the sender's group is refused, or names what does not exist"
     };
-    ask("a packet to a group", mac, &seats, intended);
+    ask("a packet to a group", mac, &seats, &beyond, intended);
     let half = "delivered to nobody: the address is a group's, the MAC address is not";
-    ask("a packet to a group, at one MAC address", from.mac, &BTreeSet::new(), half);
+    ask("a packet to a group, at one MAC address", from.mac, &BTreeSet::new(), &BTreeSet::new(), half);
 }

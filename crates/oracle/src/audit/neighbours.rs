@@ -9,7 +9,7 @@ use types::{Family, MacAddr};
 
 use super::classes::representatives;
 use super::frames::{arp, solicitation};
-use super::{Audit, Claim, Question, id};
+use super::{Audit, Claim, Intended, Question, id};
 use crate::intent::{GATEWAY_MAC, address_of};
 use crate::packet::Packet;
 use crate::switch::Tracked;
@@ -66,10 +66,11 @@ fn look_for(audit: &mut Audit<'_>, asker: &Endpoint, target: IpAddr, owner: Opti
         None => format!("not answered: {target} is nobody else's in this network"),
     };
     let seats: BTreeSet<_> = owner.map(|_| seat).into_iter().collect();
-    let Some(journey) = audit.ask(&question, &intended, &seats) else { return };
+    let must = Intended { text: &intended, rules: &[], seats: &seats, beyond: &BTreeSet::new() };
+    let Some(journey) = audit.ask_that(&question, must) else { return };
     let (Some(mac), Some(answer)) = (owner, journey.arrivals.first()) else { return };
     if !is_answer(&answer.packet, asker, target, mac) {
-        audit.object(&question, &intended, "answered with something else".to_owned(), &journey);
+        audit.object(&question, must, "answered with something else".to_owned(), &journey);
     }
 }
 

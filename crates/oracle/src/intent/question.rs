@@ -125,6 +125,34 @@ pub enum Reason {
         /// What.
         what: String,
     },
+    /// A policy of the endpoint's group cannot be enforced on its node, so that everything is denied.
+    Refused {
+        /// The policy.
+        policy: Name,
+    },
+}
+
+impl Reason {
+    /// The rule, as `tenant/policy/rule`.
+    fn rule(&self) -> Option<String> {
+        match self {
+            Self::Rule { tenant, policy, rule } => Some(format!("{tenant}/{policy}/{rule}")),
+            Self::Default { .. } | Self::Dangling { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
+impl Answer {
+    /// The rules that decide, as `tenant/policy/rule`: of what is delivered at both ends, if rules decide there.
+    pub fn rules(&self) -> Vec<String> {
+        match self {
+            Self::Delivered { egress, ingress, .. } => {
+                [egress, ingress].into_iter().filter_map(Reason::rule).collect()
+            }
+            Self::Nothing(Nothing::Denied { reason, .. }) => reason.rule().into_iter().collect(),
+            Self::GatewayEcho | Self::Nothing(_) => Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -137,7 +165,8 @@ impl fmt::Display for Reason {
             Self::Default { tenant, action: DefaultAction::Deny } => {
                 write!(f, "the default of {tenant}, deny")
             }
-            Self::Dangling { what } => write!(f, "{what}, which does not exist"),
+            Self::Dangling { what } => write!(f, "{what}, which does not exist or is refused"),
+            Self::Refused { policy } => write!(f, "policy {policy}, which its node refuses"),
         }
     }
 }

@@ -72,7 +72,7 @@ fn dangling(what: &str, name: &Name) -> Reason {
     Reason::Dangling { what: format!("{what} {name}") }
 }
 
-/// The policies that apply to an endpoint. One that is missing, or names what is missing, denies everything.
+/// The policies that apply to an endpoint. One that is missing, refused, or names what is missing, denies everything.
 pub fn policies<'v>(intent: &Intent<'v>, own: &Endpoint) -> Result<Vec<&'v Policy>, Reason> {
     let view = intent.view();
     let tenant = &own.spec.tenant;
@@ -83,6 +83,9 @@ pub fn policies<'v>(intent: &Intent<'v>, own: &Endpoint) -> Result<Vec<&'v Polic
     for name in &group.spec.policies {
         let policy =
             view.policies.get(&(tenant.clone(), name.clone())).ok_or_else(|| dangling("policy", name))?;
+        if intent.is_refused(&own.spec.node, policy.id) {
+            return Err(Reason::Refused { policy: name.clone() });
+        }
         for rule in &policy.spec.rules {
             match &rule.peer {
                 Peer::Group(g) if !view.groups.contains_key(&(tenant.clone(), g.clone())) => {

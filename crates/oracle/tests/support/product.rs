@@ -1,23 +1,39 @@
 //! What the product makes of intent: compiled, rendered on every node, and read back from text as from a real switch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::IntentView;
-use node_state::{Fragment, NodeState};
+use model::{IntentView, ObjectRef};
+use node_state::{Fragment, FragmentKey, NodeState};
 use openflow::Flow;
 use oracle::fabric::Site;
 use oracle::switch::Switch;
-use types::{EndpointUid, NodeName, OfPort};
+use types::{EndpointUid, NodeName, OfPort, PolicyId};
 
 pub const TUNNEL: u32 = 1000;
 
 /// The flows of every node, and which endpoint has which port there.
 pub type Tables = BTreeMap<NodeName, (BTreeMap<EndpointUid, u32>, Vec<Flow>)>;
 
+/// What the product does not enforce as written.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Objects that have no compiled form.
+    pub objects: Vec<ObjectRef>,
+    /// Policies that a node cannot render.
+    pub policies: BTreeSet<(NodeName, PolicyId)>,
+}
+
 pub fn tables(view: &IntentView) -> Tables {
+    let (tables, refused) = tables_and_refused(view);
+    assert_eq!(refused, Refused::default());
+    tables
+}
+
+pub fn tables_and_refused(view: &IntentView) -> (Tables, Refused) {
     let compiled = compile::compile(view);
-    assert!(compiled.refused().iter().next().is_none(), "{:?}", compiled.refused());
-    let node = |node: &model::Node| {
+    let mut refused = Refused::default();
+    refused.objects.extend(compiled.refused().iter().map(|(object, _)| object.clone()));
+    let mut node = |node: &model::Node| {
         let name = node.spec.name.clone();
         let keys = compiled.node(&name);
         let fragments =
@@ -32,10 +48,18 @@ pub fn tables(view: &IntentView) -> Tables {
         };
         let local = pipeline::Local { node: name.clone(), vtep: node.spec.vtep };
         let rendered = pipeline::render(&state, &local, &given);
-        assert!(rendered.refused.is_empty(), "{:?}", rendered.refused);
+        for (key, why) in &rendered.refused {
+            match key {
+                FragmentKey::Policy(id) => drop(refused.policies.insert((name.clone(), *id))),
+                // Its group has no compiled form, so that its connections are denied.
+                FragmentKey::Endpoint(_) if !refused.objects.is_empty() => {}
+                other => panic!("{other}: {why}"),
+            }
+        }
         (name, (ports, rendered.flows.to_flows().collect()))
     };
-    view.nodes.values().map(node).collect()
+    let tables = view.nodes.values().map(&mut node).collect();
+    (tables, refused)
 }
 
 pub fn sites(tables: &Tables) -> Vec<Site> {
