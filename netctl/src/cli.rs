@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    apply, completion, diag, endpoint, get, group, help, network, node, policy, status, tenant,
+    apply, audit, completion, diag, endpoint, get, group, help, network, node, policy, status, tenant,
 };
 use crate::setting::Connection;
 
@@ -50,6 +50,8 @@ pub enum Command {
     Apply(apply::Args),
     /// What is wrong, on which node or object, and why.
     Status(status::StatusArgs),
+    /// Whether the switches do what intent says: reads the flows of all of them.
+    Audit(audit::Args),
     /// One archive of what is known about the cluster, and about this node, without secrets.
     Diag(diag::Args),
     /// Versions of netctl and of the server.

@@ -1,6 +1,7 @@
 //! The commands, one file per noun, and the verbs they share.
 
 pub mod apply;
+pub mod audit;
 pub mod completion;
 pub mod diag;
 pub mod endpoint;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
         Command::Node(verb) => node::run(verb, &connection.client()?, terminal).await,
         Command::Apply(args) => apply::run(args, connection, terminal).await,
         Command::Status(args) => status::run(&args, &connection.client()?, terminal).await,
+        Command::Audit(args) => audit::run(&args, &connection.client()?, terminal).await,
         Command::Diag(args) => diag::run(&args, connection, terminal).await,
         Command::Version(args) => status::version(&args, connection, terminal).await,
         Command::Get(args) => get::run(args, &connection.client()?, terminal).await,

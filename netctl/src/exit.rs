@@ -20,7 +20,7 @@ pub enum Exit {
     Unreachable = 5,
     /// Not with these credentials.
     Denied = 6,
-    /// `status --check`: something is wrong.
+    /// `status --check`, `audit`: something is wrong.
     Unhealthy = 7,
 }
 
@@ -49,7 +49,9 @@ impl Exit {
             }
             Self::Unreachable => "netmaster or its store cannot be reached, or gives no usable answer",
             Self::Denied => "the token is missing, wrong or not allowed to do this",
-            Self::Unhealthy => "status --check: something is wrong",
+            Self::Unhealthy => {
+                "status --check: something is wrong; audit: a switch disagrees, or was not looked at"
+            }
         }
     }
 

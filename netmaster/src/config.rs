@@ -90,6 +90,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// How long a freed number or address stays unused.
     pub cooling: Duration,
+    /// From one audit of the switches by the leader to the next; `None`: people ask for one.
+    pub audit_every: Option<Duration>,
     /// How much of the past the leader keeps.
     pub retention: Retention,
     /// How many endpoints a node may make.

@@ -8,6 +8,7 @@
 //! | [`auth`] | administrators' credentials |
 //! | [`app`] | use cases: decided by `model`, written in one transaction |
 //! | [`feed`] | compiles every view and feeds agents; the node API |
+//! | [`mod@audit`] | the switches against intent |
 //! | [`pki`] | the cluster's own certificate authority, join tokens |
 //! | [`leader`] | which replica does what must be done once |
 //! | [`metrics`] | what Prometheus reads |
@@ -15,6 +16,7 @@
 //! | [`run`] | builds all of it, and ends all of it |
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;

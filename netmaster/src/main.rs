@@ -72,6 +72,9 @@ struct Args {
     /// Seconds a freed address stays unused
     #[arg(long, default_value_t = 60)]
     cooling: u64,
+    /// Seconds from one audit of the switches by the leader to the next; 0: only when somebody asks (netctl audit)
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    audit_every: u64,
     /// Seconds of history that watches and pages may go back; 0 leaves compaction to somebody else (a shared etcd)
     #[arg(long, default_value_t = 300)]
     history: u64,
@@ -125,6 +128,7 @@ impl From<Args> for Config {
         };
         let Args { data_dir, listen, node_listen, metrics_listen, names, endpoints_per_node, .. } = args;
         let cooling = Duration::from_secs(args.cooling);
+        let audit_every = (args.audit_every > 0).then(|| Duration::from_secs(args.audit_every));
         let retention = Retention {
             history: (args.history > 0).then(|| Duration::from_secs(args.history)),
             records: args.change_records,
@@ -145,6 +149,7 @@ impl From<Args> for Config {
             metrics_listen,
             names,
             cooling,
+            audit_every,
             retention,
             endpoints_per_node,
         }

@@ -4,6 +4,7 @@
 //! say what is so at the moment somebody asks: they are set from the same picture that `netctl status` shows, so that
 //! both agree. Series of a node go when the node does; tenants are never named.
 
+pub mod audit;
 pub mod http;
 pub mod store;
 
@@ -43,6 +44,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests to the REST API.
     pub http: http::Requests,
+    /// Audits.
+    pub audits: audit::Audits,
     /// Calls of the store.
     pub store: store::Calls,
     now: Now,
@@ -73,8 +76,9 @@ impl Default for Metrics {
         registry.build_info(env!("CARGO_PKG_VERSION"));
         let http = http::Requests::new(&mut registry);
         let store = store::Calls::new(&mut registry);
+        let audits = audit::Audits::new(&mut registry);
         let now = Now::new(&mut registry);
-        Self { registry, http, store, now, turn: Mutex::default() }
+        Self { registry, http, audits, store, now, turn: Mutex::default() }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Reports};
+use crate::audit::Auditor;
 use crate::auth::{self, Auth};
 use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
@@ -60,9 +61,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let certificate = ServerCertificate::new(ca.clone(), names, clock).context("server certificate")?;
 
     let reports = Reports { status: feed.status(), compiled: feed.snapshots() };
+    let auditor = Auditor::new(reports.clone(), feed.questions(), app.clock().clone(), metrics.clone());
     let api = Api {
         app: app.clone(),
         reports: reports.clone(),
+        auditor: auditor.clone(),
         metrics: metrics.clone(),
         auth: Auth::new(app.clone()),
         watches: Watches::new(history, WatchBounds::default()),
@@ -73,7 +76,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let (people, bounds) = (certificate.for_people()?, serve::Bounds::default());
     let rest = serve::serve(listeners.api.0, people, router(api), bounds, until(stopped.clone()));
     let nodes = feed.serve(listeners.node.0, certificate.for_nodes()?, until(stopped.clone()));
-    let leader = tokio::spawn(lead(&config, app.clone(), replica_name(&config, api_address), stopped));
+    let leader =
+        tokio::spawn(lead(&config, app.clone(), auditor, replica_name(&config, api_address), stopped));
 
     let metrics_address = listeners.metrics.as_ref().and_then(|l| l.local_addr().ok());
     let metrics = serve_metrics(listeners.metrics, metrics, app.clone(), reports);
@@ -104,12 +108,21 @@ async fn follow(store: &Arc<dyn Store>) -> anyhow::Result<(Informer, History, Fo
 fn lead(
     config: &Config,
     app: App,
+    auditor: Auditor,
     name: String,
     stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let candidate = Candidate { store: app.store().clone(), name, ttl: leader::TTL };
-    let (cooling, retention) = (config.cooling, config.retention.clone());
-    let duties = move |fence| tasks::run(app.clone(), fence, cooling, retention.clone());
+    let (cooling, retention, audit_every) = (config.cooling, config.retention.clone(), config.audit_every);
+    let duties = move |fence| {
+        let (auditor, done) = (auditor.clone(), tasks::run(app.clone(), fence, cooling, retention.clone()));
+        async move {
+            tokio::select! {
+                () = done => {}
+                () = tasks::audit::run(&auditor, audit_every) => {}
+            }
+        }
+    };
     leader::run(candidate, duties, until(stopped))
 }
 
@@ -324,6 +337,7 @@ mod tests {
             metrics_listen: telemetry::Listen::Off,
             names: names.iter().map(|n| (*n).to_owned()).collect(),
             cooling: std::time::Duration::ZERO,
+            audit_every: None,
             retention: crate::config::Retention::default(),
             endpoints_per_node: crate::app::Quota::default(),
         };

@@ -36,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "selvage-node-api",
             "selvage-node-state",
             "selvage-model",
+            "selvage-oracle",
             "selvage-pipeline",
             "selvage-telemetry",
         ],

@@ -189,6 +189,7 @@ fn schemas() -> Schemas {
     add::<v1::Apply>(&mut all);
     add::<v1::JoinFile>(&mut all);
     add::<v1::Status>(&mut all);
+    add::<v1::Audit>(&mut all);
     add::<v1::Probe>(&mut all);
     add::<v1::Version>(&mut all);
     add::<Problem>(&mut all);

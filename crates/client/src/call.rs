@@ -42,7 +42,18 @@ impl Client {
         extra: Extra<'_>,
         body: Option<&B>,
     ) -> Result<R, Error> {
-        let (server, bytes, status) = self.exchange(route, extra, body).await?;
+        self.call_within(route, ANSWER_TIMEOUT, extra, body).await
+    }
+
+    /// Calls a route that may take so long.
+    pub(crate) async fn call_within<B: Serialize, R: DeserializeOwned>(
+        &self,
+        route: &Route,
+        patience: Duration,
+        extra: Extra<'_>,
+        body: Option<&B>,
+    ) -> Result<R, Error> {
+        let (server, bytes, status) = self.exchange(route, patience, extra, body).await?;
         // A deletion has no content, which reads as null.
         let json = if bytes.is_empty() { &b"null"[..] } else { &bytes };
         serde_json::from_slice(json).map_err(|e| strange(&server, status, &e))
@@ -51,6 +62,7 @@ impl Client {
     async fn exchange<B: Serialize>(
         &self,
         route: &Route,
+        patience: Duration,
         extra: Extra<'_>,
         body: Option<&B>,
     ) -> Result<(Server, Bytes, StatusCode), Error> {
@@ -65,8 +77,8 @@ impl Client {
                 Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|e| e.to_string())?.to_bytes();
             Ok((head.status, bytes))
         };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
-        let answer = answer.map_err(|_| no_answer(format!("none within {} s", ANSWER_TIMEOUT.as_secs())))?;
+        let answer = tokio::time::timeout(patience, answer).await;
+        let answer = answer.map_err(|_| no_answer(format!("none within {} s", patience.as_secs())))?;
         let (status, bytes) = answer.map_err(no_answer)?;
         if status.is_success() {
             return Ok((server, bytes, status));

@@ -1,5 +1,7 @@
 //! The nouns, and the calls they share.
 
+use std::time::Duration;
+
 use api::v1::Item;
 use api::{Code, Parameter, Route, v1};
 use serde::Serialize;
@@ -12,6 +14,8 @@ use crate::{Client, Error};
 const PAGE: u32 = 500;
 /// How often a list is begun.
 const LIST_ATTEMPTS: u32 = 4;
+/// Longer than netmaster gives an audit.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(290);
 const NO_BODY: Option<&()> = None;
 
 /// A noun of the API.
@@ -224,6 +228,14 @@ impl Client {
     /// [`Error`]; what was deleted until then stays deleted.
     pub async fn drain(&self, node: &str) -> Result<v1::Node, Error> {
         self.call(&v1::node::DRAIN, of_node(&[("node", node)]), NO_BODY).await
+    }
+
+    /// Whether the switches do what intent says. Takes as long as netmaster needs for it, which is minutes at most.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn audit(&self) -> Result<v1::Audit, Error> {
+        self.call_within(&v1::audit::AUDIT, AUDIT_PATIENCE, Extra::default(), NO_BODY).await
     }
 
     /// What the system is doing.

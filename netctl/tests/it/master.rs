@@ -28,6 +28,7 @@ impl Master {
             metrics_listen: telemetry::Listen::Off,
             names: vec!["127.0.0.1".to_owned()],
             cooling: Duration::from_secs(60),
+            audit_every: None,
             retention: netmaster::Retention::default(),
             endpoints_per_node: netmaster::app::Quota::default(),
         };

@@ -102,6 +102,7 @@ async fn measured(args: &Args, kind: StoreKind, clients: usize, dir: &Path, raw:
         metrics_listen: telemetry::Listen::Off,
         names: Vec::new(),
         cooling: Duration::from_secs(60),
+        audit_every: None,
         retention: Retention::default(),
         endpoints_per_node: netmaster::app::Quota::default(),
     };

@@ -46,7 +46,7 @@ mod snapshot;
 pub mod status;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use intent::{Caller, Deleted, IntentRefusal, NodeIntent};
 pub use question::{Questions, Unanswered};

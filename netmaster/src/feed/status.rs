@@ -74,6 +74,11 @@ impl Status {
         Self { revision: Revision::ZERO, nodes: nodes.into_iter().map(line).collect() }
     }
 
+    /// The intent it is about.
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// One node; `None` when intent has none of that name.
     pub fn node(&self, name: &NodeName) -> Option<NodeStatus> {
         self.nodes.get(name).map(|line| line.at(self.revision))

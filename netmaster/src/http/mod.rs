@@ -10,6 +10,7 @@
 //! * Every error answer is a problem body (RFC 9457) with the request's id.
 
 mod apply;
+mod audit;
 mod condition;
 pub mod error;
 mod node;
@@ -37,6 +38,7 @@ use crate::app::network::Networks;
 use crate::app::policy::Policies;
 use crate::app::tenant::Tenants;
 use crate::app::{App, Reports};
+use crate::audit::Auditor;
 use crate::auth::Auth;
 use crate::metrics::Metrics;
 use crate::pki::Ca;
@@ -51,6 +53,8 @@ pub struct Api {
     pub app: App,
     /// What the feed knows.
     pub reports: Reports,
+    /// Audits.
+    pub auditor: Auditor,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
     /// Credentials.
@@ -74,6 +78,7 @@ pub fn router(api: Api) -> Router {
         .merge(node::routes())
         .merge(apply::routes())
         .merge(status::private())
+        .merge(audit::routes())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(api.clone(), request::authenticate));

@@ -3,6 +3,7 @@
 //! Level-triggered and idempotent: each round looks at what is there now, and a round that failed is repeated by the next
 //! one. Every transaction is fenced, so a leader that was deposed without noticing writes nothing.
 
+pub mod audit;
 pub mod compact;
 pub mod reclaim;
 pub mod trim;

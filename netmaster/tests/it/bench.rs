@@ -8,6 +8,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use model::EndpointSpec;
 use netmaster::app::{Actor, App, Reports, Subject};
+use netmaster::audit::Auditor;
 use netmaster::auth::{Auth, first_start};
 use netmaster::clock::Clock;
 use netmaster::feed::{Caller, Changes, Feed, FeedConfig, IntentRefusal, NodeIntent};
@@ -101,11 +102,13 @@ async fn build(
         clock: clock(),
     });
     let reports = Reports { status: status.unwrap_or_else(|| feed.status()), compiled: feed.snapshots() };
+    let auditor = Auditor::new(reports.clone(), feed.questions(), clock(), Arc::default());
     let auth = Auth::new(app.clone());
     let watches = Watches::new(history, watches);
     let api = Api {
         app: app.clone(),
         reports,
+        auditor,
         metrics: Arc::default(),
         auth,
         watches,

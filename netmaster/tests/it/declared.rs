@@ -143,6 +143,8 @@ impl Tally {
         self.asks(412, apply, &[], stale).await;
         self.asks(200, "GET /api/v1/status", &[], "").await;
         self.asks(401, "GET /api/v1/status", &[("authorization", "")], "").await;
+        self.asks(200, "GET /api/v1/audit", &[], "").await;
+        self.asks(401, "GET /api/v1/audit", &[("authorization", "")], "").await;
         for path in ["/api/v1/version", "/api/v1/openapi.json", "/livez", "/readyz"] {
             self.asks(200, &format!("GET {path}"), &[("authorization", "")], "").await;
         }

@@ -23,6 +23,7 @@ fn config(dir: &Path) -> Config {
         metrics_listen: telemetry::Listen::At(([127, 0, 0, 1], 0).into()),
         names: vec!["m.example".into()],
         cooling: Duration::from_secs(60),
+        audit_every: None,
         retention: Retention::default(),
         endpoints_per_node: Quota::default(),
     }

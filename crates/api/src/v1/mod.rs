@@ -3,6 +3,7 @@
 use crate::Route;
 
 pub mod apply;
+pub mod audit;
 mod body;
 pub mod endpoint;
 pub mod group;
@@ -17,6 +18,7 @@ pub mod tenant;
 pub mod watch;
 
 pub use apply::{Apply, ApplyBody, ApplyResult, Change, Document};
+pub use audit::{Audit, AuditClaim, AuditOutcome, AuditedNode, Disagreement, MetFlow};
 pub use body::{Body, Context};
 pub use endpoint::{Endpoint, EndpointBody, EndpointStatus};
 pub use group::{Group, GroupBody, GroupStatus};
@@ -44,6 +46,7 @@ pub fn routes() -> Vec<Route> {
         node::ROUTES,
         apply::ROUTES,
         status::ROUTES,
+        audit::ROUTES,
     ]
     .concat()
 }

@@ -1,7 +1,7 @@
 //! The feed over real TLS on loopback, with a fake of the use cases.
 
 mod certificate;
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod identity;
 mod question;
 mod replicas;
