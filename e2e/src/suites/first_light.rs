@@ -1,5 +1,6 @@
 //! First light: what must survive before anything is built on it (docs/testing.md).
 
+mod audit;
 mod cni;
 mod grid;
 mod join;
@@ -82,6 +83,12 @@ pub const SUITE: Suite = Suite {
             stores: BOTH,
             run: status::run,
         },
+        Scenario {
+            name: "audit",
+            about: "netctl audit is clean when all is well, and names what somebody altered by hand and who it concerns",
+            stores: SQLITE,
+            run: audit::run,
+        },
     ],
     with_failpoints: &[
         Scenario {
@@ -124,6 +131,8 @@ pub const SUITE: Suite = Suite {
             scenario: "status",
             claim: "status-names-cold-tunnel-and-wrong-offload",
         },
+        Sabotage { defect: "no-ingress-tables", scenario: "audit", claim: "audit-of-what-is-well-is-clean" },
+        Sabotage { defect: "any-tunnel-source", scenario: "audit", claim: "audit-of-what-is-well-is-clean" },
         Sabotage { defect: "no-host-drop", scenario: "spoofing", claim: "host-takes-nothing" },
         Sabotage { defect: "no-host-drop", scenario: "grid", claim: "host-never-answers" },
         Sabotage {
