@@ -114,7 +114,8 @@ pub fn audit(intent: &Intent<'_>, fabric: &Fabric) -> Report {
     audit_while(intent, fabric, &mut |_| ControlFlow::Continue(()))
 }
 
-/// Asks everything, or until told to stop: `go_on` is called before every packet, with how many went before it.
+/// Asks everything, or until told to stop: `go_on` is called before every switch and every packet, with how many
+/// packets went before.
 pub fn audit_while(
     intent: &Intent<'_>,
     fabric: &Fabric,
@@ -133,8 +134,12 @@ pub fn audit_while(
 }
 
 fn isolated(audit: &mut Audit<'_>) {
-    for leak in isolation::leaks(audit.intent, audit.fabric) {
-        audit.record(leak);
+    let fabric = audit.fabric;
+    for site in fabric.sites() {
+        if !audit.goes_on() {
+            return;
+        }
+        isolation::leaks_at(audit.intent, site).into_iter().for_each(|leak| audit.record(leak));
     }
 }
 
@@ -189,14 +194,21 @@ impl<'a> Audit<'a> {
         Self { intent, fabric, seats, go_on, packets: 0, unlisted: 0, extent, found: BTreeMap::new() }
     }
 
+    /// Whether nobody has said to stop.
+    fn goes_on(&mut self) -> bool {
+        if self.extent == Extent::Whole && (self.go_on)(self.packets).is_break() {
+            self.extent = Extent::Stopped;
+        }
+        self.extent == Extent::Whole
+    }
+
     /// Sends a packet that must come out at these seats, once each, and nowhere else. Gives its journey if it does.
     fn ask(&mut self, question: &Question, text: &str, seats: &BTreeSet<Seat>) -> Option<Journey> {
         self.ask_that(question, Intended { text, rules: &[], seats, beyond: &BTreeSet::new() })
     }
 
     fn ask_that(&mut self, question: &Question, intended: Intended<'_>) -> Option<Journey> {
-        if self.extent == Extent::Stopped || (self.go_on)(self.packets).is_break() {
-            self.extent = Extent::Stopped;
+        if !self.goes_on() {
             return None;
         }
         self.packets += 1;

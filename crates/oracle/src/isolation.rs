@@ -43,10 +43,11 @@ impl Own {
 
 /// Every way out of a tenant that the flow tables leave open.
 pub fn leaks(intent: &Intent<'_>, fabric: &Fabric) -> Vec<Disagreement> {
-    fabric.sites().flat_map(|site| site_leaks(intent, site)).collect()
+    fabric.sites().flat_map(|site| leaks_at(intent, site)).collect()
 }
 
-fn site_leaks(intent: &Intent<'_>, site: &Site) -> Vec<Disagreement> {
+/// Those that the flow tables of one switch leave open.
+pub fn leaks_at(intent: &Intent<'_>, site: &Site) -> Vec<Disagreement> {
     let view = intent.view();
     let mut owns: BTreeMap<Name, Own> = BTreeMap::new();
     for tenant in view.tenants.values() {

@@ -50,7 +50,7 @@ struct Inner {
     clock: Clock,
     metrics: Arc<Metrics>,
     /// One audit at a time: each may need the memory of all flows.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 /// The oracle panicked.
@@ -61,7 +61,7 @@ pub struct Died(#[from] tokio::task::JoinError);
 impl Auditor {
     /// An auditor of the nodes that have sessions here.
     pub fn new(reports: Reports, questions: Questions, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { inner: Arc::new(Inner { reports, questions, clock, metrics, turn: Mutex::new(()) }) }
+        Self { inner: Arc::new(Inner { reports, questions, clock, metrics, turn: Arc::default() }) }
     }
 
     /// Audits all switches as they are now, after the audits that were asked for before.
@@ -70,7 +70,7 @@ impl Auditor {
     /// [`Died`].
     pub async fn audit(&self) -> Result<Audit, Died> {
         let Inner { reports, questions, clock, metrics, turn } = &*self.inner;
-        let _turn = turn.lock().await;
+        let turn = turn.clone().lock_owned().await;
         let (at, began) = (clock.now(), Instant::now());
         let collected = collect::collect(reports, questions, began + COLLECT).await;
         let stop = Stop(Arc::new(AtomicBool::new(false)));
@@ -79,7 +79,12 @@ impl Auditor {
             let late = stopped.load(Ordering::Relaxed) || began.elapsed() > WHOLE;
             if late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let judged = tokio::task::spawn_blocking(move || judge::judge(collected, go_on)).await?;
+        // The turn is over when the memory is free again, also when nobody waits any more.
+        let judging = move || {
+            let _turn = turn;
+            judge::judge(collected, go_on)
+        };
+        let judged = tokio::task::spawn_blocking(judging).await?;
         let audit = judged.told(at, began.elapsed());
         metrics.audits.note(&audit, at);
         Ok(audit)

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::v1::{Audit, AuditClaim, AuditOutcome};
+use futures_util::FutureExt as _;
 use model::*;
 use node_api::client::{SessionReceiver, SessionSender};
-use node_api::{AgentMessage, DUMP_PROTOCOL, Dump, Dumped, MasterMessage, Realized};
+use node_api::{AgentMessage, DUMP_PROTOCOL, Dump, DumpNumber, Dumped, MasterMessage, Realized};
 use node_state::{Fragment, FragmentKey, NodeState};
 use types::*;
 
@@ -182,4 +183,63 @@ async fn nobody_there_is_no_reason_to_fail() {
     assert!(audit.nodes.len() == 2 && audit.nodes.iter().all(away) && audit.disagreements.is_empty());
     let (at, disagreements, left_out) = metrics.audits.last();
     assert!(at > 0 && disagreements == 0 && left_out == 2);
+}
+
+/// Waits until an agent is asked what its switch holds; the question.
+async fn asked(from: &mut SessionReceiver) -> DumpNumber {
+    loop {
+        if let Ok(Some(MasterMessage::Dump(number))) = next_message(from).await {
+            return number;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_goes_makes_room_for_the_next_who_waits() {
+    let world = World::start().await;
+    let mut a = world.join("node-a", 1).await;
+    world.plug("blue", 2, "node-a");
+    let (to, mut from) = a.synced(&world).await;
+    let auditor = auditor(&world).0;
+    let mut first = Box::pin(auditor.audit());
+    let unanswered = tokio::select! {
+        _ = &mut first => panic!("nobody answered"),
+        number = asked(&mut from) => number,
+    };
+    let mut second = Box::pin(auditor.audit());
+    // One at a time: the agent hears of the second only when nobody waits for the first.
+    assert!((&mut second).now_or_never().is_none() && from.next().now_or_never().is_none());
+    drop(first);
+    let refuse = async {
+        let number = asked(&mut from).await;
+        assert_ne!(number, unanswered);
+        for part in (Dumped { number, outcome: Err("busy".to_owned()) }).into_parts() {
+            to.send(AgentMessage::Dumped(part)).await.unwrap();
+        }
+        // It is asked again, and has left by then.
+        asked(&mut from).await;
+        drop(to);
+    };
+    let (audit, ()) = tokio::join!(second, refuse);
+    let node = &audit.unwrap().nodes[0];
+    assert_eq!((node.outcome, node.endpoints), (AuditOutcome::Unseen, None));
+}
+
+#[tokio::test]
+async fn the_leader_audits_without_being_asked() {
+    let (world, a, _b) = two_nodes().await;
+    let (auditor, metrics) = auditor(&world);
+    assert_eq!(metrics.audits.last(), (0, 0, 0));
+    let noted = test_support::wait_for("an audit", PATIENCE, async || {
+        let last = metrics.audits.last();
+        if last.0 > 0 { Ok(last) } else { Err("none yet") }
+    });
+    let every = Some(std::time::Duration::from_millis(5));
+    let (_, disagreements, left_out) = tokio::select! {
+        () = crate::tasks::audit::run(&auditor, every) => panic!("it goes on"),
+        last = noted => last.unwrap(),
+    };
+    assert_eq!((disagreements, left_out), (0, 2), "neither agent has a session: {}", a.node);
+    // Unless nobody wants it.
+    assert!(crate::tasks::audit::run(&auditor, None).now_or_never().is_none());
 }
