@@ -98,6 +98,12 @@ pub const SUITE: Suite = Suite {
             run: kill_points::run,
         },
         Scenario {
+            name: "audit-without-repair",
+            about: "netctl audit names a flow of ours that was altered while the agent did not look",
+            stores: SQLITE,
+            run: audit::of_ours,
+        },
+        Scenario {
             name: "expired-token",
             about: "a join token that is too old admits nobody",
             stores: SQLITE,

@@ -1,16 +1,16 @@
 //! `netctl audit` on two real switches: clean when all is well, and what somebody alters by hand is named.
 //!
-//! What is altered are flows with cookies of nobody of ours, above ours: the agent leaves those alone, so that nothing
-//! is put right while the audit looks.
+//! What is altered in [`run`] are flows with cookies of nobody of ours, above ours: the agent leaves those alone, so that nothing
+//! is put right while the audit looks. In [`of_ours`] it is a flow of ours, and the agent is told not to put it right.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use api::v1::{Audit, AuditClaim, AuditOutcome, Disagreement, MetFlow};
 
-use crate::lab::{Lab, Node};
+use crate::lab::{Failpoints, Lab, Node};
 use crate::suite::{Context, claim};
-use crate::suites::agent::BRIDGE;
+use crate::suites::agent::{BRIDGE, wait_until_current};
 
 /// A cookie nobody of ours has.
 const COOKIE: &str = "0xf00d";
@@ -53,6 +53,43 @@ pub(super) fn run(context: &mut Context) -> Result<()> {
     };
     let outcome = audit(&context.lab, UNHEALTHY).map_err(|e| format!("{e:#}")).and_then(unseen);
     claim("audit-names-the-node-it-cannot-see", outcome)
+}
+
+/// A flow of ours is altered while the agent does not look at drift; when it does again, it is put right.
+pub(super) fn of_ours(context: &mut Context) -> Result<()> {
+    let usual = context.lab.failpoints().clone();
+    restart(context, &usual.with("ignore-flow-drift"))?;
+    let node = context.lab.nodes.first().context("no node")?;
+    let at = format!("table=0,in_port={}", port(node, "blue", "web-1")?);
+    let flows = node.ofctl(&["-O", "OpenFlow15", "--no-stats", "--no-names", "dump-flows", BRIDGE, &at])?;
+    let ours = flows.lines().find_map(|l| l.split_once(" actions=")).context("no flow of the port")?.0;
+    let words = ours.split([',', ' ']).filter(|w| !w.is_empty() && !w.starts_with("cookie="));
+    let key = words.collect::<Vec<_>>().join(",");
+    let drop = format!("{key},actions=drop");
+    node.ofctl(&["-O", "OpenFlow15", "--strict", "mod-flows", BRIDGE, &drop])?;
+    let is_it = |d: &&Disagreement| {
+        let met =
+            d.flows.last().is_some_and(|met| met.node.as_str() == node.name && met.flow.ends_with("=drop"));
+        d.from == "blue/web-1" && d.seen == "delivered to nobody" && met
+    };
+    let outcome = audit(&context.lab, UNHEALTHY).map_err(|e| format!("{e:#}"));
+    let outcome = outcome.and_then(|(audit, table)| match audit.disagreements.iter().find(is_it) {
+        Some(_) => Ok(()),
+        None => Err(format!("{drop}: {table}")),
+    });
+    claim("audit-names-a-flow-of-ours-that-was-altered", outcome)?;
+    restart(context, &usual)?;
+    claim("audit-is-clean-again-when-the-flow-is-put-right", clean(&context.lab))
+}
+
+/// Starts the first node's agent anew, with these failpoints.
+fn restart(context: &mut Context, failpoints: &Failpoints) -> Result<()> {
+    let binaries = context.lab.binaries().clone();
+    let node = context.lab.nodes.first_mut().context("no node")?;
+    node.kill_netplugin();
+    node.start_netplugin(failpoints)?;
+    wait_until_current(&binaries, node)?;
+    context.lab.wait_until_realized()
 }
 
 /// Whether everything was looked at, and nothing found.
