@@ -89,7 +89,7 @@ impl Leaving {
         let mut members = LinkMessage::default();
         members.attributes.push(group);
         if let Err(e) = self.handle.link().del_with_message(members).execute().await {
-            tracing::warn!(error = %e, links = names.len(), "interfaces not deleted together, deleting one by one");
+            tracing::warn!(error = %e, count = names.len(), "interfaces not deleted together, deleting one by one");
         }
     }
 
