@@ -33,8 +33,10 @@ const COUNTERS: [&str; 5] = ["duration=", "n_packets=", "n_bytes=", "idle_age=",
 
 pub(super) fn flows(dump: &str) -> Result<Vec<Flow>, DumpError> {
     let lines = dump.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
-    // `OFPST_FLOW reply (OF1.5) (xid=0x2):`; a comment of a golden file.
-    let headline = |line: &str| line.is_empty() || line.starts_with('#') || line.ends_with("):");
+    // `OFPST_FLOW reply (OF1.5) (xid=0x2):`, for each part of a long one, `flags=[more]` behind all but the last; a comment
+    // of a golden file.
+    let headline =
+        |line: &str| line.is_empty() || line.starts_with('#') || line.starts_with("OFPST_FLOW reply (");
     lines.filter(|(_, line)| !headline(line)).map(|(number, line)| flow(number, line)).collect()
 }
 
@@ -60,6 +62,13 @@ mod tests {
         assert_eq!(flows.len(), 1);
         let text = "table=7,priority=100,cookie=0x5e,ip,reg3=0x1/0xffff,nw_src=10.1.1.2 actions=resubmit(,8)";
         assert_eq!(flows[0], text.parse().unwrap());
+    }
+
+    #[test]
+    fn a_long_dump_comes_in_parts() {
+        let dump = "OFPST_FLOW reply (OF1.5) (xid=0x2): flags=[more]\n table=0,priority=1 actions=drop\n\
+                    OFPST_FLOW reply (OF1.5) (xid=0x2):\n table=0,priority=2 actions=drop\n";
+        assert_eq!(flows(dump).unwrap().len(), 2);
     }
 
     #[test]
