@@ -6,6 +6,7 @@ pub mod ask;
 pub mod blast;
 pub mod flow;
 pub mod frames;
+pub mod hold;
 pub mod serve;
 
 use std::net::IpAddr;

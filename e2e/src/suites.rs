@@ -4,6 +4,7 @@ mod agent;
 pub mod first_light;
 pub mod hardening;
 mod intruder;
+pub mod policy;
 mod runtime;
 mod traffic;
 mod verdicts;
@@ -11,4 +12,4 @@ mod verdicts;
 use crate::suite::Suite;
 
 /// All of them.
-pub const ALL: [&Suite; 2] = [&first_light::SUITE, &hardening::SUITE];
+pub const ALL: [&Suite; 3] = [&first_light::SUITE, &hardening::SUITE, &policy::SUITE];

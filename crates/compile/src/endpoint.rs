@@ -196,6 +196,7 @@ pub(crate) fn fragment(endpoint: &Endpoint, facts: &Facts) -> Result<node_state:
         vrf,
         vni: network.vni,
         group: group.map(|(_, g)| g.id),
+        moves: endpoint.moves.clone(),
         mac: endpoint.mac,
         addresses: endpoint.addresses.clone(),
         node: spec.node.clone(),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use types::{EndpointName, EndpointUid, Family, MacAddr, Name, NodeName, VrfId};
+use types::{EndpointName, EndpointUid, Family, GroupMoves, MacAddr, Name, NodeName, VrfId};
 
 use crate::context::Context;
 use crate::index::is_folded;
@@ -45,6 +45,9 @@ pub struct Endpoint {
     pub mac: MacAddr,
     /// Its addresses, one per family of the network, IPv4 first.
     pub addresses: Vec<IpAddr>,
+    /// Groups it entered or left since it exists. Whoever judges connections by these has to judge them again.
+    #[serde(default, skip_serializing_if = "GroupMoves::is_empty")]
+    pub moves: GroupMoves,
 }
 
 /// The MAC address of an endpoint with these addresses: `0a:58` and the IPv4 address, or `0a:59` and 32 bits folded
@@ -91,7 +94,8 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: EndpointSpec) -> Option<Endpoint>
     let key = (spec.tenant.clone(), spec.name.clone());
     if let Some(stored) = cx.endpoint(&key).cloned() {
         check_unchanged(cx, &object, &spec, &stored);
-        return Some(Endpoint { spec, ..stored });
+        let moves = moves(cx, &object, &spec, &stored)?;
+        return Some(Endpoint { spec, moves, ..stored });
     }
     if cx.node(&spec.node).is_some_and(|n| n.cordoned) {
         cx.refuse(&object, "node", &spec.node, "is cordoned: it takes no new endpoints");
@@ -101,7 +105,8 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: EndpointSpec) -> Option<Endpoint>
     let network = network.then(|| cx.network(&spec.tenant, &spec.network).cloned()).flatten()?;
     let addresses = choose_addresses(cx, &object, &spec, &network, vrf)?;
     let mac = choose_mac(cx, &spec, &addresses)?;
-    Some(Endpoint { spec, uid: (cx.supply.uid)(), mac, addresses })
+    let moves = GroupMoves::default();
+    Some(Endpoint { spec, uid: (cx.supply.uid)(), mac, addresses, moves })
 }
 
 fn spec_ref(spec: &EndpointSpec) -> ObjectRef {
@@ -124,6 +129,27 @@ fn check_unchanged(cx: &mut Context<'_>, object: &ObjectRef, spec: &EndpointSpec
     for (field, value) in other_identity(spec, stored) {
         cx.refuse(object, field, value, "cannot be changed; delete the endpoint and create it anew");
     }
+}
+
+/// Its moves with this one. A group that is gone counts for nothing: nobody can name it.
+fn moves(
+    cx: &mut Context<'_>,
+    object: &ObjectRef,
+    spec: &EndpointSpec,
+    stored: &Endpoint,
+) -> Option<GroupMoves> {
+    if spec.group == stored.spec.group {
+        return Some(stored.moves.clone());
+    }
+    let number = |name: &Option<Name>| name.as_ref().and_then(|g| cx.group(&spec.tenant, g)).map(|g| g.id);
+    let (from, to) = (number(&stored.spec.group), number(&spec.group));
+    let moved = stored.moves.clone().moved(from, to);
+    moved
+        .map_err(|e| {
+            let reason = format!("{}; delete the endpoint and create it anew", e.reason);
+            cx.refuse(object, "group", spec.group.as_ref().map_or("", Name::as_str), reason);
+        })
+        .ok()
 }
 
 /// Fields by which a spec cannot be this endpoint's.

@@ -199,3 +199,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn endpoint_remembers_the_groups_it_entered_and_left() {
+    let mut view = cluster();
+    let in_group = |group: Value| json!([{"kind": "endpoint", "tenant": "blue", "name": "a", "network": "web", "group": group, "node": "n1"}]);
+    let other = json!([{"kind": "group", "tenant": "blue", "name": "other", "network": "web"}]);
+    let plan = apply(&view, other).unwrap();
+    store(&mut view, &plan);
+    let numbers: Vec<_> = ["app", "other"]
+        .map(|g| {
+            let group = view
+                .groups
+                .values()
+                .find(|stored| stored.spec.name.as_str() == g && stored.spec.tenant.as_str() == "blue");
+            group.unwrap().id
+        })
+        .into();
+    let mut after = |group: Value| -> Vec<_> {
+        let plan = apply(&view, in_group(group)).unwrap();
+        store(&mut view, &plan);
+        let stored = view.endpoints.values().find(|e| e.spec.name.as_str() == "a").unwrap();
+        stored
+            .moves
+            .iter()
+            .map(|(group, times)| (numbers.iter().position(|n| *n == group).unwrap(), times))
+            .collect()
+    };
+    assert_eq!(after(json!("app")), [], "it was made there");
+    assert_eq!(after(json!("other")), [(0, 1), (1, 1)]);
+    assert_eq!(after(json!("other")), [(0, 1), (1, 1)]);
+    assert_eq!(after(json!(null)), [(0, 1), (1, 2)]);
+    assert_eq!(after(json!("app")), [(0, 2), (1, 2)]);
+}
+
+#[test]
+fn endpoint_goes_through_so_many_groups_and_no_more() {
+    let mut view = cluster();
+    let visit = |n: usize| {
+        json!([
+        {"kind": "group", "tenant": "blue", "name": format!("g{n}"), "network": "web"},
+        {"kind": "endpoint", "tenant": "blue", "name": "a", "network": "web", "group": format!("g{n}"), "node": "n1"}])
+    };
+    for n in 1..types::GroupMoves::MAX {
+        let plan = apply(&view, visit(n)).unwrap();
+        store(&mut view, &plan);
+    }
+    let rejection = apply(&view, visit(99)).unwrap_err();
+    assert_eq!(rejection.errors[0].field, "group");
+    let reason = "an endpoint goes through 64 groups at most; delete the endpoint and create it anew";
+    assert_eq!(rejection.errors[0].reason, reason);
+}

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AddressRange, CidrBlock, DefaultAction, Direction, EndpointName, EndpointUid, GroupId, IpCidr, MacAddr,
-    Name, NodeName, PolicyId, RulePriority, RuleSlot, Services, Verdict, Vni, VrfId,
+    AddressRange, CidrBlock, DefaultAction, Direction, EndpointName, EndpointUid, GroupId, GroupMoves,
+    IpCidr, MacAddr, Name, NodeName, PolicyId, RulePriority, RuleSlot, Services, Verdict, Vni, VrfId,
 };
 
 /// A peer node of the overlay. Key `node/<name>`.
@@ -72,6 +72,9 @@ pub struct Endpoint {
     pub vni: Vni,
     /// Its group, when it has one.
     pub group: Option<GroupId>,
+    /// Groups it entered or left since it exists: connections of theirs may have been judged otherwise.
+    #[serde(default, skip_serializing_if = "GroupMoves::is_empty")]
+    pub moves: GroupMoves,
     /// Its MAC address.
     pub mac: MacAddr,
     /// Its addresses: at most one per family, IPv4 first.
@@ -126,6 +129,15 @@ pub struct PolicyRule {
     pub service: RuleService,
     /// The decision.
     pub verdict: Verdict,
+}
+
+impl PolicyRule {
+    /// What it does, as bytes: all of it but its name.
+    pub fn content(&self) -> Vec<u8> {
+        let Self { slot, name: _, direction, priority, peer, service, verdict } = self;
+        // Serializing plain structs with string keys into memory has no failing path in serde_json.
+        serde_json::to_vec(&(slot, direction, priority, peer, service, verdict)).unwrap_or_default()
+    }
 }
 
 /// The other end of a rule's connections. "Any" is spelled.

@@ -3,7 +3,7 @@
 //! What is asked ([`connections`], [`lies`], [`neighbours`], [`multicast`]):
 //! * every endpoint to and from one (or two) of each class of endpoints that rules can tell apart, in both families, for
 //!   each boundary of each service that a rule of either end names, and for services nobody names; then packets of
-//!   connections that were allowed, both ways; addresses at the boundaries of every prefix;
+//!   connections that were allowed, both ways, and of older ones that are or are not; addresses at the boundaries of every prefix;
 //! * every endpoint telling every kind of lie about who it is, and every node about where a packet comes from;
 //! * every endpoint asking for its neighbours, and sending to groups.
 //!
@@ -28,7 +28,7 @@ use std::ops::ControlFlow;
 use model::Endpoint;
 use types::NodeName;
 
-use crate::fabric::{Fabric, Journey, Seat};
+use crate::fabric::{Fabric, Journey, Labels, Seat};
 use crate::intent::Intent;
 use crate::isolation;
 use crate::packet::Packet;
@@ -39,7 +39,7 @@ use crate::switch::{Tracked, Undefined};
 pub enum Claim {
     /// A new connection goes to whom policy allows it, and to nobody else.
     Policy,
-    /// Packets of an allowed connection pass, both ways; what belongs to none does not.
+    /// Packets of an allowed connection pass, both ways; what belongs to none, or to one that is forbidden now, does not.
     Connection,
     /// Who lies about where a packet comes from is not heard.
     Spoofing,
@@ -167,6 +167,8 @@ struct Question {
     node: NodeName,
     packet: Packet,
     tracked: Tracked,
+    /// What the nodes keep with its connection.
+    labels: Labels,
 }
 
 /// What must become of a packet.
@@ -212,7 +214,8 @@ impl<'a> Audit<'a> {
             return None;
         }
         self.packets += 1;
-        match self.fabric.send(&question.node, question.packet.clone(), question.tracked) {
+        let Question { node, packet, tracked, labels, .. } = question;
+        match self.fabric.send(node, packet.clone(), *tracked, labels) {
             Err((node, undefined)) => {
                 self.undefined(question, intended, node, &undefined);
                 None
@@ -229,6 +232,12 @@ impl<'a> Audit<'a> {
                 None
             }
         }
+    }
+
+    /// What the nodes keep with a connection that this packet opens; nothing where it may not.
+    fn opened(&self, node: &NodeName, packet: Packet) -> Labels {
+        let journey = self.fabric.send(node, packet, Tracked::New, &Labels::new());
+        journey.map(|journey| journey.labels()).unwrap_or_default()
     }
 
     fn undefined(

@@ -24,6 +24,9 @@ pub struct Site {
     pub switch: Switch,
 }
 
+/// What each node's connection tracking keeps with a connection; 0 where nothing is said.
+pub type Labels = BTreeMap<NodeName, u128>;
+
 /// Where something is plugged in: node and port.
 pub type Seat = (NodeName, u32);
 
@@ -58,6 +61,14 @@ pub struct Journey {
     pub beyond: BTreeSet<NodeName>,
 }
 
+impl Journey {
+    /// The labels its connection was committed with.
+    pub fn labels(&self) -> Labels {
+        let label = |(node, walk): &(NodeName, Walk)| Some((node.clone(), walk.committed.last()?.1));
+        self.visits.iter().filter_map(label).collect()
+    }
+}
+
 impl Fabric {
     /// Switches, with the tunnel addresses that intent knows.
     pub fn new(intent: &Intent<'_>, sites: impl IntoIterator<Item = Site>) -> Self {
@@ -90,7 +101,7 @@ impl Fabric {
         site.ports.get(&endpoint.uid).map(|port| (site.node.clone(), *port))
     }
 
-    /// Sends a packet in at a node.
+    /// Sends a packet in at a node; `tracked` is what it is to connection tracking, everywhere, and `labels` its connection's.
     ///
     /// # Errors
     /// Where flows leave open what happens: the node, and what.
@@ -99,10 +110,11 @@ impl Fabric {
         node: &NodeName,
         packet: Packet,
         tracked: Tracked,
+        labels: &Labels,
     ) -> Result<Journey, (NodeName, Undefined)> {
         let mut journey = Journey::default();
         let Some(site) = self.sites.get(node) else { return Ok(journey) };
-        self.visit(site, packet, tracked, &mut journey, 0)?;
+        self.visit(site, packet, (tracked, labels), &mut journey, 0)?;
         Ok(journey)
     }
 
@@ -110,11 +122,12 @@ impl Fabric {
         &self,
         site: &Site,
         packet: Packet,
-        tracked: Tracked,
+        (tracked, labels): (Tracked, &Labels),
         journey: &mut Journey,
         hops: usize,
     ) -> Result<(), (NodeName, Undefined)> {
-        let walk = site.switch.send(packet, tracked).map_err(|e| (site.node.clone(), e))?;
+        let label = labels.get(&site.node).copied().unwrap_or_default();
+        let walk = site.switch.send(packet, tracked, label).map_err(|e| (site.node.clone(), e))?;
         let sent = walk.sent.clone();
         journey.visits.push((site.node.clone(), walk));
         for copy in sent {
@@ -135,7 +148,7 @@ impl Fabric {
                 continue;
             };
             if let Some(arriving) = self.out_of_tunnel(next, &copy.packet, from) {
-                self.visit(next, arriving, tracked, journey, hops + 1)?;
+                self.visit(next, arriving, (tracked, labels), journey, hops + 1)?;
             }
         }
         Ok(())

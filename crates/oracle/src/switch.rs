@@ -49,8 +49,10 @@ pub enum Tracked {
     Established,
     /// It belongs to a committed connection and goes the other way.
     Reply,
-    /// It is an error about a committed connection.
+    /// It is an error about a committed connection, and goes the way of its first packet.
     Related,
+    /// It is an error about a committed connection, and goes the other way.
+    RelatedReply,
     /// It cannot belong to any connection.
     Invalid,
 }
@@ -70,6 +72,7 @@ impl Tracked {
                 Self::Established => ESTABLISHED,
                 Self::Reply => ESTABLISHED | REPLY,
                 Self::Related => RELATED,
+                Self::RelatedReply => RELATED | REPLY,
                 Self::Invalid => INVALID,
             }
     }

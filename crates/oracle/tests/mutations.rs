@@ -9,20 +9,33 @@ use oracle::fabric::Site;
 use oracle::switch::Switch;
 use support::{audited, node_name, product, two_tenants, view};
 
-/// The flows of node 1 as text, by line; what becomes of them is what is audited.
+/// The flows of node 1 as text, by line, tables by name; what becomes of them is what is audited.
 type Lines = Vec<String>;
+
+/// Text with tables by name instead of number, or the other way round.
+fn tables(text: &str, by_name: bool) -> String {
+    let mut text = text.to_owned();
+    for (before, after) in [("table=", ","), ("resubmit(,", ")")] {
+        for table in pipeline::tables() {
+            let (number, name) = (table.number.to_string(), table.name.to_owned());
+            let (from, to) = if by_name { (number, name) } else { (name, number) };
+            text = text.replace(&format!("{before}{from}{after}"), &format!("{before}{to}{after}"));
+        }
+    }
+    text
+}
 
 /// Audits the two tenants with the flows of node 1 altered.
 fn altered(alter: impl FnOnce(&mut Lines)) -> Report {
     let view = view(two_tenants());
-    let tables = product::tables(&view);
-    let mut sites = product::sites(&tables);
-    let (ports, flows) = &tables[&node_name(1)];
-    let before: Lines = flows.iter().map(Flow::to_string).collect();
+    let enforced = product::tables(&view);
+    let mut sites = product::sites(&enforced);
+    let (ports, flows) = &enforced[&node_name(1)];
+    let before: Lines = flows.iter().map(|flow| tables(&flow.to_string(), true)).collect();
     let mut lines = before.clone();
     alter(&mut lines);
     assert_ne!(before, lines, "the alteration altered nothing");
-    let switch = Switch::read(&lines.join("\n")).unwrap_or_else(|e| panic!("{e}"));
+    let switch = Switch::read(&tables(&lines.join("\n"), false)).unwrap_or_else(|e| panic!("{e}"));
     let site = Site { node: node_name(1), tunnel: Some(product::TUNNEL), ports: ports.clone(), switch };
     sites.retain(|s| s.node != site.node);
     sites.push(site);
@@ -56,7 +69,7 @@ fn remove(words: &[&str]) -> Report {
 /// Some disagreement about this claim has this in its words or flows, and none is about the other claims.
 #[track_caller]
 fn named(report: &Report, claim: Claim, what: &str) {
-    let names = |d: &&Disagreement| d.claim == claim && d.to_string().contains(what);
+    let names = |d: &&Disagreement| d.claim == claim && tables(&d.to_string(), true).contains(what);
     assert!(report.disagreements.iter().any(|d| names(&d)), "{what} is not named: {report}");
 }
 
@@ -67,12 +80,12 @@ const WEB: &str = "in_port=2";
 
 #[test]
 fn deny_dropped() {
-    named(&remove(&["table=11,", "conj_id=28673"]), Claim::Policy, DENY);
+    named(&remove(&["table=IngressTenant,", "conj_id=28673"]), Claim::Policy, DENY);
 }
 
 #[test]
 fn deny_turned_into_allow() {
-    let report = replace(&["table=11,", "conj_id=28673"], "set_field:0x400/0x400->reg0,", "");
+    let report = replace(&["table=IngressTenant,", "conj_id=28673"], "set_field:0x400/0x400->reg0,", "");
     named(&report, Claim::Policy, DENY);
     named(&report, Claim::Policy, "conj_id=28673");
 }
@@ -84,9 +97,9 @@ fn priorities_swapped() {
             let (_, rest) = line.split_once("priority=").unwrap();
             format!("priority={},", rest.split(',').next().unwrap())
         };
-        let allow = priority(the(lines, &["table=11,", "conj_id=28672"]));
-        let deny = priority(the(lines, &["table=11,", "conj_id=28673"]));
-        for line in lines.iter_mut().filter(|l| l.starts_with("table=11,")) {
+        let allow = priority(the(lines, &["table=IngressTenant,", "conj_id=28672"]));
+        let deny = priority(the(lines, &["table=IngressTenant,", "conj_id=28673"]));
+        for line in lines.iter_mut().filter(|l| l.starts_with("table=IngressTenant,")) {
             let swapped = line.replace(&allow, "\0").replace(&deny, &allow);
             *line = swapped.replace('\0', &deny);
         }
@@ -96,14 +109,14 @@ fn priorities_swapped() {
 
 #[test]
 fn port_mask_widened() {
-    let report = replace(&["table=11,", "tcp,", "0xfffe"], "0xfffe", "0xfff8");
+    let report = replace(&["table=IngressTenant,", "tcp,", "0xfffe"], "0xfffe", "0xfff8");
     named(&report, Claim::Policy, "tcp/5434");
     named(&report, Claim::Policy, "0xfff8");
 }
 
 #[test]
 fn clause_removed() {
-    named(&remove(&["table=11,", "tcp6,", "0xfffe"]), Claim::Policy, "blue/db-access/postgres");
+    named(&remove(&["table=IngressTenant,", "tcp6,", "0xfffe"]), Claim::Policy, "blue/db-access/postgres");
 }
 
 /// What a flow with these words writes into a register.
@@ -115,7 +128,7 @@ fn written(lines: &mut Lines, words: &[&str], register: &str) -> String {
 
 #[test]
 fn wrong_source_class() {
-    let of = |address: &'static str| ["table=7,", "metadata=0x1/0xffff", address];
+    let of = |address: &'static str| ["table=SrcClass,", "metadata=0x1/0xffff", address];
     let (web, db) = (of("nw_src=10.1.1.11 "), of("nw_src=10.1.2.12 "));
     let report = altered(|lines| {
         let (own, other) = (written(lines, &web, "reg4"), written(lines, &db, "reg4"));
@@ -129,8 +142,8 @@ fn wrong_source_class() {
 fn wrong_destination_class() {
     let report = altered(|lines| {
         let (db, web) = (
-            ["table=8,", "metadata=0x1/0xffff", "ipv6_dst=fd00:1:2::12 "],
-            ["table=8,", "metadata=0x1/0xffff", "ipv6_dst=fd00:1:1::11 "],
+            ["table=DstClass,", "metadata=0x1/0xffff", "ipv6_dst=fd00:1:2::12 "],
+            ["table=DstClass,", "metadata=0x1/0xffff", "ipv6_dst=fd00:1:1::11 "],
         );
         let (own, other) = (written(lines, &db, "reg5"), written(lines, &web, "reg5"));
         let line = the(lines, &db);
@@ -141,27 +154,30 @@ fn wrong_destination_class() {
 
 #[test]
 fn wrong_vrf_loaded() {
-    let report =
-        replace(&["table=0,", WEB], "set_field:0x1/0xffff->metadata", "set_field:0x2/0xffff->metadata");
+    let report = replace(
+        &["table=Classifier,", WEB],
+        "set_field:0x1/0xffff->metadata",
+        "set_field:0x2/0xffff->metadata",
+    );
     named(&report, Claim::Isolation, WEB);
     named(&report, Claim::Policy, "blue/web-1");
 }
 
 #[test]
 fn wrong_network_loaded() {
-    let report = replace(&["table=0,", WEB], "set_field:0x650000/", "set_field:0xc90000/");
+    let report = replace(&["table=Classifier,", WEB], "set_field:0x650000/", "set_field:0xc90000/");
     named(&report, Claim::Isolation, "set_field:0xc90000/0xffffff0000->metadata");
 }
 
 #[test]
 fn source_address_not_guarded() {
-    let guard = ["table=1,", " actions", WEB, "nw_src=10.1.1.11 "];
+    let guard = ["table=SpoofGuard,", " actions", WEB, "nw_src=10.1.1.11 "];
     named(&replace(&guard, "nw_src=10.1.1.11 ", " "), Claim::Spoofing, "with 10.1.");
 }
 
 #[test]
 fn source_mac_not_guarded() {
-    let guard = ["table=1,", WEB, "nw_src=10.1.1.11 "];
+    let guard = ["table=SpoofGuard,", WEB, "nw_src=10.1.1.11 "];
     let report = replace(&guard, "dl_src=0a:58:0a:01:01:0b,", "");
     named(&report, Claim::Spoofing, "as its MAC address");
     named(&report, Claim::Spoofing, WEB);
@@ -169,40 +185,44 @@ fn source_mac_not_guarded() {
 
 #[test]
 fn arp_not_guarded() {
-    let report = replace(&["table=1,", WEB, "arp_spa=10.1.1.11,arp_op=2"], "arp_spa=10.1.1.11,", "");
+    let report = replace(&["table=SpoofGuard,", WEB, "arp_spa=10.1.1.11,arp_op=2"], "arp_spa=10.1.1.11,", "");
     // Nobody hears ARP anyway: a guard more or less shows when discovery is let through as well.
     assert!(report.disagreements.is_empty(), "{report}");
     let report = altered(|lines| {
-        lines.push(format!("table=1,priority=101,arp,{WEB} actions=output:1"));
+        lines.push(format!("table=SpoofGuard,priority=101,arp,{WEB} actions=output:1"));
     });
     named(&report, Claim::Spoofing, "ARP about the other's address");
 }
 
 #[test]
 fn tagged_frames_accepted() {
-    let report = replace(&["table=0,", WEB], ",vlan_tci=0x0000/0x1fff", "");
+    let report = replace(&["table=Classifier,", WEB], ",vlan_tci=0x0000/0x1fff", "");
     named(&report, Claim::Spoofing, "VLAN");
 }
 
 #[test]
 fn ingress_policy_skipped() {
-    let report = replace(&["table=10,", "metadata=0x1/0xffff"], "resubmit(,11)", "resubmit(,13)");
+    let report = replace(
+        &["table=EgressDefault,", "metadata=0x1/0xffff"],
+        "resubmit(,IngressTenant)",
+        "resubmit(,Verdict)",
+    );
     named(&report, Claim::Policy, DENY);
-    named(&report, Claim::Policy, "table=10,");
+    named(&report, Claim::Policy, "table=EgressDefault,");
 }
 
 #[test]
 fn default_flipped() {
-    let flow = ["table=12,", "metadata=0x1/0xffff"];
+    let flow = ["table=IngressDefault,", "metadata=0x1/0xffff"];
     let report = replace(&flow, "actions=", "actions=set_field:0x400/0x400->reg0,");
     named(&report, Claim::Policy, "the default of blue, allow");
-    named(&report, Claim::Policy, "table=12,");
+    named(&report, Claim::Policy, "table=IngressDefault,");
 }
 
 #[test]
 fn network_of_another_tenant_accepted() {
     let report = altered(|lines| {
-        let line = the(lines, &["table=0,", "tun_id=0xc9,"]);
+        let line = the(lines, &["table=Classifier,", "tun_id=0xc9,"]);
         *line = line.replace("set_field:0x2/0xffff->metadata", "set_field:0x1/0xffff->metadata");
         *line = line.replace("set_field:0xc90000/", "set_field:0x650000/");
     });
@@ -224,72 +244,117 @@ fn any_tunnel_source_accepted() {
 
 #[test]
 fn network_that_does_not_exist_accepted() {
-    let report = replace(&["table=0,", "tun_id=0x65,"], "tun_id=0x65,", "");
+    let report = replace(&["table=Classifier,", "tun_id=0x65,"], "tun_id=0x65,", "");
     named(&report, Claim::Isolation, "in a network that does not exist");
 }
 
 #[test]
 fn delivered_to_a_port_of_another_tenant() {
-    let report = replace(&["table=15,", "set_field:0x2->reg1"], "set_field:0x2->reg1", "set_field:0x4->reg1");
+    let report =
+        replace(&["table=L2Forward,", "set_field:0x2->reg1"], "set_field:0x2->reg1", "set_field:0x4->reg1");
     named(&report, Claim::Isolation, "set_field:0x4->reg1");
     named(&report, Claim::Policy, "delivered to green/web-1");
 }
 
 #[test]
 fn sent_to_the_wrong_node() {
-    let words = ["table=15,", "dl_dst=0a:58:0a:01:01:0c", "metadata=0x65"];
+    let words = ["table=L2Forward,", "dl_dst=0a:58:0a:01:01:0c", "metadata=0x65"];
     named(&replace(&words, "0xc0000202", "0xc0000209"), Claim::Policy, "the tunnel to 192.0.2.9");
 }
 
 #[test]
 fn routed_into_a_network_of_another_tenant() {
-    let words = ["table=14,", "metadata=0x1/0xffff", "nw_dst=10.1.2.11 "];
+    let words = ["table=L3Forward,", "metadata=0x1/0xffff", "nw_dst=10.1.2.11 "];
     let report = replace(&words, "set_field:0x660000/", "set_field:0xca0000/");
     named(&report, Claim::Isolation, "goes into the tunnel in network 202");
-    named(&report, Claim::Isolation, "table=14,");
+    named(&report, Claim::Isolation, "table=L3Forward,");
 }
 
 #[test]
 fn local_destination_forgotten() {
-    let report = remove(&["table=5,", "metadata=0x1/0xffff", "nw_dst=10.1.2.12 "]);
+    let report = remove(&["table=LocalDst,", "metadata=0x1/0xffff", "nw_dst=10.1.2.12 "]);
     named(&report, Claim::Policy, "blue/db-2 (10.1.2.12)");
 }
 
 #[test]
 fn invalid_accepted() {
-    let report = replace(&["table=6,", "+inv"], "actions=drop", "actions=resubmit(,14)");
+    let report = replace(&["table=Decide,", "+inv"], "actions=drop", "actions=resubmit(,L3Forward)");
     named(&report, Claim::Connection, "+inv");
 }
 
 #[test]
 fn connections_picked_up_in_the_middle() {
-    let report = replace(&["table=6,priority=110,", ",tcp "], "actions=drop", "actions=resubmit(,7)");
+    let report =
+        replace(&["table=Decide,priority=110,", ",tcp "], "actions=drop", "actions=resubmit(,SrcClass)");
     named(&report, Claim::Connection, "a TCP connection begins with a SYN");
-    named(&report, Claim::Connection, "table=6,priority=110,");
+    named(&report, Claim::Connection, "table=Decide,priority=110,");
 }
 
 #[test]
 fn errors_of_anyone_accepted() {
-    let report = replace(&["table=6,priority=150,", ",icmp "], "resubmit(,7)", "resubmit(,14)");
-    named(&report, Claim::Spoofing, "table=6,priority=150,");
+    let report =
+        replace(&["table=Decide,priority=150,", ",icmp,"], "resubmit(,SrcClass)", "resubmit(,L3Forward)");
+    named(&report, Claim::Spoofing, "table=Decide,priority=150,");
 }
 
 #[test]
 fn replies_dropped() {
-    let report = remove(&["table=6,", "-new+est"]);
+    let report = replace(&["table=Decide,priority=140,", "-new+est"], "resubmit(,L3Forward)", "drop");
     named(&report, Claim::Connection, "a reply of an allowed connection");
 }
 
 #[test]
+fn earlier_connections_not_judged_again() {
+    let words = ["table=Decide,priority=125,", "-new+est"];
+    let report = replace(&words, "resubmit(,SrcClass)", "resubmit(,L3Forward)");
+    named(&report, Claim::Connection, "the connection is not allowed any more");
+    named(&report, Claim::Connection, "table=Decide,priority=125,");
+}
+
+#[test]
+fn replies_of_earlier_connections_not_judged_again() {
+    let words = ["table=Decide,priority=130,", "-new+est+rpl"];
+    let report = replace(&words, "resubmit(,DstClass)", "resubmit(,L3Forward)");
+    named(&report, Claim::Connection, "earlier connection's Reply packet");
+    named(&report, Claim::Connection, "table=Decide,priority=130,");
+}
+
+#[test]
+fn any_generation_taken_for_the_present_one() {
+    let report = altered(|lines| {
+        for line in lines.iter_mut().filter(|l| l.starts_with("table=ReceiverState,priority=100,")) {
+            let (before, rest) = line.split_once(",ct_label=").unwrap();
+            *line = format!("{before},{}", rest.split_once(',').unwrap().1);
+        }
+    });
+    named(&report, Claim::Connection, "the connection is not allowed any more");
+    named(&report, Claim::Connection, "table=ReceiverState,priority=100,");
+}
+
+#[test]
+fn replies_judged_as_if_they_opened_a_connection() {
+    let report = altered(|lines| lines.retain(|l| !l.starts_with("table=Turn,priority=100,")));
+    named(&report, Claim::Connection, "earlier connection's Reply packet");
+}
+
+#[test]
+fn errors_about_earlier_connections_accepted() {
+    let report = replace(&["table=Decide,priority=150,", ",icmp,"], ",reg0=0/0x300", "");
+    named(&report, Claim::Connection, "earlier connection's RelatedReply packet");
+}
+
+#[test]
 fn committed_in_another_zone() {
-    let report = replace(&["table=17,", "ip "], "zone=OXM_OF_METADATA[0..15]", "zone=9");
+    let report =
+        replace(&["table=ConntrackCommit,", "ip,reg0=0x300/0x300"], "zone=OXM_OF_METADATA[0..15]", "zone=9");
     named(&report, Claim::Policy, "commits the connection in zones [9], not in 1");
     named(&report, Claim::Isolation, "is tracked in zone 9");
 }
 
 #[test]
 fn one_zone_for_all_tenants() {
-    let report = replace(&["table=4,priority=100,", "ip "], "zone=OXM_OF_METADATA[0..15]", "zone=1");
+    let report =
+        replace(&["table=ConntrackZone,priority=100,", "ip "], "zone=OXM_OF_METADATA[0..15]", "zone=1");
     named(&report, Claim::Isolation, "is tracked in zone 1");
     named(&report, Claim::Isolation, "stays in green");
 }
@@ -302,7 +367,7 @@ fn allowed_connections_not_committed() {
 
 #[test]
 fn answered_with_the_mac_of_another() {
-    let words = ["table=2,", "arp,", "metadata=0x65", "arp_tpa=10.1.1.12"];
+    let words = ["table=ArpNd,", "arp,", "metadata=0x65", "arp_tpa=10.1.1.12"];
     let report = replace(&words, "0a:58:0a:01:01:0c", "0a:58:0a:01:01:0d");
     named(&report, Claim::Neighbours, "10.1.1.12 is at 0a:58:0a:01:01:0c");
     named(&report, Claim::Neighbours, "set_field:0a:58:0a:01:01:0d->arp_sha");
@@ -311,7 +376,7 @@ fn answered_with_the_mac_of_another() {
 #[test]
 fn flooded_to_another_tenant() {
     let report = altered(|lines| {
-        let line = the(lines, &["table=16,", "reg0=0x1/0xf", "metadata=0x65"]);
+        let line = the(lines, &["table=Flood,", "reg0=0x1/0xf", "metadata=0x65"]);
         line.push_str(",output:4");
     });
     named(&report, Claim::Multicast, "green/web-1");
@@ -320,14 +385,14 @@ fn flooded_to_another_tenant() {
 
 #[test]
 fn flooded_to_nobody() {
-    let report = remove(&["table=16,", "reg0=0x1/0xf", "metadata=0x65"]);
+    let report = remove(&["table=Flood,", "reg0=0x1/0xf", "metadata=0x65"]);
     named(&report, Claim::Multicast, "delivered to everybody else in the network");
 }
 
 #[test]
 fn two_flows_of_one_priority() {
     let report = altered(|lines| {
-        let copy = the(lines, &["table=12,", "metadata=0x1/0xffff"]);
+        let copy = the(lines, &["table=IngressDefault,", "metadata=0x1/0xffff"]);
         let other = format!("{},udp actions=drop", copy.split(' ').next().unwrap());
         lines.push(other);
     });
@@ -336,10 +401,12 @@ fn two_flows_of_one_priority() {
 
 #[test]
 fn foreign_flow_above_everything() {
-    let report = altered(|lines| lines.push("table=0,priority=65535,in_port=2 actions=output:4".to_owned()));
-    named(&report, Claim::Isolation, "in_port=2 actions=output:4");
     let report =
-        altered(|lines| lines.push("table=0,priority=65535,ip,in_port=9 actions=output:1".to_owned()));
+        altered(|lines| lines.push("table=Classifier,priority=65535,in_port=2 actions=output:4".to_owned()));
+    named(&report, Claim::Isolation, "in_port=2 actions=output:4");
+    let report = altered(|lines| {
+        lines.push("table=Classifier,priority=65535,ip,in_port=9 actions=output:1".to_owned())
+    });
     named(&report, Claim::Isolation, "any packet from a port that is nobody's");
 }
 

@@ -62,11 +62,12 @@ fn a_real_dump_is_read_and_what_was_altered_by_hand_is_named() {
     assert!(report.disagreements.is_empty(), "{report}");
 
     let bridge = lab.bridges.values().next().unwrap();
-    let altered = "table=12,priority=100,metadata=0x1/0xffff,actions=drop";
+    let table = pipeline::tables().iter().find(|t| t.name == "IngressDefault").unwrap().number;
+    let altered = &format!("table={table},priority=100,metadata=0x1/0xffff,actions=drop");
     lab.ovs.ofctl(&["-O", "OpenFlow15", "mod-flows", "--strict", bridge, altered]).unwrap();
     let report = lab.audit(&view, &tables);
     let named = report.disagreements.iter().any(|d| {
-        let flow = d.flows.last().is_some_and(|met| met.flow.contains("table=12,"));
+        let flow = d.flows.last().is_some_and(|met| met.flow.contains(&format!("table={table},")));
         flow && d.intended.contains("at the destination by the default of blue, allow")
     });
     assert!(named, "{report}");

@@ -17,7 +17,7 @@ fn tcp(port: u16) -> Packet {
 }
 
 fn run(flows: &str, packet: Packet) -> Result<Walk, Undefined> {
-    Switch::read(flows).unwrap().send(packet, Tracked::New)
+    Switch::read(flows).unwrap().send(packet, Tracked::New, 0)
 }
 
 fn ports(flows: &str, packet: Packet) -> Vec<u32> {
@@ -122,7 +122,7 @@ fn tracking_goes_on_with_a_copy() {
     let walk = run(flows, tcp(80)).unwrap();
     assert_eq!(walk.sent.iter().map(|s| s.port).collect::<Vec<_>>(), [5, 7]);
     assert_eq!((walk.looked_up, walk.committed), (vec![3], vec![(4, 9)]));
-    let established = Switch::read(flows).unwrap().send(tcp(80), Tracked::Established).unwrap();
+    let established = Switch::read(flows).unwrap().send(tcp(80), Tracked::Established, 0).unwrap();
     assert_eq!(established.sent.iter().map(|s| s.port).collect::<Vec<_>>(), [6, 7]);
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Unit {
     Prefix(VrfId, Prefix),
     /// A group whose endpoints are denied.
     Denied(VrfId, GroupId),
+    /// What endpoints of a group, or of none, are judged by.
+    Generation(VrfId, Option<GroupId>),
     /// A rule's decision.
     Rule(RuleId),
 }
@@ -48,10 +50,12 @@ impl Unit {
     pub(crate) fn object(self) -> Option<FragmentKey> {
         match self {
             Self::Fixed => None,
-            Self::Vrf(vrf) | Self::Prefix(vrf, _) => Some(FragmentKey::Vrf(vrf)),
+            Self::Vrf(vrf) | Self::Prefix(vrf, _) | Self::Generation(vrf, None) => {
+                Some(FragmentKey::Vrf(vrf))
+            }
             Self::Network(vni) | Self::Flood(vni) | Self::Tunnel(vni, _) => Some(FragmentKey::Network(vni)),
             Self::Member(uid) => Some(FragmentKey::Endpoint(uid)),
-            Self::Denied(_, group) => Some(FragmentKey::Group(group)),
+            Self::Denied(_, group) | Self::Generation(_, Some(group)) => Some(FragmentKey::Group(group)),
             Self::Rule(id) => Some(FragmentKey::Policy(id.policy())),
         }
     }

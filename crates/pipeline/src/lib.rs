@@ -27,6 +27,7 @@ mod error;
 pub mod fields;
 mod flow_set;
 mod flow_table;
+mod generation;
 mod owners;
 mod render;
 mod renderer;

@@ -153,11 +153,15 @@ impl Renderer {
     }
 
     fn take_touched(&mut self, touched: Touched, work: &mut Work) {
-        work.units.extend(touched.vrfs.into_iter().map(Unit::Vrf));
+        for vrf in touched.vrfs {
+            work.units.insert(Unit::Vrf(vrf));
+            work.units.extend(self.view.hosted_in(vrf).map(|group| Unit::Generation(vrf, group)));
+        }
         work.units.extend(touched.networks.into_iter().map(Unit::Network));
         work.units.extend(touched.floods.into_iter().map(Unit::Flood));
         work.units.extend(touched.tunnels.into_iter().map(|(vni, vtep)| Unit::Tunnel(vni, vtep)));
         work.units.extend(touched.members.into_iter().map(Unit::Member));
+        work.units.extend(touched.hosted.into_iter().map(|(vrf, group)| Unit::Generation(vrf, group)));
         for (vrf, address) in touched.addresses {
             self.classes.touch(vrf, address);
         }
@@ -173,6 +177,8 @@ impl Renderer {
             self.classes.name(&self.view, vrf, set, is_named);
         }
         work.units.extend(replanned.denied.into_iter().map(|(vrf, group)| Unit::Denied(vrf, group)));
+        let judged = replanned.judged.into_iter().filter(|(vrf, group)| self.view.hosts(*vrf, Some(*group)));
+        work.units.extend(judged.map(|(vrf, group)| Unit::Generation(vrf, Some(group))));
         work.rules.extend(replanned.rules);
     }
 
@@ -251,7 +257,11 @@ impl Renderer {
             }
             Unit::Prefix(vrf, prefix) => tables::class::prefix(view, &self.classes, vrf, prefix, flows),
             Unit::Denied(vrf, group) => self.denied(vrf, group, flows),
-            Unit::Rule(_) => {}
+            Unit::Generation(vrf, group) if view.hosts(vrf, group) => {
+                let generation = self.plans.generation(view, vrf, group);
+                tables::state::group(vrf, group, generation, flows);
+            }
+            Unit::Generation(..) | Unit::Rule(_) => {}
         }
     }
 
@@ -270,7 +280,9 @@ fn fixed(view: &View, flows: &mut Flows) {
     tables::spoof_guard::fixed(flows);
     tables::arp_nd::fixed(flows);
     tables::conntrack::fixed(flows);
+    tables::state::fixed(flows);
     tables::class::fixed(flows);
+    tables::turn::fixed(flows);
     tables::policy::fixed(flows);
     tables::forward::fixed(view, flows);
 }

@@ -18,6 +18,7 @@ use types::{EndpointUid, GroupId, PolicyId, RuleId, RuleSlot, Vni, VrfId};
 
 use crate::classes::AddressSet;
 use crate::error::RenderError;
+use crate::generation::{self, Basis, Content, Generation};
 use crate::view::{GroupRef, Refused, Touched, View};
 
 mod levels;
@@ -54,6 +55,8 @@ struct Stand {
     peers: BTreeSet<Peer>,
     /// The sets that count as named because of it: none when it is refused.
     sets: BTreeSet<AddressSet>,
+    /// What it says.
+    content: Content,
 }
 
 /// What a change of the plans touches.
@@ -65,6 +68,8 @@ pub(crate) struct Replanned {
     pub(crate) denied: BTreeSet<(VrfId, GroupId)>,
     /// Sets that are named now and were not, the other way round, or that consist of something else.
     pub(crate) sets: BTreeSet<(VrfId, AddressSet)>,
+    /// Groups whose endpoints may be judged by something else.
+    pub(crate) judged: BTreeSet<(VrfId, GroupId)>,
 }
 
 /// The policies of all VRFs.
@@ -121,6 +126,10 @@ impl Plans {
         }
         self.update_policies(view, state, policies);
         self.make_room(view, state);
+        for group in &touched.moves {
+            let naming: Vec<PolicyId> = self.naming(Peer::Group(*group)).collect();
+            naming.into_iter().for_each(|policy| self.judges_otherwise(policy));
+        }
         for key in &touched.objects {
             // It may consist of other prefixes.
             let FragmentKey::Network(vni) = key else { continue };
@@ -164,6 +173,22 @@ impl Plans {
         self.denied.range(range).next().is_some()
     }
 
+    /// What the endpoints of a group, or those of none, are judged by.
+    pub(crate) fn generation(&self, view: &View, vrf: VrfId, group: Option<GroupId>) -> Generation {
+        let denied = group.is_some_and(|group| self.is_denied(vrf, group));
+        let mut basis = Basis::new(view.vrfs.get(&vrf).copied(), denied);
+        let of_vrf = group.and_then(|group| self.groups.get(&group)).filter(|g| g.vrf == vrf);
+        for id in of_vrf.into_iter().flat_map(|group| &group.policies) {
+            let Some(stand) = self.policies.get(id) else { continue };
+            basis.policy(*id, &stand.content);
+            for peer in &stand.peers {
+                let Peer::Group(peer) = peer else { continue };
+                view.moves_of(*peer).for_each(|(uid, times)| basis.moves(uid, times));
+            }
+        }
+        basis.finish()
+    }
+
     /// Whether rules in force or denials name a set.
     pub(crate) fn names(&self, vrf: VrfId, set: &AddressSet) -> bool {
         self.named.contains_key(&(vrf, set.clone()))
@@ -195,6 +220,12 @@ impl Plans {
         self.attached.range(range).map(|(_, group)| *group)
     }
 
+    /// The endpoints a policy applies to may be judged otherwise.
+    fn judges_otherwise(&mut self, policy: PolicyId) {
+        let Some(stand) = self.policies.get(&policy) else { return };
+        self.out.judged.extend(stand.groups.iter().map(|group| (stand.vrf, *group)));
+    }
+
     /// VRFs with too large policies in which something changed.
     fn concerned(&self, view: &View, touched: &Touched, policies: &BTreeSet<PolicyId>) -> Vec<VrfId> {
         if self.large.is_empty() {
@@ -217,8 +248,10 @@ impl Plans {
             }
             self.faulty_groups.remove(&id);
             self.deny(before.vrf, id, Cause::Attachment, false);
+            self.out.judged.insert((before.vrf, id));
         }
         let Some(group) = view.groups.get(&id) else { return };
+        self.out.judged.insert((group.vrf, id));
         self.groups.insert(id, group.clone());
         for &policy in &group.policies {
             self.attached.insert((policy, id));
@@ -257,6 +290,7 @@ impl Plans {
             self.denied.remove(&(vrf, group, cause));
         }
         if self.is_denied(vrf, group) != before {
+            self.out.judged.insert((vrf, group));
             // Twice is not at all.
             if !self.out.denied.remove(&(vrf, group)) {
                 self.out.denied.insert((vrf, group));
@@ -330,6 +364,11 @@ impl Plans {
             healed.into_iter().for_each(|group| self.deny(before.vrf, group, Cause::Policy(id), false));
             before.sets.iter().for_each(|set| self.name(before.vrf, set, false));
         }
+        let content = |stand: &Option<Stand>| stand.as_ref().map(|s| s.content);
+        if content(&before) != content(&stand) {
+            let groups = before.iter().chain(&stand).flat_map(|s| s.groups.iter().map(|g| (s.vrf, *g)));
+            self.out.judged.extend(groups);
+        }
         self.policies.extend(stand.map(|stand| (id, stand)));
     }
 
@@ -351,7 +390,13 @@ impl Plans {
             sets.extend(groups.iter().copied().map(AddressSet::Group));
             sets.extend(policy.rules.iter().filter_map(|rule| peer_set(&rule.peer)));
         }
-        Some(Stand { vrf, groups: Arc::new(groups), fault, peers: peers.collect(), sets })
+        let content = generation::content(policy, |peer| match peer {
+            RulePeer::Network(vni) => {
+                view.networks.get(vni).into_iter().flat_map(|n| n.subnets.iter().map(|s| s.cidr)).collect()
+            }
+            RulePeer::Any | RulePeer::Group(_) | RulePeer::Cidr(_) | RulePeer::Range(_) => Vec::new(),
+        });
+        Some(Stand { vrf, groups: Arc::new(groups), fault, peers: peers.collect(), sets, content })
     }
 
     /// Refuses policies until every rule has room.

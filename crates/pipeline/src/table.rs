@@ -34,18 +34,21 @@ declare_tables! {
     NdReply "Second half of a neighbour advertisement: flags, option, addresses.";
     ConntrackZone "Looks the packet up in its VRF's conntrack zone; group addresses go round it.";
     LocalDst "Destination address to local endpoint.";
-    Decide "What conntrack said: established goes on, invalid drops, new is judged by policy.";
+    SenderState "Whether the connection was judged, at the local end the packet comes from, by what holds now.";
+    ReceiverState "The same at the local end the packet goes to.";
+    Decide "What conntrack said: invalid drops, new is judged by policy, established goes on, or is judged again if it was by what held before.";
     SrcClass "Source address to class; an address that is no known endpoint's is dropped.";
     DstClass "Destination address to class by longest prefix.";
+    Turn "Lets a reply that is judged again look like what opened its connection.";
     EgressTenant "Rules about connections that local endpoints open.";
     EgressDefault "The tenant's default for connections that no egress rule decides.";
     IngressTenant "Rules about connections opened to local endpoints.";
     IngressDefault "The tenant's default for connections that no ingress rule decides.";
-    Verdict "Drops what policy denied.";
+    Verdict "Drops what policy denied; a turned reply is itself again.";
     L3Forward "Routes between networks of a VRF: packets for the gateway's MAC.";
     L2Forward "Unicast by MAC to a local port or a tunnel.";
     Flood "Group addresses to the network's local ports and member nodes.";
-    ConntrackCommit "Commits an allowed new connection with the rules that allowed it.";
+    ConntrackCommit "Commits an allowed connection that was judged, with the rules and generations it was allowed by.";
     Output "Sends the packet out, tunnel metadata set.";
 }
 

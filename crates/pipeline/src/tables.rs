@@ -21,6 +21,8 @@ pub(crate) mod conntrack;
 pub(crate) mod forward;
 pub(crate) mod policy;
 pub(crate) mod spoof_guard;
+pub(crate) mod state;
+pub(crate) mod turn;
 
 /// The MAC of every network's gateway on every node: locally administered; no endpoint may have it.
 pub const GATEWAY_MAC: MacAddr = MacAddr::new([0x0a, 0x58, 0x00, 0x00, 0x00, 0x01]);
@@ -40,10 +42,12 @@ pub(crate) mod icmp6 {
     pub(crate) const MLD_REPORT_V2: u8 = 143;
 }
 
-/// ICMPv4 types that only routers send (RFC 792, RFC 1256 section 3).
+/// ICMPv4 types (RFC 792): some that only routers send (RFC 1256 section 3), and queries.
 pub(crate) mod icmp4 {
     pub(crate) const REDIRECT: u8 = 5;
     pub(crate) const ROUTER_ADVERTISEMENT: u8 = 9;
+    /// Queries and what answers them: echo, timestamp, information.
+    pub(crate) const ANSWERED: [(u8, u8); 3] = [(8, 0), (13, 14), (15, 16)];
 }
 
 /// Flows being collected: those of one unit of rendering.
@@ -89,7 +93,8 @@ impl Flows {
 pub(crate) fn miss(table: Table) -> Vec<Action> {
     let next = match table {
         Table::ArpNd => Table::ConntrackZone,
-        Table::LocalDst => Table::Decide,
+        Table::LocalDst => Table::SenderState,
+        Table::Turn => Table::EgressTenant,
         Table::EgressTenant => Table::EgressDefault,
         Table::IngressTenant => Table::IngressDefault,
         Table::Verdict => Table::L3Forward,

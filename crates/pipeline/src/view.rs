@@ -15,7 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use node_state::{Endpoint, FragmentKey, Network};
-use types::{DefaultAction, EndpointUid, GroupId, MacAddr, NodeName, OfPort, PolicyId, Vni, VrfId};
+use types::{
+    DefaultAction, EndpointUid, GroupId, GroupMoves, MacAddr, NodeName, OfPort, PolicyId, Vni, VrfId,
+};
 
 use crate::dense::Dense;
 use crate::error::RenderError;
@@ -54,6 +56,7 @@ pub(crate) struct Member {
     pub(crate) mac: MacAddr,
     pub(crate) addresses: Box<[IpAddr]>,
     pub(crate) place: Place,
+    pub(crate) moves: GroupMoves,
 }
 
 impl Member {
@@ -104,6 +107,10 @@ pub(crate) struct View {
     plugged: BTreeSet<(Vni, EndpointUid)>,
     /// Members of each group they name, whether it is there or not.
     grouped: BTreeSet<(GroupId, VrfId, EndpointUid)>,
+    /// Members with a local port, by group: how many.
+    hosted: BTreeMap<(VrfId, Option<GroupId>), usize>,
+    /// Members that entered or left a group since they exist, and how often.
+    moves: BTreeMap<(GroupId, EndpointUid), u32>,
     /// Networks that are rendered, by VRF.
     networks_in: BTreeSet<(VrfId, Vni)>,
     visits: u64,
@@ -127,6 +134,8 @@ impl View {
             sites: Sites::default(),
             plugged: BTreeSet::new(),
             grouped: BTreeSet::new(),
+            hosted: BTreeMap::new(),
+            moves: BTreeMap::new(),
             networks_in: BTreeSet::new(),
             visits: 0,
         }
@@ -160,6 +169,22 @@ impl View {
     pub(crate) fn members_of(&self, vrf: VrfId, group: GroupId) -> impl Iterator<Item = &Member> {
         let range = (group, vrf, EndpointUid::MIN)..=(group, vrf, EndpointUid::MAX);
         self.grouped.range(range).filter_map(|(_, _, uid)| self.member(*uid))
+    }
+
+    /// Whether members of a group, or of a VRF that are in none, have a local port.
+    pub(crate) fn hosts(&self, vrf: VrfId, group: Option<GroupId>) -> bool {
+        self.hosted.contains_key(&(vrf, group))
+    }
+
+    /// Groups of a VRF that have members with a local port; `None` stands for those that are in none.
+    pub(crate) fn hosted_in(&self, vrf: VrfId) -> impl Iterator<Item = Option<GroupId>> + '_ {
+        self.hosted.range((vrf, None)..=(vrf, Some(GroupId::MAX))).map(|((_, group), _)| *group)
+    }
+
+    /// Members that entered or left a group since they exist, and how often.
+    pub(crate) fn moves_of(&self, group: GroupId) -> impl Iterator<Item = (EndpointUid, u32)> + '_ {
+        let range = (group, EndpointUid::MIN)..=(group, EndpointUid::MAX);
+        self.moves.range(range).map(|((_, uid), times)| (*uid, *times))
     }
 
     /// VRFs whose members name a group.
@@ -227,6 +252,7 @@ impl View {
             mac: endpoint.mac,
             addresses: endpoint.addresses.clone().into(),
             place: self.place(endpoint)?,
+            moves: endpoint.moves.clone(),
         })
     }
 

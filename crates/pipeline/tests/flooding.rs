@@ -87,8 +87,9 @@ fn check(locals: u32, peers: usize, v6: bool) {
             .with(Field::Ipv4Src, address(2))
             .with(Field::Ipv4Dst, Ipv4Addr::BROADCAST)
     };
-    let sent =
-        Evaluator::new(&rendered.flows).run(broadcast(Packet::default().with(Field::InPort, 2_u32)), 0).sent;
+    let sent = Evaluator::new(&rendered.flows)
+        .run(broadcast(Packet::default().with(Field::InPort, 2_u32)), (0, 0))
+        .sent;
     let nodes: BTreeSet<u128> = (0..peers)
         .map(|n| match vtep(v6, n) {
             IpAddr::V4(a) => u32::from(a).into(),

@@ -112,6 +112,7 @@ fn tamper(value: &mut serde_json::Value, how: u8) {
         ("endpoint", 3) => object["group"] = json!(null),
         ("endpoint", 4) => object["node"] = json!(["node-1", "node-2", "node-9"][pick as usize % 3]),
         ("endpoint", 5) => object["vrf"] = json!(1 + pick % 3),
+        ("endpoint", 7) => object["moves"] = json!({(11 + pick % 3).to_string(): 1 + pick / 4}),
         ("endpoint", 6) => object["vni"] = json!(101 + pick % 3),
         ("network", 0 | 1) => object["subnets"][0]["cidr"] = json!(format!("10.1.{}.0/24", 1 + pick % 3)),
         ("network", 2 | 3) => object["subnets"][1]["gateway"] = json!(null),
@@ -230,8 +231,14 @@ fn one_change_among_many_endpoints_renders_what_it_touches_and_no_more() {
         let peer = json!({"group": 2});
         let rules = vec![rule(0, "ingress", 10, peer, json!({"of": ["udp"]}), "deny")];
         let (rendered, changed) = crowd.cost(policy(7, rules));
-        assert!(rendered <= 10 && changed <= 10, "{rendered} {changed}");
-        costs.push((one_more, regrouped, rendered, changed));
+        // The rule, and what its group is judged by: 8, of which the match of 4 says the generation.
+        assert!(rendered <= 18 && changed <= 22, "{rendered} {changed}");
+        let Fragment::Endpoint(e) = member(endpoints + 1, false, 2) else { panic!("no endpoint") };
+        let moves = e.moves.clone().moved(types::GroupId::new(2).ok(), None).unwrap();
+        let left = crowd.cost(Fragment::Endpoint(node_state::Endpoint { group: None, moves, ..e }));
+        // Its classes (4), and what group 1, which names the one it left, is judged by (8).
+        assert!(left.0 <= 20 && left.1 <= 16, "{left:?}");
+        costs.push((one_more, regrouped, rendered, changed, left));
     }
     assert_eq!(costs[0], costs[1], "the same work, however many are there");
 }

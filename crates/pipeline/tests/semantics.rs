@@ -59,9 +59,12 @@ fn through_tunnel(sent: &Packet, from_node: usize) -> Packet {
         Field::Ipv4Dst,
         Field::Ipv6Src,
         Field::Ipv6Dst,
+        Field::TcpSrc,
         Field::TcpDst,
         Field::TcpFlags,
+        Field::UdpSrc,
         Field::UdpDst,
+        Field::SctpSrc,
         Field::SctpDst,
         Field::Icmpv4Type,
         Field::Icmpv4Code,
@@ -85,14 +88,27 @@ impl Cluster {
     }
 
     fn at(&self, node: usize, packet: Packet) -> Outcome {
-        self.nodes[node].run(packet, NEW)
+        self.nodes[node].run(packet, (NEW, 0))
     }
 
     /// Ports the packet comes out by in the whole cluster, with the rules committed at each node.
     fn send(&self, node: usize, packet: Packet) -> (Vec<u32>, [Option<(u32, u32)>; 2]) {
+        let (ports, committed) = self.pass(node, packet, NEW, [0; 2]);
+        (ports, committed.map(|label| label.map(|l| (l as u32, (l >> 32) as u32))))
+    }
+
+    /// Ports the packet comes out by, with the labels committed at each node; `labels` are those there were.
+    fn pass(
+        &self,
+        node: usize,
+        packet: Packet,
+        state: u128,
+        labels: [u128; 2],
+    ) -> (Vec<u32>, [Option<u128>; 2]) {
+        let at = |node: usize, packet| self.nodes[node].run(packet, (state, labels[node]));
         let mut ports = Vec::new();
         let mut committed = [None, None];
-        let outcome = self.at(node, packet);
+        let outcome = at(node, packet);
         committed[node] = outcome.committed;
         for (port, sent) in outcome.sent {
             if port != u32::from(TUNNEL) {
@@ -104,7 +120,7 @@ impl Cluster {
                 sent.get(Field::TunDst),
                 u128::from(u32::from(VTEPS[other].parse::<std::net::Ipv4Addr>().unwrap()))
             );
-            let arrived = self.at(other, through_tunnel(&sent, node));
+            let arrived = at(other, through_tunnel(&sent, node));
             committed[other] = arrived.committed;
             for (port, _) in arrived.sent {
                 assert_ne!(port, u32::from(TUNNEL), "a packet went back into the tunnel");
@@ -255,6 +271,116 @@ proptest! {
             let (before, _) = whole.send(world.node_of(src), packet.clone());
             let (after, _) = poorer.send(world.node_of(src), packet);
             prop_assert!(after.is_empty() || after == before, "{:?} opened to {:?}", shot, after);
+        }
+    }
+}
+
+const ESTABLISHED: u128 = 0x22;
+const REPLY: u128 = 0x2a;
+
+/// The answer to a packet that opened a connection: ends and ports the other way round, queries answered.
+fn answer(opening: &Packet, to: &Endpoint, from: &Endpoint, mac: MacAddr) -> Packet {
+    let mut packet = opening.clone().with(Field::InPort, from.uid.get());
+    packet =
+        packet.with(Field::EthSrc, from.mac).with(Field::EthDst, if mac == from.mac { to.mac } else { mac });
+    for (a, b) in [
+        (Field::Ipv4Src, Field::Ipv4Dst),
+        (Field::Ipv6Src, Field::Ipv6Dst),
+        (Field::TcpSrc, Field::TcpDst),
+        (Field::UdpSrc, Field::UdpDst),
+        (Field::SctpSrc, Field::SctpDst),
+    ] {
+        packet.set(a, opening.get(b));
+        packet.set(b, opening.get(a));
+    }
+    match (opening.get(Field::IpProto), opening.get(Field::Icmpv4Type), opening.get(Field::Icmpv6Type)) {
+        (6, ..) => packet.with(Field::TcpFlags, 0x10u8),
+        (1, 8, _) => packet.with(Field::Icmpv4Type, 0u8),
+        (1, 13, _) => packet.with(Field::Icmpv4Type, 14u8),
+        (58, _, 128) => packet.with(Field::Icmpv6Type, 129u8),
+        _ => packet,
+    }
+}
+
+/// The fragments of `first`, with those of the endpoints as they are, and all else as in `second`: other policies, other
+/// groups, other defaults.
+fn ruled_otherwise(first: &World, second: &World) -> World {
+    let is_endpoint = |f: &&node_state::Fragment| matches!(f, node_state::Fragment::Endpoint(_));
+    let fragments = |w: &World, endpoints: bool| -> Vec<_> {
+        let all = w.state.fragments().map(|(_, f)| f);
+        all.filter(|f| is_endpoint(f) == endpoints).cloned().collect()
+    };
+    let state = fragments(first, true).into_iter().chain(fragments(second, false)).collect();
+    World { state }
+}
+
+/// Endpoints in other groups than before, each with its moves told.
+fn moved(world: &World, groups: &[u64]) -> World {
+    let mut state = world.state.clone();
+    for (endpoint, group) in world.state.endpoints().zip(groups) {
+        let vrf = u64::from(endpoint.vrf.get());
+        let group = (*group > 0).then(|| types::GroupId::new(vrf * 10 + group).unwrap());
+        let moves = endpoint.moves.clone().moved(endpoint.group, group).unwrap();
+        state.insert(node_state::Fragment::Endpoint(Endpoint { group, moves, ..endpoint.clone() }));
+    }
+    World { state }
+}
+
+proptest! {
+    #![proptest_config(support::config(100))]
+
+    /// After anything changed, packets of connections there were, either way, fare as a new one does: exactly what is
+    /// forbidden now is cut. What goes on is judged once, and by no more than it has to be. While nothing changes, no
+    /// packet is judged.
+    #[test]
+    fn established_connections_fare_as_new_ones_do(
+        before in world(),
+        other in world(),
+        regroup in prop::option::of(prop::collection::vec(0u64..=3, 12)),
+        shots in prop::collection::vec(shot(), 60),
+    ) {
+        let _defects = support::sabotage();
+        let after = match &regroup {
+            Some(groups) => moved(&before, groups),
+            None => ruled_otherwise(&before, &other),
+        };
+        let (was, is) = (Cluster::new(&before), Cluster::new(&after));
+        let endpoints: Vec<_> = before.state.endpoints().collect();
+        for shot in shots {
+            let (src, dst) = (*pick(&endpoints, shot.src), *pick(&endpoints, shot.dst));
+            if src.vrf != dst.vrf || src.uid == dst.uid {
+                continue;
+            }
+            let family = usize::from(shot.v6);
+            let mac = if dst.vni == src.vni { dst.mac } else { pipeline::GATEWAY_MAC };
+            let opening = packet(src, src.addresses[family], mac, dst.addresses[family], &shot.opening)
+                .with(Field::TcpSrc, 40000u16).with(Field::UdpSrc, 40000u16).with(Field::SctpSrc, 40000u16);
+            let (here, there) = (before.node_of(src), before.node_of(dst));
+            let (ports, committed) = was.pass(here, opening.clone(), NEW, [0; 2]);
+            if ports.is_empty() {
+                continue;
+            }
+            let labels = committed.map(Option::unwrap_or_default);
+            let more = opening.clone().with(Field::TcpFlags, 0x10u8);
+            let reply = answer(&opening, src, dst, mac);
+            prop_assert_eq!(was.pass(here, more.clone(), ESTABLISHED, labels), (ports.clone(), [None; 2]), "judged again");
+            let (back, judged) = was.pass(there, reply.clone(), REPLY, labels);
+            prop_assert_eq!(judged, [None; 2], "a reply judged again");
+
+            let (now, anew) = is.pass(here, opening.clone(), NEW, [0; 2]);
+            let (still, relabelled) = is.pass(here, more, ESTABLISHED, labels);
+            prop_assert_eq!(&still, &now, "{:?} of an established connection", &shot);
+            let (still_back, relabelled_back) = is.pass(there, reply, REPLY, labels);
+            // What opens a connection may have a way that its answers have not (a network without gateway).
+            let wanted = if now.is_empty() { Vec::new() } else { is.pass(there, answer(&opening, src, dst, mac), REPLY, anew.map(Option::unwrap_or_default)).0 };
+            prop_assert_eq!(&still_back, &wanted, "{:?}, a reply; before {:?}", &shot, &back);
+            for (relabelled, passed) in [(relabelled, &still), (relabelled_back, &still_back)] {
+                for (node, label) in relabelled.into_iter().enumerate().filter(|_| !passed.is_empty()) {
+                    let anew = anew[node].unwrap_or_default();
+                    let generations = |label: u128| label >> 64;
+                    prop_assert_eq!(generations(label.unwrap_or(labels[node])), generations(anew), "generations at {}", node);
+                }
+            }
         }
     }
 }

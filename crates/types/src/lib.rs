@@ -9,6 +9,7 @@
 mod addr;
 mod block;
 mod id;
+mod moves;
 mod name;
 mod num;
 mod policy;
@@ -18,6 +19,7 @@ mod service;
 pub use addr::{AddressRange, Family, HostCidr, IpCidr, MacAddr, Subnet};
 pub use block::{CidrBlock, NotExceptable};
 pub use id::{EndpointUid, FencingToken, GroupId, PolicyId, RuleId, RuleSlot, StoreId, VrfId};
+pub use moves::GroupMoves;
 pub use name::{EndpointName, Name, NodeName};
 pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};
 pub use policy::{DefaultAction, Direction, IpProtocol, Verdict};

@@ -1,7 +1,7 @@
 //! `selvage-probe`: runs inside endpoints. See `e2e::probe`.
 
 use clap::Parser;
-use e2e::probe::{ask, blast, flow, frames, serve};
+use e2e::probe::{ask, blast, flow, frames, hold, serve};
 
 #[derive(Parser)]
 #[command(name = "selvage-probe", about = "Servers, probes and frames for lab endpoints")]
@@ -14,6 +14,10 @@ enum Command {
     Blast(blast::Args),
     /// Send a numbered flow and report its losses.
     Flow(flow::Args),
+    /// Keep a connection, and say when it goes on.
+    Hold(hold::Hold),
+    /// Serve a stream of datagrams.
+    Stream(hold::Stream),
     /// Send raw frames (hexadecimal lines on standard input).
     Frames(frames::Args),
 }
@@ -24,6 +28,8 @@ fn main() -> anyhow::Result<()> {
         Command::Ask(args) => ask::run(&args),
         Command::Blast(args) => blast::run(&args),
         Command::Flow(args) => flow::run(&args),
+        Command::Hold(args) => hold::hold(&args),
+        Command::Stream(args) => hold::stream(&args),
         Command::Frames(args) => frames::run(&args),
     }
 }

@@ -27,7 +27,8 @@ use test_support::Ovs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use types::{
-    DefaultAction, EndpointName, EndpointUid, FencingToken, HostCidr, MacAddr, Revision, StoreId, Vni, VrfId,
+    DefaultAction, EndpointName, EndpointUid, FencingToken, GroupMoves, HostCidr, MacAddr, Revision, StoreId,
+    Vni, VrfId,
 };
 
 const BRIDGE: &str = "br-bench";
@@ -146,6 +147,7 @@ pub fn endpoint(number: u64, name: EndpointName) -> Result<(Ipv4Addr, Endpoint)>
         vrf: VrfId::new(1)?,
         vni: Vni::new(101)?,
         group: None,
+        moves: GroupMoves::default(),
         mac: MacAddr::from_u32(u32::from(address)),
         addresses: vec![address.into()],
         node: NODE.parse()?,

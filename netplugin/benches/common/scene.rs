@@ -6,7 +6,7 @@ use anyhow::Result;
 use netplugin::ports::allocate::TUNNEL;
 use node_state::{Endpoint, Fragment, Network, NetworkSubnet, Node, NodeState, Vrf};
 use pipeline::{FlowSet, Local, Ports, render};
-use types::{DefaultAction, EndpointUid, MacAddr, NodeName, OfPort, Vni, VrfId};
+use types::{DefaultAction, EndpointUid, GroupMoves, MacAddr, NodeName, OfPort, Vni, VrfId};
 
 /// Endpoints on the node itself; all others are elsewhere.
 pub const LOCAL: u32 = 10;
@@ -73,6 +73,7 @@ pub fn endpoint(n: u32) -> Result<Fragment> {
         vrf: VrfId::new(1)?,
         vni: Vni::new(101)?,
         group: None,
+        moves: GroupMoves::default(),
         mac: MacAddr::from_u32(u32::from(v4)),
         addresses: vec![v4.into(), v6.into()],
         node: if n < LOCAL { "node-1" } else { "node-2" }.parse()?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netplugin::ports::ovs;
+use pipeline::Table;
 
 use crate::endpoints::{Node, address, populated, reaches, settled};
 use crate::node::{BRIDGE, Place, RunningAgent, start};
@@ -61,9 +62,9 @@ fn what_is_changed_by_hand_is_put_back_and_reported_and_what_is_foreign_stays() 
         let before = normalised(&n.flows());
         let mods = agent.handle.status().await.unwrap().flow_mods;
 
-        ofctl(&["del-flows", BRIDGE, "table=15"]);
+        ofctl(&["del-flows", BRIDGE, &format!("table={}", Table::L2Forward.number())]);
         back(&n, &before, "deleted flows").await;
-        ofctl(&["mod-flows", BRIDGE, "table=15,actions=drop"]);
+        ofctl(&["mod-flows", BRIDGE, &format!("table={},actions=drop", Table::L2Forward.number())]);
         back(&n, &before, "altered flows").await;
         ofctl(&["add-flow", BRIDGE, "table=2,priority=7,cookie=0x5e00000000000000,actions=drop"]);
         back(&n, &before, "a flow under our name").await;

@@ -16,8 +16,8 @@ use node_state::{
 };
 use tokio::sync::mpsc;
 use types::{
-    DefaultAction, EndpointUid, FencingToken, HostCidr, MacAddr, Name, NodeName, Revision, StoreId, Vni,
-    VrfId,
+    DefaultAction, EndpointUid, FencingToken, GroupMoves, HostCidr, MacAddr, Name, NodeName, Revision,
+    StoreId, Vni, VrfId,
 };
 
 pub const NODE: &str = "node-a";
@@ -252,6 +252,7 @@ impl Intentions {
             vrf,
             vni,
             group: None,
+            moves: GroupMoves::default(),
             mac,
             addresses: addresses.clone(),
             node: parse(NODE),

@@ -125,7 +125,13 @@ pub fn endpoint(t: usize, w: usize, e: usize, n: usize, group: bool) -> Object {
         ipv6: None,
     };
     let uid = EndpointUid::new((t * 10_000 + w * 1000 + e + 1) as u64).unwrap();
-    Object::Endpoint(Endpoint { spec, uid, mac: endpoint_mac(&addresses).unwrap(), addresses })
+    Object::Endpoint(Endpoint {
+        spec,
+        uid,
+        mac: endpoint_mac(&addresses).unwrap(),
+        addresses,
+        moves: GroupMoves::default(),
+    })
 }
 
 /// Nodes, and tenants that each have networks with a group and a policy.

@@ -231,6 +231,7 @@ fn endpoint(names: &Names<'_>, e: &Endpoint) -> Result<node_state::Endpoint, Ref
         vrf,
         vni: network.vni,
         group: group.map(|g| g.id),
+        moves: e.moves.clone(),
         mac: e.mac,
         addresses: e.addresses.clone(),
         node: s.node.clone(),

@@ -8,10 +8,11 @@ use openflow::Field;
 use types::{Family, MacAddr, Name, VrfId};
 
 use super::classes::{representatives, services, strangers};
-use super::frames::{ACK, SOURCE_PORT, error, opening};
+use super::frames::{ACK, SOURCE_PORT, answering, error, opening};
 use super::{Audit, Claim, Intended, Question, id};
-use crate::fabric::{Journey, Seat};
-use crate::intent::{Answer, GATEWAY_MAC, Service, address_of};
+use crate::fabric::{Journey, Labels, Seat};
+use crate::intent::{Answer, GATEWAY_MAC, Nothing, Service, address_of};
+use crate::packet::Packet;
 use crate::switch::Tracked;
 
 pub(super) fn ask_all(audit: &mut Audit<'_>) {
@@ -42,15 +43,19 @@ fn pair(audit: &mut Audit<'_>, from: &Endpoint, to: &Endpoint) {
         let Some((source, target)) = address_of(from, family).zip(address_of(to, family)) else { continue };
         let neighbour = audit.intent.is_neighbour(from, to);
         let mac = if neighbour { to.mac } else { GATEWAY_MAC };
-        let mut followed = false;
+        let (mut followed, mut refused) = (false, false);
         for service in services(audit.intent, [from, to], family) {
             let answer = audit.intent.ask(from, target, service);
-            let delivered = connection(audit, from, Some(to), (mac, target), service, &answer);
-            if let Answer::Delivered { .. } = answer
-                && delivered
-                && !std::mem::replace(&mut followed, true)
-            {
-                follow(audit, (from, source), (to, target), mac, service);
+            let labels = connection(audit, from, Some(to), (mac, target), service, &answer);
+            let ways = Ways { from: (from, source), to: (to, target), mac, service };
+            match (&answer, labels) {
+                (Answer::Delivered { .. }, Some(labels)) if !std::mem::replace(&mut followed, true) => {
+                    follow(audit, &ways, &labels);
+                }
+                (Answer::Nothing(Nothing::Denied { .. }), _) if !std::mem::replace(&mut refused, true) => {
+                    cut(audit, &ways);
+                }
+                _ => {}
             }
             if neighbour && audit.intent.is_routed(from, family) {
                 connection(audit, from, Some(to), (GATEWAY_MAC, target), service, &answer);
@@ -66,7 +71,7 @@ fn pair(audit: &mut Audit<'_>, from: &Endpoint, to: &Endpoint) {
     }
 }
 
-/// Asks for one connection, and whether all of it is as it must be.
+/// Asks for one connection; the labels it was committed with, if all of it is as it must be.
 fn connection(
     audit: &mut Audit<'_>,
     from: &Endpoint,
@@ -74,9 +79,9 @@ fn connection(
     (mac, target): (MacAddr, IpAddr),
     service: Service,
     answer: &Answer,
-) -> bool {
+) -> Option<Labels> {
     let name = to.map_or_else(|| target.to_string(), |to| format!("{} ({target})", id(to)));
-    let Some(question) = question(audit, from, name, (mac, target), service) else { return false };
+    let question = question(audit, from, name, (mac, target), service)?;
     let intended = answer.to_string();
     let seats: BTreeSet<Seat> = match answer {
         Answer::Delivered { .. } => to.and_then(|to| audit.fabric.seat(to)).into_iter().collect(),
@@ -85,13 +90,13 @@ fn connection(
     };
     let rules = answer.rules();
     let must = Intended { text: &intended, rules: &rules, seats: &seats, beyond: &BTreeSet::new() };
-    let Some(journey) = audit.ask_that(&question, must) else { return false };
-    let Answer::Delivered { .. } = answer else { return true };
+    let journey = audit.ask_that(&question, must)?;
+    let Answer::Delivered { .. } = answer else { return Some(Labels::new()) };
     let vrf = audit.intent.tenant(from).map(|t| t.vrf);
     let wrong = to.zip(vrf).and_then(|(to, vrf)| wrong_delivery(&question, to, vrf, &journey));
     let right = wrong.is_none();
     wrong.into_iter().for_each(|seen| audit.object(&question, must, seen, &journey));
-    right
+    right.then(|| journey.labels())
 }
 
 fn question(
@@ -105,7 +110,16 @@ fn question(
     let (node, port) = audit.fabric.seat(from)?;
     let packet = opening((from.mac, mac), (source, target), service).with(Field::InPort, port);
     let what = format!("{service} from {source} to MAC address {mac}");
-    Some(Question { claim: Claim::Policy, from: id(from), to, what, node, packet, tracked: Tracked::New })
+    Some(Question {
+        claim: Claim::Policy,
+        from: id(from),
+        to,
+        what,
+        node,
+        packet,
+        tracked: Tracked::New,
+        labels: Labels::new(),
+    })
 }
 
 /// What arrives must be what was sent, for the one who gets it; every switch must have looked the connection up, and
@@ -148,43 +162,94 @@ fn number(mac: MacAddr) -> u128 {
     openflow::FieldValue::from(mac).0
 }
 
-/// What belongs to an allowed connection passes, both ways; what belongs to none does not, whatever policy says.
-fn follow(
-    audit: &mut Audit<'_>,
-    (from, source): (&Endpoint, IpAddr),
-    (to, target): (&Endpoint, IpAddr),
+/// Both ways of a connection.
+struct Ways<'a> {
+    from: (&'a Endpoint, IpAddr),
+    to: (&'a Endpoint, IpAddr),
+    /// What it is sent to.
     mac: MacAddr,
     service: Service,
-) {
-    let (Some(there), Some(here)) = (audit.fabric.seat(to), audit.fabric.seat(from)) else { return };
-    let family = Family::of(source);
-    let back_mac = if mac == GATEWAY_MAC { GATEWAY_MAC } else { from.mac };
-    let forth = |tracked, service| {
-        let packet = opening((from.mac, mac), (source, target), service).with(Field::InPort, here.1);
-        (packet, tracked, from, to, here.clone())
-    };
-    let back = |tracked, service| {
-        let packet = opening((to.mac, back_mac), (target, source), service).with(Field::InPort, there.1);
-        (packet, tracked, to, from, there.clone())
-    };
-    let middle = forth(Tracked::New, Service::Tcp(SOURCE_PORT));
-    let middle = (middle.0.with(Field::TcpFlags, ACK), middle.1, middle.2, middle.3, middle.4);
-    let (to_there, to_here) = (BTreeSet::from([there.clone()]), BTreeSet::from([here.clone()]));
-    for ((packet, tracked, from, to, seat), seats, intended) in [
-        (forth(Tracked::Established, service), to_there.clone(), "delivered: the connection was allowed"),
-        (back(Tracked::Reply, service), to_here.clone(), "delivered: a reply of an allowed connection"),
-        (back(Tracked::Related, error(family)), to_here, "delivered: an error about an allowed connection"),
-        (
-            forth(Tracked::Invalid, service),
-            BTreeSet::new(),
-            "delivered to nobody: it belongs to no connection",
-        ),
-        (middle, BTreeSet::new(), "delivered to nobody: a TCP connection begins with a SYN"),
+}
+
+impl Ways<'_> {
+    /// What comes after the packet that opened it.
+    fn forth(&self) -> Packet {
+        let ((from, source), (_, target)) = (self.from, self.to);
+        let packet = opening((from.mac, self.mac), (source, target), self.service);
+        if packet.get(Field::TcpFlags) == 0 { packet } else { packet.with(Field::TcpFlags, ACK) }
+    }
+
+    fn macs_back(&self) -> (MacAddr, MacAddr) {
+        (self.to.0.mac, if self.mac == GATEWAY_MAC { GATEWAY_MAC } else { self.from.0.mac })
+    }
+
+    fn back(&self) -> Packet {
+        answering(self.macs_back(), (self.to.1, self.from.1), self.service)
+    }
+
+    /// An error about the connection, from whom it was opened to.
+    fn complaint(&self) -> Packet {
+        opening(self.macs_back(), (self.to.1, self.from.1), error(Family::of(self.from.1)))
+    }
+
+    /// Sends one packet of it, this way or the other.
+    fn ask(
+        &self,
+        audit: &mut Audit<'_>,
+        packet: Packet,
+        (tracked, labels): (Tracked, &Labels),
+        is_back: bool,
+        intended: &str,
+        arrives: bool,
+    ) {
+        let ((from, _), (to, _)) = if is_back { (self.to, self.from) } else { (self.from, self.to) };
+        let (Some((node, port)), Some(there)) = (audit.fabric.seat(from), audit.fabric.seat(to)) else {
+            return;
+        };
+        let age = if labels.is_empty() && tracked != Tracked::New { "earlier connection's " } else { "" };
+        let question = Question {
+            claim: Claim::Connection,
+            from: id(from),
+            to: id(to),
+            what: format!("{age}{tracked:?} packet, {}", self.service),
+            node,
+            packet: packet.with(Field::InPort, port),
+            tracked,
+            labels: labels.clone(),
+        };
+        audit.ask(&question, intended, &arrives.then_some(there).into_iter().collect());
+    }
+}
+
+/// What belongs to an allowed connection passes, both ways, whenever it began; what belongs to none does not, whatever
+/// policy says.
+fn follow(audit: &mut Audit<'_>, ways: &Ways<'_>, labels: &Labels) {
+    let earlier = Labels::new();
+    for labels in [labels, &earlier] {
+        let forth = "delivered: the connection was allowed";
+        ways.ask(audit, ways.forth(), (Tracked::Established, labels), false, forth, true);
+        let back = "delivered: a reply of an allowed connection";
+        ways.ask(audit, ways.back(), (Tracked::Reply, labels), true, back, true);
+    }
+    let error = "delivered: an error about an allowed connection";
+    ways.ask(audit, ways.complaint(), (Tracked::RelatedReply, labels), true, error, true);
+    let invalid = "delivered to nobody: it belongs to no connection";
+    ways.ask(audit, ways.forth(), (Tracked::Invalid, labels), false, invalid, false);
+    let middle = Ways { service: Service::Tcp(SOURCE_PORT), from: ways.from, to: ways.to, mac: ways.mac };
+    let no_syn = "delivered to nobody: a TCP connection begins with a SYN";
+    middle.ask(audit, middle.forth(), (Tracked::New, &earlier), false, no_syn, false);
+}
+
+/// A connection that began when it was allowed, and is not any more, is cut.
+fn cut(audit: &mut Audit<'_>, ways: &Ways<'_>) {
+    let earlier = Labels::new();
+    let intended = "delivered to nobody: the connection is not allowed any more";
+    for (packet, tracked, is_back) in [
+        (ways.forth(), Tracked::Established, false),
+        (ways.back(), Tracked::Reply, true),
+        (ways.complaint(), Tracked::RelatedReply, true),
     ] {
-        let what = format!("{tracked:?} packet, {service}");
-        let (from, to) = (id(from), id(to));
-        let question = Question { claim: Claim::Connection, from, to, what, node: seat.0, packet, tracked };
-        audit.ask(&question, intended, &seats);
+        ways.ask(audit, packet, (tracked, &earlier), is_back, intended, false);
     }
 }
 

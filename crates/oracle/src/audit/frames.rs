@@ -48,6 +48,36 @@ fn with_service(packet: Packet, family: Family, service: Service) -> Packet {
     }
 }
 
+/// The answer to what opened a connection to a service: from the service's port, or to a query.
+pub(super) fn answering(macs: (MacAddr, MacAddr), addresses: (IpAddr, IpAddr), service: Service) -> Packet {
+    let packet = opening(macs, addresses, answer(service, Family::of(addresses.0)));
+    let (source, destination) = match service {
+        Service::Tcp(_) => (Field::TcpSrc, Field::TcpDst),
+        Service::Udp(_) => (Field::UdpSrc, Field::UdpDst),
+        Service::Sctp(_) => (Field::SctpSrc, Field::SctpDst),
+        Service::Icmp { .. } | Service::Other(_) => return packet,
+    };
+    let (port, own) = (packet.get(destination), packet.get(source));
+    let packet = packet.with(source, port).with(destination, own);
+    if packet.get(Field::TcpFlags) == 0 { packet } else { packet.with(Field::TcpFlags, SYN | ACK) }
+}
+
+/// What answers an ICMP query (RFC 792, RFC 4443 section 4); other messages are answered by none, and are as they are.
+const fn answer(service: Service, family: Family) -> Service {
+    let (kind, code) = match service {
+        Service::Icmp { kind, code } => (kind, code),
+        Service::Tcp(_) | Service::Udp(_) | Service::Sctp(_) | Service::Other(_) => return service,
+    };
+    let kind = match (family, kind) {
+        (Family::V4, 8) => 0,
+        (Family::V4, 13) => 14,
+        (Family::V4, 15) => 16,
+        (Family::V6, 128) => 129,
+        (Family::V4 | Family::V6, kind) => kind,
+    };
+    Service::Icmp { kind, code }
+}
+
 /// An ICMP error, "port unreachable".
 pub(super) const fn error(family: Family) -> Service {
     match family {

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use model::Endpoint;
 use openflow::Field;
-use types::{Family, MacAddr};
+use types::{Family, MacAddr, NodeName};
 
 use super::classes::representatives;
 use super::frames::{SOURCE_PORT, advertisement, arp, opening};
 use super::{Audit, Claim, Question, id};
-use crate::fabric::Site;
+use crate::fabric::{Labels, Site};
 use crate::intent::{GATEWAY_MAC, Service, address_of};
 use crate::packet::Packet;
 use crate::switch::Tracked;
@@ -70,6 +70,9 @@ fn endpoint(
     let family = Family::of(own);
     let mac = if audit.intent.is_neighbour(liar, victim) { victim.mac } else { GATEWAY_MAC };
     let honest = opening((liar.mac, mac), (own, target), UDP);
+    let seat = audit.fabric.seat(liar);
+    let labels = seat.map(|(node, port)| audit.opened(&node, honest.clone().with(Field::InPort, port)));
+    let labels = labels.unwrap_or_default();
     let source = if family == Family::V4 { Field::Ipv4Src } else { Field::Ipv6Src };
     let mut lies: Vec<(String, Packet)> = Vec::new();
     for other in [victim.mac, NOBODYS_MAC] {
@@ -88,7 +91,7 @@ fn endpoint(
     lies.extend(foreign_frames(liar, victim, own, target));
     for (what, packet) in lies {
         for tracked in [Tracked::New, Tracked::Established] {
-            tell(audit, liar, victim, &what, packet.clone(), tracked);
+            tell(audit, (liar, victim), &what, packet.clone(), tracked, &labels);
         }
     }
 }
@@ -137,11 +140,11 @@ fn foreign_frames(liar: &Endpoint, victim: &Endpoint, own: IpAddr, target: IpAdd
 
 fn tell(
     audit: &mut Audit<'_>,
-    liar: &Endpoint,
-    victim: &Endpoint,
+    (liar, victim): (&Endpoint, &Endpoint),
     what: &str,
     packet: Packet,
     tracked: Tracked,
+    labels: &Labels,
 ) {
     let Some((node, port)) = audit.fabric.seat(liar) else { return };
     let question = Question {
@@ -152,6 +155,7 @@ fn tell(
         node,
         packet: packet.with(Field::InPort, port),
         tracked,
+        labels: labels.clone(),
     };
     audit.ask(&question, "delivered to nobody: the sender is not who it says", &BTreeSet::new());
 }
@@ -166,6 +170,13 @@ fn tunnels(audit: &mut Audit<'_>, victim: &Endpoint, target: IpAddr, stranger: I
     let known = chosen.iter().filter(|e| e.spec.tenant == victim.spec.tenant && e.uid != victim.uid);
     let sources: Vec<_> =
         known.filter_map(|e| Some((address_of(e, Family::of(target))?, Some(&e.spec.node)))).collect();
+    let vtep_of = |home: &Option<&NodeName>| home.and_then(|home| audit.fabric.vtep(home));
+    let open = |(source, home): &(IpAddr, Option<&NodeName>)| {
+        let honest = opening((NOBODYS_MAC, victim.mac), (*source, target), UDP).with(Field::TunId, vni.get());
+        let packet = audit.fabric.out_of_tunnel(site, &honest, vtep_of(home)?)?;
+        Some(audit.opened(&site.node, packet)).filter(|labels| !labels.is_empty())
+    };
+    let labels = sources.iter().find_map(open).unwrap_or_default();
     let mut lies = Vec::new();
     for (source, home) in sources.iter().copied().chain([(stranger, None)]) {
         lies.push((source, IpAddr::from(NOBODYS_NODE), vni.get(), "from an address that is no node's", true));
@@ -185,10 +196,18 @@ fn tunnels(audit: &mut Audit<'_>, victim: &Endpoint, target: IpAddr, stranger: I
         let states =
             [(Tracked::New, true), (Tracked::Related, true), (Tracked::Established, even_established)];
         for (tracked, _) in states.into_iter().filter(|(_, asked)| *asked) {
-            out_of_tunnel(audit, site, victim, (source, vtep), what, related(&packet, tracked), tracked);
+            out_of_tunnel(
+                audit,
+                site,
+                victim,
+                (source, vtep),
+                what,
+                related(&packet, tracked),
+                (tracked, &labels),
+            );
         }
     }
-    to_gateway(audit, site, victim, target, vni.get());
+    to_gateway(audit, site, victim, target, vni.get(), &labels);
 }
 
 /// What is related to a connection is an ICMP error.
@@ -211,7 +230,7 @@ fn out_of_tunnel(
     (source, vtep): (IpAddr, IpAddr),
     what: &str,
     packet: Packet,
-    tracked: Tracked,
+    (tracked, labels): (Tracked, &Labels),
 ) {
     let question = Question {
         claim: Claim::Spoofing,
@@ -221,12 +240,20 @@ fn out_of_tunnel(
         node: site.node.clone(),
         packet,
         tracked,
+        labels: labels.clone(),
     };
     audit.ask(&question, "delivered to nobody: it does not come from where its sender is", &BTreeSet::new());
 }
 
 /// Routing is done where a packet starts: none goes to a gateway through a tunnel.
-fn to_gateway(audit: &mut Audit<'_>, site: &Site, victim: &Endpoint, target: IpAddr, vni: u32) {
+fn to_gateway(
+    audit: &mut Audit<'_>,
+    site: &Site,
+    victim: &Endpoint,
+    target: IpAddr,
+    vni: u32,
+    labels: &Labels,
+) {
     let far = audit.seats.values().find(|e| e.spec.tenant == victim.spec.tenant && e.spec.node != site.node);
     let Some(far) = far.copied() else { return };
     let Some((source, vtep)) = address_of(far, Family::of(target)).zip(audit.fabric.vtep(&far.spec.node))
@@ -237,6 +264,6 @@ fn to_gateway(audit: &mut Audit<'_>, site: &Site, victim: &Endpoint, target: IpA
     let Some(packet) = audit.fabric.out_of_tunnel(site, &honest, vtep) else { return };
     for tracked in [Tracked::New, Tracked::Established] {
         let what = "for the gateway's MAC address";
-        out_of_tunnel(audit, site, victim, (source, vtep), what, packet.clone(), tracked);
+        out_of_tunnel(audit, site, victim, (source, vtep), what, packet.clone(), (tracked, labels));
     }
 }

@@ -10,7 +10,7 @@ use types::{Family, MacAddr, NodeName};
 
 use super::frames::opening;
 use super::{Audit, Claim, Intended, Question, id};
-use crate::fabric::Seat;
+use crate::fabric::{Labels, Seat};
 use crate::intent::{Service, address_of, rules};
 use crate::switch::Tracked;
 
@@ -58,6 +58,7 @@ fn send(audit: &mut Audit<'_>, from: &Endpoint, group: IpAddr, mac: MacAddr) {
             node: seat.0.clone(),
             packet: packet.clone().with(Field::InPort, seat.1).with(Field::EthDst, mac),
             tracked: Tracked::New,
+            labels: Labels::new(),
         };
         audit.ask_that(&question, Intended { text, rules: &[], seats, beyond });
     };

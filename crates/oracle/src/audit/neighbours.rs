@@ -10,6 +10,7 @@ use types::{Family, MacAddr};
 use super::classes::representatives;
 use super::frames::{arp, solicitation};
 use super::{Audit, Claim, Intended, Question, id};
+use crate::fabric::Labels;
 use crate::intent::{GATEWAY_MAC, address_of};
 use crate::packet::Packet;
 use crate::switch::Tracked;
@@ -60,6 +61,7 @@ fn look_for(audit: &mut Audit<'_>, asker: &Endpoint, target: IpAddr, owner: Opti
         node: seat.0.clone(),
         packet: packet.with(Field::InPort, seat.1),
         tracked: Tracked::New,
+        labels: Labels::new(),
     };
     let intended = match owner {
         Some(mac) => format!("answered: {target} is at {mac}"),

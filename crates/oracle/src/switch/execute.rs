@@ -60,12 +60,13 @@ enum Next {
 }
 
 impl Switch {
-    /// Sends a packet in; its `in_port` says where. `tracked` is what connection tracking knows about it.
+    /// Sends a packet in; its `in_port` says where. `tracked` is what connection tracking knows about it, and `label` what
+    /// it keeps with its connection.
     ///
     /// # Errors
     /// Where the flows leave open what happens.
-    pub fn send(&self, packet: Packet, tracked: Tracked) -> Result<Walk, Undefined> {
-        let mut run = Run { switch: self, tracked, walk: Walk::default() };
+    pub fn send(&self, packet: Packet, tracked: Tracked, label: u128) -> Result<Walk, Undefined> {
+        let mut run = Run { switch: self, tracked, label, walk: Walk::default() };
         let mut packet = packet;
         run.table(0, &mut packet, 0)?;
         Ok(run.walk)
@@ -80,6 +81,7 @@ impl Switch {
 struct Run<'s> {
     switch: &'s Switch,
     tracked: Tracked,
+    label: u128,
     walk: Walk,
 }
 
@@ -201,6 +203,7 @@ impl Run<'_> {
         }
         self.walk.looked_up.push(zone);
         copy.set(Field::CtState, self.tracked.bits());
+        copy.set(Field::CtLabel, self.label);
         copy.set(Field::CtZone, u128::from(zone));
         if let Some(table) = ct.table {
             self.table(table, &mut copy, depth + 1)?;

@@ -115,7 +115,13 @@ pub fn endpoint(tenant: &str, own: &str, uid: u64, place: &Place<'_>, addresses:
         ipv6: None,
     };
     let uid = EndpointUid::new(uid).unwrap();
-    Object::Endpoint(Endpoint { spec, uid, mac: endpoint_mac(&addresses).unwrap(), addresses })
+    Object::Endpoint(Endpoint {
+        spec,
+        uid,
+        mac: endpoint_mac(&addresses).unwrap(),
+        addresses,
+        moves: GroupMoves::default(),
+    })
 }
 
 /// Two tenants with the same addresses. Blue protects its databases, lets nobody but web out of front by TCP, and denies

@@ -66,9 +66,5 @@ fn from_place(matches: Match, place: Place) -> Option<Match> {
 
 fn after_classes(family: Family) -> Action {
     // Defect: IPv6 connections are not judged at all.
-    if family == Family::V6 && sabotaged!("one-family-only") {
-        go(Table::Verdict)
-    } else {
-        go(Table::EgressTenant)
-    }
+    if family == Family::V6 && sabotaged!("one-family-only") { go(Table::Verdict) } else { go(Table::Turn) }
 }

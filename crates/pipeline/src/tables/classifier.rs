@@ -20,7 +20,9 @@ const PRIORITY: u16 = 100;
 /// A local endpoint's port.
 pub(crate) fn endpoint(member: &Member, port: OfPort, flows: &mut Flows) {
     let mut actions = arrival(SourceKind::Endpoint, member.vrf, member.vni);
-    actions.extend([load(fields::SOURCE_PORT, port.get()), go(Table::SpoofGuard)]);
+    actions.push(load(fields::SOURCE_PORT, port.get()));
+    actions.extend(member.group.map(|group| load(fields::SENDER_GROUP, group.get())));
+    actions.push(go(Table::SpoofGuard));
     flows.add(Table::Classifier, PRIORITY, Object::Endpoint(member.uid), untagged(port), actions);
 }
 

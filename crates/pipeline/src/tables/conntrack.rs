@@ -1,4 +1,4 @@
-//! ConntrackZone, LocalDst, Decide, ConntrackCommit: the stateful frame around policy.
+//! ConntrackZone, LocalDst, Decide, ConntrackCommit (and `state`, `turn`): the stateful frame around policy.
 //!
 //! The zone is the VRF, so equal addresses of two tenants are two connections. There is one recirculation per packet:
 //! `ct(table=LocalDst)`. The commit at the end tracks without one.
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use node_state::Network;
 use openflow::{Action, Commit, Ct, Field, Match, Zone};
-use types::{Family, MacAddr, OfPort};
+use types::{MacAddr, OfPort};
 
 use super::{FAMILIES, Flows, any_of, go, in_network, in_vrf, ip_dst, load};
 use crate::cookie::Object;
@@ -40,7 +40,9 @@ pub(crate) fn fixed(flows: &mut Flows) {
 pub(crate) fn endpoint(member: &Member, port: OfPort, flows: &mut Flows) {
     for &address in &member.addresses {
         let matches = in_vrf(ip_dst(address), member.vrf);
-        let actions = vec![load(fields::DESTINATION_PORT, port.get()), go(Table::Decide)];
+        let mut actions = vec![load(fields::DESTINATION_PORT, port.get())];
+        actions.extend(member.group.map(|group| load(fields::RECEIVER_GROUP, group.get())));
+        actions.push(go(Table::SenderState));
         flows.add(Table::LocalDst, 100, Object::Endpoint(member.uid), matches, actions);
     }
 }
@@ -87,9 +89,10 @@ fn conntrack_zone(flows: &mut Flows) {
 }
 
 /// Bits of `ct_state`, ovs-fields(7) "Connection Tracking Fields".
-const NEW: u32 = 0x01;
+pub(super) const NEW: u32 = 0x01;
 const ESTABLISHED: u32 = 0x02;
 const RELATED: u32 = 0x04;
+pub(super) const REPLY: u32 = 0x08;
 const INVALID: u32 = 0x10;
 const TRACKED: u32 = 0x20;
 
@@ -99,26 +102,34 @@ const SYN: u16 = 0x02;
 const RST: u16 = 0x04;
 const ACK: u16 = 0x10;
 
-fn state(matches: Match, set: u32, clear: u32) -> Match {
+pub(super) fn state(matches: Match, set: u32, clear: u32) -> Match {
     matches.masked(Field::CtState, set | TRACKED, set | clear | TRACKED)
+}
+
+/// Nothing is left to be judged at either side.
+fn settled(matches: Match) -> Match {
+    matches.bits(fields::EVALUATE_SOURCE, 0u8).bits(fields::EVALUATE_DESTINATION, 0u8)
 }
 
 /// Nothing untracked passes. A TCP connection begins with a SYN and nothing else (RFC 9293 section 3.5): conntrack
 /// would pick one up in the middle, and a packet of a connection we never allowed must not open it.
 fn decide(flows: &mut Flows) {
     // ICMP errors about a connection that was allowed (RFC 1122 section 3.2.2, RFC 4443 section 2.4) pass without
-    // policy, but only known endpoints send any.
+    // policy, but only known endpoints send any. One about a connection that has to be judged again waits until a packet
+    // of the connection itself was: it shows nothing that rules could match.
     for icmp in [Match::icmp(), Match::icmp6()] {
         // Defect: anybody may send an error.
         let next = if sabotaged!("errors-from-anyone") { Table::L3Forward } else { Table::SrcClass };
         let actions = vec![load(fields::RELATED, 1u8), go(next)];
-        flows.add(Table::Decide, 150, Object::Pipeline, state(icmp, RELATED, NEW), actions);
+        flows.add(Table::Decide, 150, Object::Pipeline, settled(state(icmp, RELATED, NEW)), actions);
     }
     let mut add = |priority, matches, next: Option<Table>| {
         flows.add(Table::Decide, priority, Object::Pipeline, matches, next.map(go).into_iter().collect());
     };
     add(200, state(Match::any(), INVALID, 0), None);
-    add(140, state(Match::any(), ESTABLISHED, NEW), Some(Table::L3Forward));
+    add(140, settled(state(Match::any(), ESTABLISHED, NEW)), Some(Table::L3Forward));
+    add(130, state(Match::any(), ESTABLISHED | REPLY, NEW), Some(Table::DstClass));
+    add(125, state(Match::any(), ESTABLISHED, NEW | REPLY), Some(Table::SrcClass));
     for tcp in [Match::tcp(), Match::tcp6()] {
         let opening = tcp.clone().masked(Field::TcpFlags, SYN, SYN | ACK | RST | FIN);
         add(120, state(opening, NEW, 0), Some(Table::SrcClass));
@@ -127,15 +138,32 @@ fn decide(flows: &mut Flows) {
     add(100, state(Match::any(), NEW, 0), Some(Table::SrcClass));
 }
 
-/// Writes which rules allowed the connection into its label.
+/// Writes into the connection's label which rules allowed it and by which generation, for each side that was judged
+/// now; what the other side was judged by stays.
 fn commit(flows: &mut Flows) {
-    for family in [Family::V4, Family::V6] {
-        let label = vec![
-            Action::move_bits(fields::EGRESS_RULE, fields::LABEL_EGRESS_RULE),
-            Action::move_bits(fields::INGRESS_RULE, fields::LABEL_INGRESS_RULE),
-        ];
-        let ct = Ct { commit: Commit::Yes, zone: Zone::Sub(fields::VRF), exec: label, ..Ct::default() };
-        let actions = vec![Action::ct(ct), go(Table::Output)];
-        flows.add(Table::ConntrackCommit, 100, Object::Pipeline, state(any_of(family), NEW, 0), actions);
+    let source = [
+        Action::move_bits(fields::EGRESS_RULE, fields::LABEL_EGRESS_RULE),
+        Action::move_bits(fields::SOURCE_GENERATION, fields::LABEL_SOURCE_GENERATION),
+    ];
+    let destination = [
+        Action::move_bits(fields::INGRESS_RULE, fields::LABEL_INGRESS_RULE),
+        Action::move_bits(fields::DESTINATION_GENERATION, fields::LABEL_DESTINATION_GENERATION),
+    ];
+    let sides =
+        [(1u8, 0u8, source.to_vec()), (0, 1, destination.to_vec()), (1, 1, [source, destination].concat())];
+    for (judged_source, judged_destination, label) in sides {
+        for family in FAMILIES {
+            let ct = Ct {
+                commit: Commit::Yes,
+                zone: Zone::Sub(fields::VRF),
+                exec: label.clone(),
+                ..Ct::default()
+            };
+            let matches = any_of(family)
+                .bits(fields::EVALUATE_SOURCE, judged_source)
+                .bits(fields::EVALUATE_DESTINATION, judged_destination);
+            let actions = vec![Action::ct(ct), go(Table::Output)];
+            flows.add(Table::ConntrackCommit, 100, Object::Pipeline, matches, actions);
+        }
     }
 }

@@ -28,8 +28,8 @@ use crate::view::View;
 /// Conjunction actions one flow may hold: 16 bytes each, and a flow mod is 64 KiB (4,000 accepted, 4,200 refused by
 /// Open vSwitch 3.1).
 pub(crate) const MAX_SHARERS: usize = 4000;
-/// The other end of the connection judges.
-const NOT_LOCAL: u16 = 65_500;
+/// The other end of the connection judges, or this one did by what holds now.
+const NOT_TO_JUDGE: u16 = 65_500;
 /// Groups that are denied because their policy is refused; above all rules.
 const DENIED: u16 = 65_000;
 
@@ -40,7 +40,7 @@ struct Side {
     next: Table,
     applied_class: SubField,
     peer_class: SubField,
-    port: SubField,
+    evaluate: SubField,
     rule: SubField,
 }
 
@@ -50,7 +50,7 @@ const EGRESS: Side = Side {
     next: Table::IngressTenant,
     applied_class: fields::SOURCE_CLASS,
     peer_class: fields::DESTINATION_CLASS,
-    port: fields::SOURCE_PORT,
+    evaluate: fields::EVALUATE_SOURCE,
     rule: fields::EGRESS_RULE,
 };
 const INGRESS: Side = Side {
@@ -59,7 +59,7 @@ const INGRESS: Side = Side {
     next: Table::Verdict,
     applied_class: fields::DESTINATION_CLASS,
     peer_class: fields::SOURCE_CLASS,
-    port: fields::DESTINATION_PORT,
+    evaluate: fields::EVALUATE_DESTINATION,
     rule: fields::INGRESS_RULE,
 };
 
@@ -83,15 +83,15 @@ impl Side {
 /// Flows that are everybody's.
 pub(crate) fn fixed(flows: &mut Flows) {
     for side in [&EGRESS, &INGRESS] {
-        let elsewhere = Match::any().bits(side.port, 0u16);
-        flows.add(side.table, NOT_LOCAL, Object::Pipeline, elsewhere, vec![go(side.next)]);
+        let judged = Match::any().bits(side.evaluate, 0u8);
+        flows.add(side.table, NOT_TO_JUDGE, Object::Pipeline, judged, vec![go(side.next)]);
     }
     if sabotaged!("no-ingress-tables") {
         // Defect: whatever the source's node let out comes in.
         flows.add(Table::IngressTenant, u16::MAX, Object::Pipeline, Match::any(), vec![go(Table::Verdict)]);
     }
     let deny = Match::any().bits(fields::DENY, 1u8);
-    flows.add(Table::Verdict, 100, Object::Pipeline, deny, Vec::new());
+    flows.add(Table::Verdict, 200, Object::Pipeline, deny, Vec::new());
 }
 
 /// What a VRF does with connections no rule decides.

@@ -29,6 +29,10 @@ pub(crate) struct Touched {
     pub(crate) addresses: BTreeSet<(VrfId, IpAddr)>,
     /// VRFs that came or went.
     pub(crate) spaces: BTreeSet<VrfId>,
+    /// Groups, or none, that have local members now and had none, or the other way round.
+    pub(crate) hosted: BTreeSet<(VrfId, Option<GroupId>)>,
+    /// Groups that members entered or left since they exist, where these or how often is something else now.
+    pub(crate) moves: BTreeSet<GroupId>,
     /// Groups that are not there, or another VRF's, and whose members in a VRF are others.
     pub(crate) strangers: BTreeSet<(VrfId, GroupId)>,
     /// Networks, groups and policies that changed in what a policy may say of them.
@@ -396,8 +400,46 @@ impl View {
             }
             self.grouped.extend(grouped(now));
         }
+        self.moved_groups(was, now, touched);
         for member in was.iter().chain(&now) {
             touched.addresses.extend(member.addresses.iter().map(|a| (member.vrf, *a)));
+        }
+    }
+
+    /// Follows what a member's connections are judged by.
+    fn moved_groups(&mut self, was: Option<&Member>, now: Option<&Member>, touched: &mut Touched) {
+        let hosted = |m: Option<&Member>| m.filter(|m| m.port().is_some()).map(|m| (m.vrf, m.group));
+        if hosted(was) != hosted(now) {
+            if let Some(group) = hosted(was)
+                && let Some(count) = self.hosted.get_mut(&group)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.hosted.remove(&group);
+                    touched.hosted.insert(group);
+                }
+            }
+            if let Some(group) = hosted(now) {
+                let count = self.hosted.entry(group).or_default();
+                *count += 1;
+                if *count == 1 {
+                    touched.hosted.insert(group);
+                }
+            }
+        }
+        if was.map(|m| &m.moves) != now.map(|m| &m.moves) {
+            if let Some(member) = was {
+                for (group, _) in member.moves.iter() {
+                    self.moves.remove(&(group, member.uid));
+                    touched.moves.insert(group);
+                }
+            }
+            if let Some(member) = now {
+                for (group, times) in member.moves.iter() {
+                    self.moves.insert((group, member.uid), times);
+                    touched.moves.insert(group);
+                }
+            }
         }
     }
 }

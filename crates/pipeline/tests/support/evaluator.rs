@@ -53,8 +53,8 @@ impl Packet {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub sent: Vec<(u32, Packet)>,
-    /// Egress and ingress rule in the label.
-    pub committed: Option<(u32, u32)>,
+    /// The connection's label, if it was committed.
+    pub committed: Option<u128>,
 }
 
 /// The flows of a table, highest priority first.
@@ -73,14 +73,14 @@ impl Evaluator {
         Self(tables)
     }
 
-    /// Sends a packet in; `ct_state` is what conntrack will say of it.
-    pub fn run(&self, mut packet: Packet, ct_state: u128) -> Outcome {
+    /// Sends a packet in; `ct` is what conntrack will say of it: state and label.
+    pub fn run(&self, mut packet: Packet, ct: (u128, u128)) -> Outcome {
         let mut outcome = Outcome::default();
-        self.table(0, &mut packet, ct_state, &mut outcome, 0);
+        self.table(0, &mut packet, ct, &mut outcome, 0);
         outcome
     }
 
-    fn table(&self, table: u8, packet: &mut Packet, ct: u128, outcome: &mut Outcome, depth: usize) {
+    fn table(&self, table: u8, packet: &mut Packet, ct: (u128, u128), outcome: &mut Outcome, depth: usize) {
         assert!(depth < 64, "resubmits too deep");
         if let Some(entry) = self.lookup(table, packet) {
             self.execute(&entry.actions, packet, ct, outcome, depth);
@@ -127,7 +127,7 @@ impl Evaluator {
         &self,
         actions: &[Action],
         packet: &mut Packet,
-        ct: u128,
+        ct: (u128, u128),
         outcome: &mut Outcome,
         depth: usize,
     ) {
@@ -146,15 +146,15 @@ impl Evaluator {
                 Action::OutputReg(bits) => output(Port(packet.bits(*bits) as u32), packet, outcome),
                 Action::Ct(c) if c.commit == Commit::No => {
                     let mut tracked = packet.clone();
-                    tracked.set(Field::CtState, ct);
+                    tracked.set(Field::CtState, ct.0);
+                    tracked.set(Field::CtLabel, ct.1);
                     self.table(c.table.unwrap(), &mut tracked, ct, outcome, depth + 1);
                 }
                 Action::Ct(c) => {
                     assert!(c.table.is_none());
                     let mut connection = packet.clone();
                     self.execute(&c.exec, &mut connection, ct, outcome, depth + 1);
-                    let label = connection.get(Field::CtLabel);
-                    outcome.committed = Some((label as u32, (label >> 32) as u32));
+                    outcome.committed = Some(connection.get(Field::CtLabel));
                 }
                 other => panic!("the pipeline does not use {other:?}"),
             }

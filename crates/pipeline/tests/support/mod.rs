@@ -5,6 +5,7 @@
 pub mod case;
 pub mod evaluator;
 pub mod fragments;
+pub mod generations;
 pub mod lab;
 pub mod packets;
 pub mod world;

@@ -1,13 +1,15 @@
 //! The lines of packets.txt: what a network engineer reads, turned into packets for `ofproto/trace`.
 //!
 //! ```text
-//! allow  SOURCE -> DESTINATION SERVICE [est|rel|inv|ack|syn-ack] [over ipv4|ipv6] [at NAME...]
+//! allow  SOURCE -> DESTINATION SERVICE [STATE] [over ipv4|ipv6] [at NAME...]
 //! drop   the same
 //! answer SOURCE arp|nd|na ADDRESS        the switch answers; or  SOURCE -> gateway icmp
 //! refused FRAGMENT                       this object is denied, not enforced
 //!
 //! SOURCE       [tunnel VTEP vni N | port P] NAME[(CHANGE, ...)]    CHANGE: src ADDR, mac MAC, sha MAC, sll MAC,
 //!                                                                  dst-mac MAC, vlan N, frag first|later
+//! STATE        est, rpl (a reply: from the port), rel, old, old-rpl, old-rel (of a connection that was judged before
+//!              something changed), inv, ack, syn-ack
 //! DESTINATION  NAME, gateway, or an address
 //! SERVICE      tcp/PORT udp/PORT sctp/PORT icmp icmp/TYPE proto/NUMBER
 //! ```
@@ -19,6 +21,7 @@ use node_state::Endpoint;
 use types::MacAddr;
 
 use super::case::Case;
+use super::generations::label;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -242,14 +245,26 @@ impl<'c> Packet<'c> {
             let Some((dst, dst_mac)) = self.destination(destination, literal, ipv4) else { continue };
             let (ct, flags) = match state {
                 "new" => ("trk,new", 0x02),
-                "est" => ("trk,est", 0x10),
-                "rel" => ("trk,rel", 0x10),
+                "est" | "old" => ("trk,est", 0x10),
+                "rpl" | "old-rpl" => ("trk,est,rpl", 0x10),
+                "rel" | "old-rel" => ("trk,rel", 0x10),
                 "inv" => ("trk,inv", 0x10),
                 "ack" => ("trk,new", 0x10),
                 "syn-ack" => ("trk,new", 0x12),
                 other => panic!("{}: unknown state {other}", self.line),
             };
-            let flow = format!("{},{}", self.frame(&dst_mac), l3(src, dst, service, flags, state == "rel"));
+            let kind = if state.ends_with("rel") {
+                Kind::Error
+            } else if state.ends_with("rpl") {
+                Kind::Reply
+            } else {
+                Kind::Plain
+            };
+            let flow = format!("{},{}", self.frame(&dst_mac), l3(src, dst, service, flags, kind));
+            let flow = match state {
+                "est" | "rpl" | "rel" => format!("{flow},ct_label={:#x}", self.label(dst, state == "rpl")),
+                _ => flow,
+            };
             let frag = self.changes.frag.as_ref().map(|f| format!(",ip_frag={f}")).unwrap_or_default();
             let flow = flow + &frag;
             let answerer = (destination == "gateway").then_some(pipeline::GATEWAY_MAC);
@@ -257,6 +272,18 @@ impl<'c> Packet<'c> {
         }
         assert!(!probes.is_empty(), "{}: the ends share no address family", self.line);
         probes
+    }
+
+    /// The label of a connection that was judged by what holds now.
+    fn label(&self, dst: IpAddr, reply: bool) -> u128 {
+        let flows = self.case.render().flows;
+        let sender = self.source();
+        let receiver =
+            self.case.state.endpoints().find(|e| e.vrf == sender.vrf && e.addresses.contains(&dst));
+        match receiver {
+            Some(receiver) if reply => label(&flows, receiver, Some(sender)),
+            receiver => label(&flows, sender, receiver),
+        }
     }
 
     fn destination(&self, name: &str, literal: Option<IpAddr>, ipv4: bool) -> Option<(IpAddr, String)> {
@@ -301,23 +328,34 @@ fn group_mac(address: IpAddr) -> Option<String> {
     }
 }
 
-fn l3(src: IpAddr, dst: IpAddr, service: &str, tcp_flags: u16, icmp_error: bool) -> String {
+/// What a packet of an IP protocol is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Reply,
+    Error,
+}
+
+fn l3(src: IpAddr, dst: IpAddr, service: &str, tcp_flags: u16, kind_of: Kind) -> String {
     let (kind, number) = service.split_once('/').unwrap_or((service, ""));
     let v4 = src.is_ipv4();
     let addresses =
         if v4 { format!("nw_src={src},nw_dst={dst}") } else { format!("ipv6_src={src},ipv6_dst={dst}") };
     let six = if v4 { "" } else { "6" };
-    let icmp_type = match (v4, icmp_error) {
-        (true, false) => "8",
-        (true, true) => "3",
-        (false, false) => "128",
-        (false, true) => "1",
+    let icmp_type = match (v4, kind_of) {
+        (true, Kind::Plain) => "8",
+        (true, Kind::Reply) => "0",
+        (true, Kind::Error) => "3",
+        (false, Kind::Plain) => "128",
+        (false, Kind::Reply) => "129",
+        (false, Kind::Error) => "1",
     };
+    let (source, number_of) = if kind_of == Kind::Reply { (number, "40000") } else { ("40000", number) };
     let icmp_type = if number.is_empty() { icmp_type } else { number };
     let l4 = match kind {
-        "tcp" => format!("tcp{six},tcp_src=40000,tcp_dst={number},tcp_flags={tcp_flags:#x}"),
-        "udp" => format!("udp{six},udp_src=40000,udp_dst={number}"),
-        "sctp" => format!("sctp{six},sctp_src=40000,sctp_dst={number}"),
+        "tcp" => format!("tcp{six},tcp_src={source},tcp_dst={number_of},tcp_flags={tcp_flags:#x}"),
+        "udp" => format!("udp{six},udp_src={source},udp_dst={number_of}"),
+        "sctp" => format!("sctp{six},sctp_src={source},sctp_dst={number_of}"),
         "icmp" if v4 => format!("icmp,icmp_type={icmp_type},icmp_code=0"),
         "icmp" => format!("icmp6,icmpv6_type={icmp_type},icmpv6_code=0"),
         "proto" if v4 => format!("ip,nw_proto={number}"),

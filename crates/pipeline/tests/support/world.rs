@@ -253,6 +253,7 @@ fn endpoint(vrf: u64, n: u64, host: u64, node: usize, group: u64) -> Endpoint {
         vrf: VrfId::new(vrf).unwrap(),
         vni: vni(vrf, n),
         group: (group > 0).then(|| GroupId::new(vrf * 10 + group).unwrap()),
+        moves: GroupMoves::default(),
         mac: MacAddr::from_u32(0x0a01_0000 + (n as u32) * 256 + host as u32),
         addresses: vec![
             format!("10.1.{n}.{host}").parse().unwrap(),

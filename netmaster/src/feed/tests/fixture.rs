@@ -153,7 +153,13 @@ impl NodeIntent for FakeIntent {
 
 pub fn endpoint_at(spec: EndpointSpec, number: u64, address: IpAddr) -> Endpoint {
     let mac = endpoint_mac(&[address]).unwrap();
-    Endpoint { spec, uid: EndpointUid::new(number).unwrap(), mac, addresses: vec![address] }
+    Endpoint {
+        spec,
+        uid: EndpointUid::new(number).unwrap(),
+        mac,
+        addresses: vec![address],
+        moves: GroupMoves::default(),
+    }
 }
 
 /// A netmaster's feed and everything it stands on. Dropping it ends the server.
