@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    apply, audit, completion, diag, endpoint, get, group, help, network, node, policy, status, tenant,
+    apply, audit, completion, diag, endpoint, explain, get, group, help, network, node, policy, status,
+    tenant,
 };
 use crate::setting::Connection;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Node(node::Verb),
     /// Create or replace everything in files, all or nothing, in one revision.
     Apply(apply::Args),
+    /// What policy makes of a connection between two endpoints, rule by rule.
+    Explain(explain::Args),
     /// What is wrong, on which node or object, and why.
     Status(status::StatusArgs),
     /// Whether the switches do what intent says: reads the flows of all of them.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod completion;
 pub mod diag;
 pub mod endpoint;
+pub mod explain;
 mod follow;
 pub mod get;
 pub mod group;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
         Command::Endpoint(verb) => endpoint::run(verb, &connection.client()?, terminal).await,
         Command::Node(verb) => node::run(verb, &connection.client()?, terminal).await,
         Command::Apply(args) => apply::run(args, connection, terminal).await,
+        Command::Explain(args) => explain::run(args, &connection.client()?, terminal).await,
         Command::Status(args) => status::run(&args, &connection.client()?, terminal).await,
         Command::Audit(args) => audit::run(&args, &connection.client()?, terminal).await,
         Command::Diag(args) => diag::run(&args, connection, terminal).await,

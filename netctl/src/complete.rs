@@ -72,7 +72,7 @@ impl Objects {
             "GROUP" => Self::Group,
             "POLICY" => Self::Policy,
             "RULE" => Self::Rule,
-            "ENDPOINT" => Self::Endpoint,
+            "ENDPOINT" | "SOURCE" | "DESTINATION" => Self::Endpoint,
             "NODE" => Self::Node,
             _ => return None,
         })

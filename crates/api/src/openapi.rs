@@ -187,6 +187,8 @@ fn schemas() -> Schemas {
     list::<v1::Node>(&mut all);
     add::<v1::ApplyBody>(&mut all);
     add::<v1::Apply>(&mut all);
+    add::<v1::ExplainBody>(&mut all);
+    add::<v1::Explanation>(&mut all);
     add::<v1::JoinFile>(&mut all);
     add::<v1::Status>(&mut all);
     add::<v1::Audit>(&mut all);

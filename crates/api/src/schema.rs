@@ -38,6 +38,9 @@ text_schema! {
     Cidr: "A prefix without host bits", None, None, "10.1.0.0/16";
     AddressRange: "FIRST-LAST: addresses of one family, both included", None, None, "10.1.1.20-10.1.1.40";
     Address: "An IPv4 or IPv6 address", None, None, "10.1.1.1";
+    Party: "An endpoint's name, or an address in the tenant", None, Some(253), "web-1";
+    Traffic: "What a connection is opened with: tcp/PORT, udp/PORT, sctp/PORT, icmp (an echo request), icmp/TYPE/CODE, or an IP protocol number",
+        None, Some(16), "tcp/443";
     Mac: "An Ethernet address", Some(MAC), Some(17), "0a:58:0a:01:01:05";
     Protocol: "tcp, udp, sctp, icmp (ICMPv4 and ICMPv6; with a type: ICMPv4), icmpv6 or an IP protocol number", None, None, "tcp";
     Revision: "A position in the store's history, as decimal text", Some("^[0-9]{1,20}$"), None, "42";
@@ -141,6 +144,7 @@ macro_rules! word_schema {
 word_schema! {
     DefaultAction: "What happens to connections inside a tenant that no rule decides", ["allow", "deny"];
     Verdict: "What a rule decides", ["allow", "deny"];
+    FamilyName: "An address family", ["v4", "v6"];
     Direction: "Which way a connection is opened, relative to the endpoint", ["ingress", "egress"];
     Kind: "A kind of object", ["node", "tenant", "network", "policy", "group", "endpoint"];
 }

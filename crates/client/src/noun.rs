@@ -238,6 +238,15 @@ impl Client {
         self.call_within(&v1::audit::AUDIT, AUDIT_PATIENCE, Extra::default(), NO_BODY).await
     }
 
+    /// What policy makes of a connection between two endpoints of a tenant.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn explain(&self, tenant: &str, body: &v1::ExplainBody) -> Result<v1::Explanation, Error> {
+        let extra = Extra { parameters: &[("tenant", tenant)], ..Extra::default() };
+        self.call(&v1::explain::EXPLAIN, extra, Some(body)).await
+    }
+
     /// What the system is doing.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //! What refers to something that does not exist denies: a rule that names a group that is gone must not become a rule
 //! that names nobody, because a skipped deny is an allow.
 
+pub mod explain;
 mod question;
 pub mod rules;
 

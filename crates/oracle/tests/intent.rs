@@ -3,8 +3,12 @@
 
 mod support;
 
-use model::Object;
+use std::net::IpAddr;
+
+use model::{Endpoint, IntentView, Object};
+use oracle::intent::explain::{Outcome, end};
 use oracle::intent::{Answer, Intent, Nothing, Reason, Service};
+use proptest::prelude::*;
 use support::*;
 use types::{DefaultAction, Direction};
 
@@ -150,4 +154,47 @@ fn what_names_nothing_denies() {
     assert_eq!((allowed, why.as_str()), (false, "group gone"));
     let (allowed, why) = ingress(&["ingress 5 any any allow", "egress 1 network:gone any allow"], tcp);
     assert_eq!((allowed, why.as_str()), (false, "network gone"));
+}
+
+#[test]
+fn an_explanation_has_every_rule_in_the_order_they_are_asked() {
+    let view = view(two_tenants());
+    let intent = Intent::new(&view);
+    let db = view.endpoints.get(&(name("blue"), "db-1".parse().unwrap())).unwrap();
+    let explained = end(&intent, db, Direction::Ingress, "10.1.2.12".parse().unwrap(), Service::Tcp(5432));
+    let outcomes: Vec<_> = explained.rules.iter().map(|r| (r.rule.name.as_str(), r.outcome)).collect();
+    assert_eq!(explained.decision.reason.to_string(), "rule blue/db-access/no-other-tcp");
+    assert!(outcomes.contains(&("no-other-tcp", Outcome::Decided)), "{outcomes:?}");
+    assert!(outcomes.contains(&("postgres", Outcome::OtherPeer)), "{outcomes:?}");
+    assert!(outcomes.contains(&("no-ping-from-here", Outcome::OtherService)), "{outcomes:?}");
+    assert!(explained.rules.is_sorted_by_key(|r| std::cmp::Reverse(r.rule.priority)), "{outcomes:?}");
+}
+
+/// The rule that is said to have decided is the one that did, or none is.
+fn agrees(view: &IntentView, own: &Endpoint, direction: Direction, peer: IpAddr, service: Service) {
+    let intent = Intent::new(view);
+    let explained = end(&intent, own, direction, peer, service);
+    let decided: Vec<_> = explained.rules.iter().filter(|r| r.outcome == Outcome::Decided).collect();
+    match (&explained.decision.reason, &decided[..]) {
+        (Reason::Rule { policy, rule, .. }, [only]) => {
+            assert_eq!((policy, rule), (&only.policy.spec.name, &only.rule.name));
+        }
+        (Reason::Default { .. } | Reason::Dangling { .. }, []) => {}
+        (reason, decided) => panic!("{reason}, but {decided:?}"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn explanations_agree_with_decisions(view in random::intent(), port in 0_u16..100, which in any::<(u16, u16)>()) {
+        let all: Vec<&Endpoint> = view.endpoints.values().collect();
+        prop_assume!(!all.is_empty());
+        let (own, peer) = (all[usize::from(which.0) % all.len()], all[usize::from(which.1) % all.len()]);
+        for address in &peer.addresses {
+            for service in [Service::Tcp(port), Service::Udp(53), PING, Service::Other(47)] {
+                agrees(&view, own, Direction::Ingress, *address, service);
+                agrees(&view, own, Direction::Egress, *address, service);
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod num;
 mod policy;
 mod port;
 mod service;
+mod traffic;
 
 pub use addr::{AddressRange, Family, HostCidr, IpCidr, MacAddr, Subnet};
 pub use block::{CidrBlock, NotExceptable};
@@ -25,6 +26,7 @@ pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};
 pub use policy::{DefaultAction, Direction, IpProtocol, Verdict};
 pub use port::{L4Port, PortMatch, PortRange};
 pub use service::{IcmpMessage, PortProtocol, Ports, Service, Services};
+pub use traffic::Traffic;
 
 /// Why a value was refused: `<what> "<value>": <reason>`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

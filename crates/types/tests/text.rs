@@ -145,6 +145,23 @@ const WORDS: &[Row] = &[
         ],
     ),
     ("Services", parses::<Services>, r#"["tcp", "icmp/8/0"]"#, &["[]", r#""tcp""#, r#"["tcp", "x"]"#]),
+    (
+        "Traffic",
+        parses::<Traffic>,
+        r#""sctp/2905""#,
+        &[
+            r#""tcp""#,
+            r#""tcp/0""#,
+            r#""tcp/80-90""#,
+            r#""tcp/80,81""#,
+            r#""icmp/256""#,
+            r#""icmp/8/0/0""#,
+            r#""icmp/""#,
+            r#""47/80""#,
+            r#""0""#,
+            r#""""#,
+        ],
+    ),
     ("Direction", parses::<Direction>, r#""ingress""#, &[r#""both""#, r#""""#]),
     ("Verdict", parses::<Verdict>, r#""deny""#, &[r#""drop""#, "null"]),
     ("DefaultAction", parses::<DefaultAction>, r#""allow""#, &[r#""""#, "true"]),
@@ -369,6 +386,9 @@ proptest! {
         round_trip(Service::Icmp(IcmpMessage { kind, code }))?;
         round_trip(Service::Icmpv6(Some(IcmpMessage { kind, code })))?;
         round_trip(Service::Icmpv6(None))?;
+        round_trip(Traffic::Ports(protocol, port(ranges[0].0)))?;
+        round_trip(Traffic::Icmp { kind, code: code.unwrap_or_default() })?;
+        round_trip(Traffic::Ping)?;
     }
 
     #[test]
@@ -390,6 +410,7 @@ proptest! {
         reread::<Subnet>(&text)?;
         reread::<PortRange>(&text)?;
         reread::<IpProtocol>(&text)?;
+        reread::<Traffic>(&text)?;
         reread::<Name>(&text)?;
         reread::<NodeName>(&text)?;
         reread::<Vni>(&text)?;

@@ -44,7 +44,7 @@ fn values_that_netctl_knows() {
     assert_eq!(offers("netctl tenant ls -o w"), ["wide"]);
     assert_eq!(offers("netctl get po"), ["policy"]);
     assert_eq!(offers("netctl policy rule-add -l s"), ["sctp"]);
-    assert_eq!(offers("netctl help ex"), ["exit-codes"]);
+    assert_eq!(offers("netctl help exi"), ["exit-codes"]);
     assert_eq!(offers("netctl help policy rule-a"), ["rule-add"]);
 }
 
@@ -52,6 +52,8 @@ fn values_that_netctl_knows() {
 fn values_that_only_the_server_knows() {
     for (line, wanted) in [
         ("netctl tenant rm ", "<Tenant>"),
+        ("netctl explain -t blue ", "<Endpoint>"),
+        ("netctl explain -t blue web-1 ", "<Endpoint>"),
         ("netctl net ls -t ", "<Tenant>"),
         ("netctl net ls -tenant=b", "<Tenant>"),
         ("netctl network inspect -t blue f", "<Network>"),

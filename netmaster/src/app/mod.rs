@@ -17,6 +17,7 @@ pub mod apply;
 pub mod endpoint;
 mod error;
 mod expected;
+pub mod explain;
 pub mod group;
 pub mod network;
 pub mod node;

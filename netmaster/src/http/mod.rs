@@ -13,6 +13,7 @@ mod apply;
 mod audit;
 mod condition;
 pub mod error;
+mod explain;
 mod node;
 mod noun;
 mod query;
@@ -77,6 +78,7 @@ pub fn router(api: Api) -> Router {
         .merge(noun::routes::<Endpoints>())
         .merge(node::routes())
         .merge(apply::routes())
+        .merge(explain::routes())
         .merge(status::private())
         .merge(audit::routes())
         .fallback(error::no_such_path)

@@ -141,6 +141,11 @@ impl Tally {
         .await;
         let stale = json!({"documents": [{"kind": "tenant", "name": "blue", "resourceVersion": "1"}]});
         self.asks(412, apply, &[], stale).await;
+        let explain = "POST /api/v1/tenants/blue/explain";
+        let asked = json!({"from": "a", "to": "10.1.1.99", "traffic": "tcp/80"});
+        self.asks(200, explain, &[], &asked).await;
+        self.body(explain, &json!({"from": "nobody", "to": "a", "traffic": "tcp/80"})).await;
+        self.asks(404, "POST /api/v1/tenants/nobody/explain", &[], &asked).await;
         self.asks(200, "GET /api/v1/status", &[], "").await;
         self.asks(401, "GET /api/v1/status", &[("authorization", "")], "").await;
         self.asks(200, "GET /api/v1/audit", &[], "").await;

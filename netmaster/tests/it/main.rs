@@ -4,6 +4,7 @@ mod bench;
 mod conditions;
 mod declared;
 mod doomed;
+mod explain;
 mod fences;
 mod health;
 mod leader;

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod audit;
 mod body;
 pub mod endpoint;
+pub mod explain;
 pub mod group;
 mod list;
 pub mod network;
@@ -21,6 +22,7 @@ pub use apply::{Apply, ApplyBody, ApplyResult, Change, Document};
 pub use audit::{Audit, AuditClaim, AuditOutcome, AuditedNode, Disagreement, MetFlow};
 pub use body::{Body, Context};
 pub use endpoint::{Endpoint, EndpointBody, EndpointStatus};
+pub use explain::{ConsideredRule, ExplainBody, ExplainedEnd, Explanation, Party, RuleOutcome};
 pub use group::{Group, GroupBody, GroupStatus};
 pub use list::{Item, List};
 pub use network::{AddressUse, Network, NetworkBody, NetworkStatus, Subnet};
@@ -45,6 +47,7 @@ pub fn routes() -> Vec<Route> {
         endpoint::ROUTES,
         node::ROUTES,
         apply::ROUTES,
+        explain::ROUTES,
         status::ROUTES,
         audit::ROUTES,
     ]

@@ -103,9 +103,10 @@ pub fn policies<'v>(intent: &Intent<'v>, own: &Endpoint) -> Result<Vec<&'v Polic
 }
 
 /// Priority; then deny before allow; then the rule that was made first.
-type Rank = (types::RulePriority, bool, std::cmp::Reverse<(types::PolicyId, Option<types::RuleSlot>)>);
+pub(super) type Rank =
+    (types::RulePriority, bool, std::cmp::Reverse<(types::PolicyId, Option<types::RuleSlot>)>);
 
-fn rank(policy: &Policy, rule: &RuleSpec) -> Rank {
+pub(super) fn rank(policy: &Policy, rule: &RuleSpec) -> Rank {
     let denies = rule.action != Verdict::Allow;
     (rule.priority, denies, std::cmp::Reverse((policy.id, policy.slots.get(&rule.name).copied())))
 }

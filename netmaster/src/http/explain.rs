@@ -1,0 +1,27 @@
+//! `explain`: what intent says to one connection.
+
+use api::v1::explain::EXPLAIN;
+use api::v1::{ExplainBody, Explanation};
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+
+use super::Api;
+use super::error::Refused;
+use super::request::{At, Raw};
+use crate::app::explain;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route(EXPLAIN.path, post(handle))
+}
+
+async fn handle(
+    State(api): State<Api>,
+    At { tenant, .. }: At,
+    raw: Raw,
+) -> Result<Json<Explanation>, Refused> {
+    let body: ExplainBody = api::from_slice(&raw.0)?;
+    let Some(tenant) = tenant else { return Err(super::error::internal(&"a path without its tenant")) };
+    let snapshot = api.app.snapshot();
+    Ok(Json(api.reports.scene(&snapshot, |scene| explain::explain(scene, &tenant, &body))?))
+}
