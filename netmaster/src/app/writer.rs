@@ -98,18 +98,27 @@ impl Queue {
 }
 
 /// A task at work. However it ends, another one can begin.
-struct AtWork(App);
+struct AtWork {
+    app: App,
+    /// It has found nothing to do any more: the queue is another task's from then on.
+    over: bool,
+}
 
 impl AtWork {
+    fn new(app: App) -> Self {
+        Self { app, over: false }
+    }
+
     /// Those next in turn, equal in how many they may be; none when the task is over.
-    fn next(&self) -> Vec<Request> {
-        let queue = &self.0.inner.queue;
+    fn next(&mut self) -> Vec<Request> {
+        let queue = &self.app.inner.queue;
         let mut waiting = queue.lock();
         let company = waiting.front().map_or(0, Request::company);
         let some = waiting.iter().take(company).take_while(|r| r.company() == company).count();
         if some == 0 {
             // Under the lock: who comes now starts another task.
             queue.busy.send_replace(false);
+            self.over = true;
         }
         waiting.drain(..some).collect()
     }
@@ -117,11 +126,11 @@ impl AtWork {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        let queue = &self.0.inner.queue;
-        let mut waiting = queue.lock();
-        if !*queue.busy.borrow() {
+        if self.over {
             return;
         }
+        let queue = &self.app.inner.queue;
+        let mut waiting = queue.lock();
         // A decision panicked: the requests of its round are lost, and told so; those behind them are not. Or the process
         // ends: then nobody is left to do them, and a task that is spawned would end in here again.
         if !std::thread::panicking() {
@@ -131,19 +140,19 @@ impl Drop for AtWork {
         queue.busy.send_replace(more);
         drop(waiting);
         if more {
-            tokio::spawn(Self(self.0.clone()).work());
+            tokio::spawn(Self::new(self.app.clone()).work());
         }
     }
 }
 
 impl AtWork {
-    async fn work(self) {
+    async fn work(mut self) {
         loop {
             let requests = self.next();
             if requests.is_empty() {
                 return;
             }
-            self.0.round(requests).await;
+            self.app.round(requests).await;
         }
     }
 }
@@ -169,7 +178,7 @@ impl App {
         let mut waiting = queue.lock();
         change(&mut waiting);
         if !waiting.is_empty() && !queue.busy.send_replace(true) {
-            tokio::spawn(AtWork(self.clone()).work());
+            tokio::spawn(AtWork::new(self.clone()).work());
         }
     }
 

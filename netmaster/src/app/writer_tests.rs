@@ -46,6 +46,19 @@ async fn a_decision_that_panics_ends_its_round_and_no_later_one() {
     app.settled().await;
 }
 
+/// A task that has found nothing to do leaves alone whoever comes before it is gone.
+#[tokio::test]
+async fn who_comes_while_a_task_ends_is_another_ones() {
+    let (app, _) = app().await;
+    app.inner.queue.busy.send_replace(true);
+    let mut ending = AtWork::new(app.clone());
+    assert!(ending.next().is_empty());
+    let mut written = Box::pin(absent(&app, "blue"));
+    assert!(futures_util::poll!(written.as_mut()).is_pending());
+    drop(ending);
+    written.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_refusal_that_waits_for_the_store_keeps_nobody_waiting() {
     let (app, store) = app().await;
