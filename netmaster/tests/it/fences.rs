@@ -1,6 +1,7 @@
 //! Attaches that arrive late: at another replica, after a newer token, out of a store that had stalled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{EndpointSpec, ObjectRef};
 use netmaster::app::App;
@@ -143,19 +144,28 @@ async fn no_attach_happens_after_a_newer_token() {
             for i in 0..EACH {
                 let app = apps[i % 2].clone();
                 let name = format!("e{round}-{i}");
-                tasks.push(tokio::spawn(async move { attach(&app, &name, token).await.map(drop) }));
+                tasks.push(tokio::spawn(async move { attach(&app, &name, token).await }));
             }
             let fenced_by = &apps[round % 2];
             token = fence(fenced_by).await;
             superseded.push(fenced_by.snapshot().version(&node).unwrap());
         }
-        let mut refused = 0;
+        let (mut refused, mut last) = (0, Revision::ZERO);
         for task in tasks {
-            if let Err(refusal) = task.await.unwrap() {
-                assert_eq!(refusal.code, ErrorCode::Fenced, "{kind:?}");
-                refused += 1;
+            match task.await.unwrap() {
+                Ok(made) => last = last.max(made),
+                Err(refusal) => {
+                    assert_eq!(refusal.code, ErrorCode::Fenced, "{kind:?}");
+                    refused += 1;
+                }
             }
         }
+        // The other replica's come here when they come.
+        let caught_up = async || {
+            let seen = apps[0].snapshot().revision();
+            if seen >= last { Ok(()) } else { Err(format!("{seen} of {last}")) }
+        };
+        test_support::wait_for("the last endpoint", Duration::from_secs(10), caught_up).await.unwrap();
         let snapshot = apps[0].snapshot();
         let green = "green".parse().unwrap();
         let made: Vec<_> = snapshot.view().endpoints_of(&green).collect();
