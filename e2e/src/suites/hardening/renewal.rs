@@ -93,10 +93,11 @@ fn renewed(context: &mut Context) -> Result<()> {
     let first = used(lab)?;
     let (mut asked, mut refused) = (0, Vec::new());
     wait_for_blocking("certificates to end", PATIENCE, || {
-        asked += 1;
-        refused.extend(lab.netctl(&["version"]).err().map(|e| format!("{e:#}")));
+        // Looked at first: who asks last asks after the end.
         let ended = first.iter().map(Certificate::has_ended).collect::<Result<Vec<_>>>();
         let ended = ended.map_err(|e| e.to_string())?;
+        asked += 1;
+        refused.extend(lab.netctl(&["version"]).err().map(|e| format!("{e:#}")));
         if ended.iter().all(|e| *e) || !refused.is_empty() { Ok(()) } else { Err(format!("{ended:?}")) }
     })?;
     eprintln!("      netctl asked {asked} times");
