@@ -1,4 +1,5 @@
-//! What runs inside endpoints: servers that say who they are, probes that ask them, a numbered flow, raw frames.
+//! What runs inside endpoints: servers that say who they are, probes that ask them, a numbered flow, as much as
+//! gets through, raw frames.
 //!
 //! Every payload carries the mark of the sender's tenant, so that a capture anywhere tells whose a packet is.
 
@@ -7,6 +8,7 @@ pub mod blast;
 pub mod flow;
 pub mod frames;
 pub mod hold;
+pub mod rate;
 pub mod serve;
 
 use std::net::IpAddr;

@@ -11,7 +11,6 @@ pub const NOUNS: &[Noun] = &[
     ("external-contracts", "contracts with what is outside, as a Cisco ACI fabric knows them"),
     ("global", "settings of the whole cluster: forwarding mode, ranges of VLANs and VNIs"),
     ("login", "a session with name and password"),
-    ("netprofile", "bandwidth and DSCP of a group's endpoints"),
     ("service", "a virtual address in front of several endpoints"),
 ];
 
@@ -46,9 +45,6 @@ pub struct OfNetwork {
 /// Options of `group create`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OfGroup {
-    /// Network profiles are not there yet.
-    #[arg(short = 'n', long, hide = true, value_parser = profile, value_name = "PROFILE")]
-    networkprofile: Option<Never>,
     /// External contracts are not there yet.
     #[arg(short, long, hide = true, value_parser = contract, value_name = "CONTRACT")]
     external_contract: Option<Never>,
@@ -85,10 +81,6 @@ fn vxlan(text: &str) -> Result<Only, String> {
 fn tag(_: &str) -> Result<Never, String> {
     Err("tags for container runtimes are not there yet; a network or group is named by its own name"
         .to_owned())
-}
-
-fn profile(_: &str) -> Result<Never, String> {
-    Err("bandwidth and DSCP of a group are not there yet".to_owned())
 }
 
 fn contract(_: &str) -> Result<Never, String> {

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    apply, audit, completion, diag, endpoint, explain, get, group, help, network, node, policy, status,
-    tenant,
+    apply, audit, completion, diag, endpoint, explain, get, group, help, netprofile, network, node, policy,
+    status, tenant,
 };
 use crate::setting::Connection;
 
@@ -41,6 +41,9 @@ pub enum Command {
     /// Policies and their rules.
     #[command(subcommand)]
     Policy(policy::Verb),
+    /// Network profiles: rates and marks of a group's endpoints.
+    #[command(subcommand)]
+    Netprofile(netprofile::Verb),
     /// Endpoints: interfaces of containers.
     #[command(subcommand, visible_alias = "ep")]
     Endpoint(endpoint::Verb),
@@ -49,7 +52,7 @@ pub enum Command {
     Node(node::Verb),
     /// Create or replace everything in files, all or nothing, in one revision.
     Apply(apply::Args),
-    /// What policy makes of a connection between two endpoints, rule by rule.
+    /// What policy makes of a connection between two endpoints, rule by rule, and whether the switches do that.
     Explain(explain::Args),
     /// What is wrong, on which node or object, and why.
     Status(status::StatusArgs),

@@ -10,6 +10,7 @@ mod follow;
 pub mod get;
 pub mod group;
 pub mod help;
+pub mod netprofile;
 pub mod network;
 pub mod node;
 pub mod policy;
@@ -33,6 +34,7 @@ pub async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
         Command::Network(verb) => network::run(verb, &connection.client()?, terminal).await,
         Command::Group(verb) => group::run(verb, &connection.client()?, terminal).await,
         Command::Policy(verb) => policy::run(verb, &connection.client()?, terminal).await,
+        Command::Netprofile(verb) => netprofile::run(verb, &connection.client()?, terminal).await,
         Command::Endpoint(verb) => endpoint::run(verb, &connection.client()?, terminal).await,
         Command::Node(verb) => node::run(verb, &connection.client()?, terminal).await,
         Command::Apply(args) => apply::run(args, connection, terminal).await,

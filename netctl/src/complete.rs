@@ -55,6 +55,8 @@ pub enum Objects {
     Group,
     /// Policies of a tenant.
     Policy,
+    /// Network profiles of a tenant.
+    NetProfile,
     /// Rules of a policy.
     Rule,
     /// Endpoints of a tenant.
@@ -71,6 +73,7 @@ impl Objects {
             "NETWORK" => Self::Network,
             "GROUP" => Self::Group,
             "POLICY" => Self::Policy,
+            "NETPROFILE" => Self::NetProfile,
             "RULE" => Self::Rule,
             "ENDPOINT" | "SOURCE" | "DESTINATION" => Self::Endpoint,
             "NODE" => Self::Node,

@@ -161,6 +161,7 @@ impl Now {
             ("network", view.networks.len()),
             ("group", view.groups.len()),
             ("policy", view.policies.len()),
+            ("netprofile", view.netprofiles.len()),
             ("endpoint", view.endpoints.len()),
             ("node", view.nodes.len()),
         ];

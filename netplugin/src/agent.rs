@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use node_api::{AgentMessage, Nack, Realized, Update};
 use node_state::{Fragment, FragmentKey};
-use pipeline::{Local, Ports, Renderer};
+use pipeline::{Local, Ports, Renderer, Table};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use types::{EndpointName, EndpointUid, HostCidr, Name, OfPort};
@@ -39,7 +39,7 @@ use crate::ports::PortsView;
 use crate::ports::allocate::OfPorts;
 use crate::report::{Conditions, Enforcement, IntentStatus, Status};
 use crate::state_dir::StateDir;
-use crate::switch::{Switch, SwitchEvent};
+use crate::switch::{FlowEdit, Switch, SwitchEvent, metering};
 use flight::Progress;
 
 mod admission;
@@ -132,6 +132,8 @@ pub struct Agent {
     /// It held them when it was last known, and nobody but others can have changed that.
     untouched: bool,
     drift: drift::Drift,
+    /// What the switch does with meters.
+    metering: metering::Verdict,
     connections: connections::Connections,
     enforcement: Enforcement,
     /// The bundle that is with the switch.
@@ -182,6 +184,7 @@ impl Agent {
             installed: false,
             untouched: false,
             drift: drift::Drift::default(),
+            metering: metering::Verdict::default(),
             connections,
             enforcement: Enforcement::default(),
             flight: None,
@@ -217,6 +220,7 @@ impl Agent {
                     self.save().await;
                     self.tidy().await;
                     self.remind_reclaims();
+                    self.look_at_meters().await;
                     if self.drift.audit_is_due() {
                         self.look_again();
                     }
@@ -283,6 +287,22 @@ impl Agent {
                     return;
                 }
             }
+            SwitchEvent::Metering(verdict) => {
+                let reason = match &verdict {
+                    metering::Verdict::Enforced { .. } => None,
+                    metering::Verdict::Missing(reason) => Some(reason.clone()),
+                };
+                self.note("rates_not_enforced", reason);
+                self.renderer.set_metering(verdict.metering());
+                self.metering = verdict;
+                self.dirty = true;
+                return;
+            }
+            // A meter that somebody deletes takes its flows with it, and they cannot be put back without it.
+            SwitchEvent::Edited(edits) if edits.iter().any(|e| self.may_have_lost_meter(e)) => {
+                tracing::warn!("flows that name meters removed by somebody else, comparing all");
+                return self.look_again();
+            }
             SwitchEvent::Edited(edits) => {
                 if self.drift.suspect(edits) {
                     return;
@@ -296,6 +316,14 @@ impl Agent {
             }
         }
         self.distrust_switch();
+    }
+
+    fn may_have_lost_meter(&self, edit: &FlowEdit) -> bool {
+        let of_table = Table::from_number(edit.key.table()).is_some_and(Table::names_meters);
+        edit.removed
+            && of_table
+            && !self.renderer.meters().is_empty()
+            && !crate::sabotaged!("ignore-flow-drift")
     }
 
     /// What others did to the switch has to be found out.
@@ -468,6 +496,8 @@ impl Agent {
             switch_connected: self.switch.is_some(),
             flows: self.enforcement.flows,
             flow_mods: self.flow_mods,
+            meters: self.renderer.meters().len(),
+            rates: self.metering.mechanism(),
             foreign_edits: self.drift.total(),
             drift: self.drift.counts().clone(),
             endpoints: endpoints.map(|(uid, port)| (format!("{:012x}", uid.get()), *port)).collect(),

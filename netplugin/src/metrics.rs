@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use telemetry::metrics::{SECONDS, whole};
 use telemetry::{Kind, Registry};
 
-use crate::report::{IntentStatus, Status};
+use crate::report::{IntentStatus, Mechanism, Status};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
@@ -104,6 +104,8 @@ struct Now {
     realized: Gauge,
     flows: Gauge,
     endpoints: Gauge,
+    meters: Gauge,
+    rates: Gauge,
     warnings: Family<OfCode, Gauge>,
     mods: Counter,
     repaired: Counter,
@@ -148,6 +150,11 @@ impl Now {
         let realized = gauge("realized_revision", "The intent the switch enforces");
         let flows = gauge("flows", "Flows of ours in the switch");
         let endpoints = gauge("endpoints", "Endpoints whose flows are in the switch");
+        let meters = gauge("meters", "Meters of ours in the switch: rates of endpoints and groups");
+        let rates = gauge(
+            "rates_enforced",
+            "Whether the switch was seen to keep rates (1) or groups with one are refused (0)",
+        );
         let mut counter = |name, help| registry.add(Counter::default(), Kind::Counter, name, &[], help);
         let mods = counter("flow_mods", "Flows sent to the switch: added, changed or deleted");
         let repaired = counter("foreign_edits", "Changes by somebody else to what is ours, repaired");
@@ -158,7 +165,7 @@ impl Now {
             &["code"],
             "What the node complains about, as `netplugin status` shows it",
         );
-        Self { switch, session, held, realized, flows, endpoints, warnings, mods, repaired }
+        Self { switch, session, held, realized, flows, endpoints, meters, rates, warnings, mods, repaired }
     }
 
     fn look(&self, status: &Status) {
@@ -168,6 +175,8 @@ impl Now {
         self.realized.set(whole(status.realized_revision.get()));
         self.flows.set(whole(status.flows));
         self.endpoints.set(whole(status.endpoints.len()));
+        self.meters.set(whole(status.meters));
+        self.rates.set((status.rates == Mechanism::Meters).into());
         // They only grow while the process lives.
         self.mods.inc_by(status.flow_mods.saturating_sub(self.mods.get()));
         self.repaired.inc_by(status.foreign_edits.saturating_sub(self.repaired.get()));

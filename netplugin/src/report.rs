@@ -117,6 +117,12 @@ pub struct Status {
     pub switch_connected: bool,
     /// Flows in the switch that are ours.
     pub flows: usize,
+    /// Meters in the switch that are ours: rates of endpoints and groups.
+    #[serde(default)]
+    pub meters: usize,
+    /// How rates are kept here.
+    #[serde(default)]
+    pub rates: Mechanism,
     /// Flows sent to the switch since the process started: added, changed or deleted.
     pub flow_mods: u64,
     /// What somebody else changed and was put back since the process started: flows, ports, settings.
@@ -128,6 +134,17 @@ pub struct Status {
     pub endpoints: BTreeMap<String, OfPort>,
     /// `code: text`.
     pub warnings: Vec<String>,
+}
+
+/// What keeps rates on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mechanism {
+    /// Meters of the switch, which were seen to drop; or the switch was not met yet.
+    #[default]
+    Meters,
+    /// Nothing: groups that have a rate are refused.
+    None,
 }
 
 /// How well the agent knows intent.

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openflow::{Flow, PackedKey};
+use openflow::{Flow, Meter, PackedKey};
 use pipeline::{FlowPlan, StaleConnections};
 use tokio::sync::oneshot;
 
+pub mod metering;
 pub mod ovs;
 pub mod probe;
 
@@ -19,9 +20,11 @@ pub mod probe;
 pub trait Switch: Send + Sync {
     /// Tells what it holds, one flow at a time.
     async fn dump(&self, each: &mut (dyn FnMut(Flow) + Send)) -> Result<(), SwitchError>;
-    /// Carries a plan out, all or nothing; returns when the switch has confirmed it with a barrier. Tells `taken` when the
-    /// switch has read and accepted all of it: what is left is to commit it, and nothing but a broken connection or a full
-    /// table prevents that.
+    /// The meters it holds.
+    async fn meters(&self) -> Result<Vec<Meter>, SwitchError>;
+    /// Carries a plan out; returns when the switch has confirmed it with a barrier. Flows change all or nothing, between
+    /// the meters that go before them and those that go after. Tells `taken` when the switch has read and accepted all
+    /// flows: what is left is to commit them, and nothing but a broken connection or a full table prevents that.
     async fn apply(&self, plan: &FlowPlan, taken: oneshot::Sender<()>) -> Result<(), SwitchError>;
     /// Has it forget tracked connections; returns when it has.
     async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError>;
@@ -36,6 +39,8 @@ pub enum SwitchEvent {
     Down(String),
     /// Somebody else changed these flows.
     Edited(Vec<FlowEdit>),
+    /// What it does with meters; said before [`SwitchEvent::Up`].
+    Metering(metering::Verdict),
     /// Somebody else may have changed flows unseen, for this reason.
     Unseen(&'static str),
 }
@@ -60,4 +65,11 @@ pub enum SwitchError {
     /// The switch refused. It still holds what it held; after an answer that never came, read it back to know.
     #[error("switch refused the flows: {0}")]
     Refused(String),
+    /// There was no room for a meter, so no flow was sent. Some of the new meters may be there; those that nobody needs
+    /// any more are gone.
+    #[error("switch has no room for another meter beside {left} of ours")]
+    OutOfMeters {
+        /// It has room for no more of ours than this, as far as can be told.
+        left: u32,
+    },
 }

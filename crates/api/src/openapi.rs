@@ -182,6 +182,7 @@ fn schemas() -> Schemas {
     list::<v1::Tenant>(&mut all);
     list::<v1::Network>(&mut all);
     list::<v1::Policy>(&mut all);
+    list::<v1::NetProfile>(&mut all);
     list::<v1::Group>(&mut all);
     list::<v1::Endpoint>(&mut all);
     list::<v1::Node>(&mut all);

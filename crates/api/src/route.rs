@@ -168,6 +168,7 @@ pub(crate) fn title(kind: Kind) -> &'static str {
         Kind::Tenant => "Tenant",
         Kind::Network => "Network",
         Kind::Policy => "Policy",
+        Kind::NetProfile => "NetProfile",
         Kind::Group => "Group",
         Kind::Endpoint => "Endpoint",
     }

@@ -27,6 +27,7 @@ const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const SUBDOMAIN: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$";
 const PORTS: &str = "^[0-9]{1,5}(-[0-9]{1,5})?$";
 const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$";
+const RATE: &str = "^[1-9][0-9]* ?[kmgKMG](b|bps)?$";
 const MAC: &str = "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$";
 
 text_schema! {
@@ -57,6 +58,8 @@ text_schema! {
     EventStream: "Server-sent events: `event` is added, modified, deleted, status (data: the object), bookmark (data: a Bookmark), gone or error (data: a Problem); `id` is the place to go on from",
         None, None, "id: 42\nevent: bookmark\ndata: {\"resourceVersion\":\"42\"}\n\n";
     Time: "A moment (RFC 3339)", Some(TIME), Some(40), "2026-01-31T08:30:00Z";
+    Bandwidth: "A rate: a whole number above zero with kbps, Mbps or Gbps (1,000 bits each); answers have the largest unit that divides it",
+        Some(RATE), None, "20Mbps";
     Uid: "An endpoint's number: 48 bits in hexadecimal", Some("^[0-9a-f]{12}$"), Some(12), "5f3759df0001";
 }
 
@@ -113,6 +116,8 @@ int_schema! {
     IcmpNumber(0, 255): "A type or code of an ICMP message";
     Limit(1, i32::MAX): "How many objects at most";
     GroupId(types::GroupId::MIN.get(), types::GroupId::MAX.get()): "A group's number in the data plane";
+    Burst(2, 10486): "Kilobytes (1,000 bytes each) that may pass at once above a rate";
+    Dscp(i32::from(types::Dscp::MIN.get()), i32::from(types::Dscp::MAX.get())): "Differentiated services code point (RFC 2474)";
     PolicyId(types::PolicyId::MIN.get(), types::PolicyId::MAX.get()): "A policy's number in the data plane";
 }
 
@@ -146,5 +151,6 @@ word_schema! {
     Verdict: "What a rule decides", ["allow", "deny"];
     FamilyName: "An address family", ["v4", "v6"];
     Direction: "Which way a connection is opened, relative to the endpoint", ["ingress", "egress"];
-    Kind: "A kind of object", ["node", "tenant", "network", "policy", "group", "endpoint"];
+    RateShare: "Whose rates are: each endpoint's, or all endpoints' of the group on a node together", ["endpoint", "group"];
+    Kind: "A kind of object", ["node", "tenant", "network", "policy", "netprofile", "group", "endpoint"];
 }

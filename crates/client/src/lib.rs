@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 pub use connect::{Setting, Token};
 pub use error::Error;
-pub use noun::{Address, Endpoints, Groups, Networks, Nodes, Noun, Policies, Tenants, WritableNoun};
+pub use noun::{
+    Address, Endpoints, Groups, NetProfiles, Networks, Nodes, Noun, Policies, Tenants, WritableNoun,
+};
 pub use watch::{Seen, Watch};
 
 use connect::Server;

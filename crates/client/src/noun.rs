@@ -16,6 +16,8 @@ const PAGE: u32 = 500;
 const LIST_ATTEMPTS: u32 = 4;
 /// Longer than netmaster gives an audit.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(290);
+/// Switches are asked after those who asked before: an audit, of all switches, may take 90 s to ask.
+const EXPLAIN_PATIENCE: Duration = Duration::from_secs(120);
 const NO_BODY: Option<&()> = None;
 
 /// A noun of the API.
@@ -70,6 +72,8 @@ nouns! {
     Groups, group, Group, "group", true;
     /// Policies.
     Policies, policy, Policy, "policy", true;
+    /// Network profiles.
+    NetProfiles, netprofile, NetProfile, "netprofile", true;
     /// Endpoints.
     Endpoints, endpoint, Endpoint, "endpoint", true;
     /// Nodes.
@@ -91,6 +95,7 @@ writable! {
     Networks, network, NetworkBody;
     Groups, group, GroupBody;
     Policies, policy, PolicyBody;
+    NetProfiles, netprofile, NetProfileBody;
     Endpoints, endpoint, EndpointBody;
 }
 
@@ -244,7 +249,7 @@ impl Client {
     /// [`Error`].
     pub async fn explain(&self, tenant: &str, body: &v1::ExplainBody) -> Result<v1::Explanation, Error> {
         let extra = Extra { parameters: &[("tenant", tenant)], ..Extra::default() };
-        self.call(&v1::explain::EXPLAIN, extra, Some(body)).await
+        self.call_within(&v1::explain::EXPLAIN, EXPLAIN_PATIENCE, extra, Some(body)).await
     }
 
     /// What the system is doing.
@@ -291,6 +296,7 @@ mod tests {
             filled::<Networks>(),
             filled::<Groups>(),
             filled::<Policies>(),
+            filled::<NetProfiles>(),
             filled::<Endpoints>(),
             filled::<Nodes>(),
         ];

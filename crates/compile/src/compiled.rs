@@ -234,6 +234,7 @@ mod tests {
                 vrf: VrfId::MIN,
                 name: "g".parse().unwrap(),
                 policies: (1..=policies).map(|id| PolicyId::new(id).unwrap()).collect(),
+                qos: None,
             })
         };
         let (mut stage, mut work) = (Stage::default(), Work::default());

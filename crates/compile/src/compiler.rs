@@ -247,6 +247,7 @@ impl Compiler {
                 network::fragment(network, facts).map(in_vrf)
             }
             Id::Group(t, n) => group::fragment(view.groups.get(&(t.clone(), n.clone()))?, facts).map(in_vrf),
+            Id::NetProfile(t, n) => view.netprofiles.get(&(t.clone(), n.clone())).map(|_| Ok(None))?,
             Id::Policy(t, n) => {
                 let policy = policy::fragment(view.policies.get(&(t.clone(), n.clone()))?, facts);
                 // One that no group has is checked all the same, so that its status is known.

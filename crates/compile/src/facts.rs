@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{IntentView, Network};
-use node_state::NetworkSubnet;
+use node_state::{NetworkSubnet, Qos};
 use types::{Family, GroupId, IpCidr, Name, NodeName, PolicyId, Vni, VrfId};
 
 use crate::Refused;
 use crate::claims::{Claims, Subnets};
 use crate::id::Id;
+use crate::netprofile;
 
 /// What others may read of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ enum Fact {
     Tenant(VrfId),
     Network(NetworkFact),
     Policy(PolicyId),
+    NetProfile(Qos),
     Group(GroupFact),
 }
 
@@ -134,6 +136,10 @@ impl Facts {
     }
 
     fn fact(&self, view: &IntentView, id: &Id) -> Option<Fact> {
+        if let Id::NetProfile(t, n) = id {
+            let profile = view.netprofiles.get(&(t.clone(), n.clone()))?;
+            return Some(Fact::NetProfile(netprofile::qos(&profile.spec)));
+        }
         let number = number(view, id)?;
         if let Some(why) = self.shared_number(number, id).or_else(|| self.shared_address(view, id)) {
             return Some(Fact::Unusable(why));
@@ -216,6 +222,14 @@ impl Facts {
         }
     }
 
+    pub fn netprofile(&self, tenant: &Name, name: &Name) -> Result<Qos, Refused> {
+        let id = Id::NetProfile(tenant.clone(), name.clone());
+        match self.find(id.clone())? {
+            Fact::NetProfile(qos) => Ok(*qos),
+            _ => Err(Refused::Dangling(id.object())),
+        }
+    }
+
     pub fn policy(&self, tenant: &Name, name: &Name) -> Result<PolicyId, Refused> {
         let id = Id::Policy(tenant.clone(), name.clone());
         match self.find(id.clone())? {
@@ -225,13 +239,14 @@ impl Facts {
     }
 }
 
-/// The number an object has; `None` when there is no such object.
+/// The number an object has; `None` when there is no such object, or it has none.
 fn number(view: &IntentView, id: &Id) -> Option<Number> {
     match id {
         Id::Node(n) => view.nodes.get(n).map(|o| Number::Vtep(o.spec.vtep)),
         Id::Tenant(n) => view.tenants.get(n).map(|o| Number::Vrf(o.vrf)),
         Id::Network(t, n) => view.networks.get(&(t.clone(), n.clone())).map(|o| Number::Vni(o.vni)),
         Id::Policy(t, n) => view.policies.get(&(t.clone(), n.clone())).map(|o| Number::Policy(o.id)),
+        Id::NetProfile(..) => None,
         Id::Group(t, n) => view.groups.get(&(t.clone(), n.clone())).map(|o| Number::Group(o.id)),
     }
 }

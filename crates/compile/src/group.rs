@@ -1,4 +1,4 @@
-//! Endpoint groups: the policies attached to their endpoints.
+//! Endpoint groups: the policies attached to their endpoints, and their network profile.
 
 use std::collections::BTreeSet;
 
@@ -18,5 +18,8 @@ pub(crate) fn fragment(group: &Group, facts: &Facts) -> Result<(VrfId, Fragment)
     // fragment, and its endpoints are denied.
     let policy = |policy: &Name| facts.policy(&spec.tenant, policy);
     let policies: BTreeSet<PolicyId> = spec.policies.iter().map(policy).collect::<Result<_, _>>()?;
-    Ok((vrf, Fragment::Group(node_state::Group { id, vrf, name: spec.name.clone(), policies })))
+    // Nor can a profile: its endpoints would have no limit.
+    let profile = spec.net_profile.as_ref().map(|profile| facts.netprofile(&spec.tenant, profile));
+    let qos = profile.transpose()?;
+    Ok((vrf, Fragment::Group(node_state::Group { id, vrf, name: spec.name.clone(), policies, qos })))
 }

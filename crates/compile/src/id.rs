@@ -13,6 +13,7 @@ pub(crate) enum Id {
     Tenant(Name),
     Network(Name, Name),
     Policy(Name, Name),
+    NetProfile(Name, Name),
     Group(Name, Name),
 }
 
@@ -30,6 +31,7 @@ impl Id {
             Self::Tenant(n) => (Kind::Tenant, None, n.to_string()),
             Self::Network(t, n) => (Kind::Network, Some(t), n.to_string()),
             Self::Policy(t, n) => (Kind::Policy, Some(t), n.to_string()),
+            Self::NetProfile(t, n) => (Kind::NetProfile, Some(t), n.to_string()),
             Self::Group(t, n) => (Kind::Group, Some(t), n.to_string()),
         };
         ObjectRef { kind, tenant: tenant.cloned(), name }
@@ -51,6 +53,7 @@ impl Subject {
             Kind::Tenant => Self::Head(Id::Tenant(name()?)),
             Kind::Network => Self::Head(Id::Network(tenant()?, name()?)),
             Kind::Policy => Self::Head(Id::Policy(tenant()?, name()?)),
+            Kind::NetProfile => Self::Head(Id::NetProfile(tenant()?, name()?)),
             Kind::Group => Self::Head(Id::Group(tenant()?, name()?)),
             Kind::Endpoint => Self::Endpoint((tenant()?, EndpointName::new(object.name.as_str()).ok()?)),
         })
@@ -62,8 +65,10 @@ impl Subject {
         let tenants = view.tenants.keys().map(|n| Id::Tenant(n.clone()));
         let networks = view.networks.keys().map(|(t, n)| Id::Network(t.clone(), n.clone()));
         let policies = view.policies.keys().map(|(t, n)| Id::Policy(t.clone(), n.clone()));
+        let profiles = view.netprofiles.keys().map(|(t, n)| Id::NetProfile(t.clone(), n.clone()));
         let groups = view.groups.keys().map(|(t, n)| Id::Group(t.clone(), n.clone()));
-        let heads = nodes.chain(tenants).chain(networks).chain(policies).chain(groups).map(Self::Head);
+        let heads = nodes.chain(tenants).chain(networks).chain(policies).chain(profiles).chain(groups);
+        let heads = heads.map(Self::Head);
         heads.chain(view.endpoints.keys().cloned().map(Self::Endpoint))
     }
 }

@@ -28,6 +28,7 @@ mod endpoint;
 mod facts;
 mod group;
 mod id;
+mod netprofile;
 mod network;
 mod node;
 mod places;

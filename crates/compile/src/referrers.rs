@@ -74,14 +74,16 @@ fn remove<W: Ord>(referrers: &mut BTreeMap<Id, BTreeSet<W>>, named: &Id, who: &W
 fn named_by(view: &IntentView, id: &Id) -> BTreeSet<Id> {
     let tenant = |t: &types::Name| Id::Tenant(t.clone());
     match id {
-        Id::Node(_) | Id::Tenant(_) => BTreeSet::new(),
+        Id::Node(_) | Id::Tenant(_) | Id::NetProfile(..) => BTreeSet::new(),
         Id::Network(t, n) => {
             view.networks.get(&(t.clone(), n.clone())).map(|_| tenant(t)).into_iter().collect()
         }
         Id::Group(t, n) => {
             let Some(group) = view.groups.get(&(t.clone(), n.clone())) else { return BTreeSet::new() };
             let policies = group.spec.policies.iter().map(|p| Id::Policy(t.clone(), p.clone()));
-            policies.chain([tenant(t), Id::Network(t.clone(), group.spec.network.clone())]).collect()
+            let profile = group.spec.net_profile.iter().map(|p| Id::NetProfile(t.clone(), p.clone()));
+            let network = Id::Network(t.clone(), group.spec.network.clone());
+            policies.chain(profile).chain([tenant(t), network]).collect()
         }
         Id::Policy(t, n) => {
             let Some(policy) = view.policies.get(&(t.clone(), n.clone())) else { return BTreeSet::new() };

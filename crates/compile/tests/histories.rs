@@ -46,6 +46,12 @@ enum Step {
         g: usize,
         network: usize,
         policies: Vec<usize>,
+        profile: Option<usize>,
+    },
+    NetProfile {
+        t: usize,
+        p: usize,
+        mbps: usize,
     },
     Endpoint {
         at: [usize; 4],
@@ -89,8 +95,15 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..TENANTS, 0..NETWORKS, like).prop_map(|(t, w, like)| Step::Network { t, w, like }),
         3 => (0..TENANTS, 0..NETWORKS, 0..4_usize, prop::bool::weighted(0.85))
             .prop_map(|(t, p, peer, slot)| Step::Policy { t, p, peer, slot }),
-        3 => (0..TENANTS, 0..NETWORKS, 0..NETWORKS, proptest::collection::vec(0..NETWORKS, 0..3))
-            .prop_map(|(t, g, network, policies)| Step::Group { t, g, network, policies }),
+        3 => (
+            0..TENANTS,
+            0..NETWORKS,
+            0..NETWORKS,
+            proptest::collection::vec(0..NETWORKS, 0..3),
+            proptest::option::of(0..2_usize),
+        )
+            .prop_map(|(t, g, network, policies, profile)| Step::Group { t, g, network, policies, profile }),
+        2 => (0..TENANTS, 0..2_usize, 1..3_usize).prop_map(|(t, p, mbps)| Step::NetProfile { t, p, mbps }),
         8 => (
             [0..TENANTS, 0..NETWORKS, 0..ENDPOINTS, 0..NODES],
             any::<bool>(),
@@ -98,7 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
             of(ENDPOINTS),
         )
             .prop_map(|(at, group, again, address_of)| Step::Endpoint { at, group, again, address_of }),
-        5 => (0..6_usize, 0..TENANTS.max(NODES), 0..NETWORKS, 0..ENDPOINTS)
+        5 => (0..7_usize, 0..TENANTS.max(NODES), 0..NETWORKS, 0..ENDPOINTS)
             .prop_map(|(kind, a, b, c)| Step::Delete { kind, a, b, c }),
         1 => (0..TENANTS).prop_map(|t| Step::RemoveTenant { t }),
     ]
@@ -149,9 +162,11 @@ fn object_of(step: &Step) -> Option<Object> {
             }
             Object::Policy(o)
         }
-        Step::Group { t, g, network, policies } => {
+        Step::NetProfile { t, p, mbps } => netprofile(*t, *p, *mbps),
+        Step::Group { t, g, network, policies, profile } => {
             let Object::Group(mut o) = group(*t, *g, policies) else { unreachable!() };
             o.spec.network = name(format!("w{network}"));
+            o.spec.net_profile = profile.map(|p| name(format!("q{p}")));
             Object::Group(o)
         }
         Step::Endpoint { at: [t, w, e, n], group, again, address_of } => {
@@ -187,6 +202,7 @@ fn deleted_by(step: &Step, view: &IntentView) -> Vec<ObjectRef> {
                     policy(t, *b, Peer::Any),
                     group(t, *b, &[]),
                     endpoint(t, *b, *c, 0, false),
+                    netprofile(t, *b % 2, 1),
                 ][*kind]
                     .object_ref(),
             ]
@@ -385,7 +401,7 @@ fn common_changes_cost_the_same_with_8_and_with_200_endpoints_a_network() {
         ),
         (
             "group changed",
-            Step::Group { t: 0, g: 1, network: 1, policies: vec![0, 1] },
+            Step::Group { t: 0, g: 1, network: 1, policies: vec![0, 1], profile: None },
             Work { visited: 3, encoded: 1 },
             NODES,
         ),

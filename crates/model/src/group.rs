@@ -22,6 +22,9 @@ pub struct GroupSpec {
     /// Policies that apply to its endpoints.
     #[serde(default)]
     pub policies: BTreeSet<Name>,
+    /// The network profile whose rates and marks its endpoints have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_profile: Option<Name>,
 }
 
 /// A stored endpoint group.
@@ -42,6 +45,9 @@ pub(crate) fn plan(cx: &mut Context<'_>, spec: GroupSpec) -> Option<Group> {
     cx.reference(&object, "network", &spec.tenant, Kind::Network, spec.network.as_str());
     for (i, policy) in spec.policies.iter().enumerate() {
         cx.reference(&object, format!("policies[{i}]"), &spec.tenant, Kind::Policy, policy.as_str());
+    }
+    if let Some(profile) = &spec.net_profile {
+        cx.reference(&object, "netProfile", &spec.tenant, Kind::NetProfile, profile.as_str());
     }
     if let Some(stored) = cx.group(&spec.tenant, &spec.name).cloned() {
         if spec.network != stored.spec.network {

@@ -40,7 +40,7 @@ pub(crate) struct Index {
     /// MAC addresses folded from IPv6 addresses, by tenant and network: those that may meet.
     folded: Map<(Name, Name, MacAddr), ()>,
     counts: Map<Place, usize>,
-    /// Groups and policies by what they name: a network, a group, a policy.
+    /// Groups and policies by what they name: a network, a group, a policy, a network profile.
     users: Map<(ObjectRef, ObjectRef), ()>,
 }
 
@@ -51,6 +51,7 @@ impl Index {
             Object::Tenant(o) => self.numbers.insert(&Pool::Vrf, u64::from(o.vrf).into()),
             Object::Network(o) => self.insert_network(o),
             Object::Policy(o) => self.numbers.insert(&Pool::Policy, u64::from(o.id).into()),
+            Object::NetProfile(_) => {}
             Object::Group(o) => self.numbers.insert(&Pool::Group, u64::from(o.id).into()),
             Object::Endpoint(o) => self.insert_endpoint(o),
         }
@@ -70,6 +71,7 @@ impl Index {
             Object::Tenant(o) => self.numbers.remove(&Pool::Vrf, u64::from(o.vrf).into()),
             Object::Network(o) => self.remove_network(o),
             Object::Policy(o) => self.numbers.remove(&Pool::Policy, u64::from(o.id).into()),
+            Object::NetProfile(_) => {}
             Object::Group(o) => self.numbers.remove(&Pool::Group, u64::from(o.id).into()),
             Object::Endpoint(o) => self.remove_endpoint(o),
         }
@@ -184,6 +186,7 @@ fn places(object: &Object) -> Vec<Place> {
         Object::Node(_) | Object::Tenant(_) => Vec::new(),
         Object::Network(o) => vec![tenant(&o.spec.tenant, Kind::Network)],
         Object::Policy(o) => vec![tenant(&o.spec.tenant, Kind::Policy)],
+        Object::NetProfile(o) => vec![tenant(&o.spec.tenant, Kind::NetProfile)],
         Object::Group(o) => vec![tenant(&o.spec.tenant, Kind::Group)],
         Object::Endpoint(o) => {
             let spec = &o.spec;
@@ -205,7 +208,9 @@ fn named(object: &Object) -> Vec<ObjectRef> {
     match object {
         Object::Group(Group { spec, .. }) => {
             let policies = spec.policies.iter().map(|p| reference(&spec.tenant, Kind::Policy, p));
-            policies.chain([reference(&spec.tenant, Kind::Network, &spec.network)]).collect()
+            let profile = spec.net_profile.iter().map(|p| reference(&spec.tenant, Kind::NetProfile, p));
+            let network = reference(&spec.tenant, Kind::Network, &spec.network);
+            policies.chain(profile).chain([network]).collect()
         }
         Object::Policy(Policy { spec, .. }) => {
             let peers = spec.rules.iter().filter_map(|rule| match &rule.peer {
@@ -215,7 +220,11 @@ fn named(object: &Object) -> Vec<ObjectRef> {
             });
             peers.collect()
         }
-        Object::Node(_) | Object::Tenant(_) | Object::Network(_) | Object::Endpoint(_) => Vec::new(),
+        Object::Node(_)
+        | Object::Tenant(_)
+        | Object::Network(_)
+        | Object::NetProfile(_)
+        | Object::Endpoint(_) => Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Intent: tenants, networks, endpoint groups, policies, endpoints, nodes — and the checks that keep it sound.
+//! Intent: tenants, networks, policies, network profiles, endpoint groups, endpoints, nodes — and the checks that keep it sound.
 //!
 //! Each noun has a `…Spec`, what people write (its fields cannot hold a wrong value, but may name things that do not
 //! exist), and a stored object, the spec plus the numbers the data plane knows it by. [`IntentView`] is all of them
@@ -18,6 +18,7 @@ mod error;
 mod group;
 mod index;
 mod map;
+mod netprofile;
 mod network;
 mod node;
 mod object;
@@ -33,6 +34,7 @@ pub use endpoint::{Endpoint, EndpointSpec, check_same_endpoint, endpoint_mac};
 pub use error::{FieldError, InUse, Rejection};
 pub use group::{Group, GroupSpec};
 pub use map::Map;
+pub use netprofile::{NetProfile, NetProfileSpec};
 pub use network::{Network, NetworkSpec, SubnetSpec};
 pub use node::{Node, NodeSpec};
 pub use object::{Kind, Object, ObjectRef, Spec};

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use types::Name;
 
 use crate::{
-    Endpoint, EndpointSpec, Group, GroupSpec, Network, NetworkSpec, Node, NodeSpec, Policy, PolicySpec,
-    Tenant, TenantSpec,
+    Endpoint, EndpointSpec, Group, GroupSpec, NetProfile, NetProfileSpec, Network, NetworkSpec, Node,
+    NodeSpec, Policy, PolicySpec, Tenant, TenantSpec,
 };
 
 /// The kinds of object, in the order an `apply` creates them.
@@ -20,6 +20,8 @@ pub enum Kind {
     Network,
     /// A policy.
     Policy,
+    /// A network profile.
+    NetProfile,
     /// An endpoint group.
     Group,
     /// An endpoint.
@@ -33,6 +35,7 @@ impl std::fmt::Display for Kind {
             Self::Tenant => "tenant",
             Self::Network => "network",
             Self::Policy => "policy",
+            Self::NetProfile => "netprofile",
             Self::Group => "group",
             Self::Endpoint => "endpoint",
         })
@@ -72,6 +75,8 @@ pub enum Spec {
     Network(NetworkSpec),
     /// A policy.
     Policy(PolicySpec),
+    /// A network profile.
+    NetProfile(NetProfileSpec),
     /// An endpoint group.
     Group(GroupSpec),
     /// An endpoint.
@@ -89,6 +94,8 @@ pub enum Object {
     Network(Network),
     /// A policy.
     Policy(Policy),
+    /// A network profile.
+    NetProfile(NetProfile),
     /// An endpoint group.
     Group(Group),
     /// An endpoint.
@@ -103,6 +110,7 @@ impl Spec {
             Self::Tenant(s) => (Kind::Tenant, None, s.name.to_string()),
             Self::Network(s) => (Kind::Network, Some(&s.tenant), s.name.to_string()),
             Self::Policy(s) => (Kind::Policy, Some(&s.tenant), s.name.to_string()),
+            Self::NetProfile(s) => (Kind::NetProfile, Some(&s.tenant), s.name.to_string()),
             Self::Group(s) => (Kind::Group, Some(&s.tenant), s.name.to_string()),
             Self::Endpoint(s) => (Kind::Endpoint, Some(&s.tenant), s.name.to_string()),
         };
@@ -122,6 +130,7 @@ impl Object {
             Self::Node(_) | Self::Tenant(_) => false,
             Self::Network(o) => o.spec.tenant == *tenant,
             Self::Policy(o) => o.spec.tenant == *tenant,
+            Self::NetProfile(o) => o.spec.tenant == *tenant,
             Self::Group(o) => o.spec.tenant == *tenant,
             Self::Endpoint(o) => o.spec.tenant == *tenant,
         }
@@ -134,6 +143,7 @@ impl Object {
             Self::Tenant(o) => Spec::Tenant(o.spec.clone()),
             Self::Network(o) => Spec::Network(o.spec.clone()),
             Self::Policy(o) => Spec::Policy(o.spec.clone()),
+            Self::NetProfile(o) => Spec::NetProfile(o.spec.clone()),
             Self::Group(o) => Spec::Group(o.spec.clone()),
             Self::Endpoint(o) => Spec::Endpoint(o.spec.clone()),
         }

@@ -10,7 +10,7 @@ use types::{FencingToken, Name, NodeName, Revision};
 use crate::context::Context;
 use crate::{
     Endpoint, FieldError, Guard, InUse, IntentView, Kind, Node, NodeSpec, Object, ObjectRef, Rejection, Spec,
-    Supply, Validated, endpoint, group, network, node, policy, tenant,
+    Supply, Validated, endpoint, group, netprofile, network, node, policy, tenant,
 };
 
 /// What a document does to its object.
@@ -167,6 +167,7 @@ fn plan_one(cx: &mut Context<'_>, spec: Spec) -> Option<Object> {
         Spec::Tenant(s) => tenant::plan(cx, s).map(Object::Tenant),
         Spec::Network(s) => network::plan(cx, s).map(Object::Network),
         Spec::Policy(s) => policy::plan(cx, s).map(Object::Policy),
+        Spec::NetProfile(s) => netprofile::plan(cx, s).map(Object::NetProfile),
         Spec::Group(s) => group::plan(cx, s).map(Object::Group),
         Spec::Endpoint(s) => endpoint::plan(cx, s).map(Object::Endpoint),
     }
@@ -239,9 +240,9 @@ pub fn plan_delete(view: &IntentView, object: &ObjectRef) -> Result<Removal, Del
     }
     // Users that appear while we decide would have been written into these ranges.
     let ranges: &[Kind] = match object.kind {
-        Kind::Tenant => &[Kind::Network, Kind::Policy, Kind::Group, Kind::Endpoint],
+        Kind::Tenant => &[Kind::Network, Kind::Policy, Kind::NetProfile, Kind::Group, Kind::Endpoint],
         Kind::Network => &[Kind::Policy, Kind::Group, Kind::Endpoint],
-        Kind::Policy => &[Kind::Group],
+        Kind::Policy | Kind::NetProfile => &[Kind::Group],
         Kind::Group => &[Kind::Policy, Kind::Endpoint],
         Kind::Node | Kind::Endpoint => &[],
     };
@@ -268,7 +269,7 @@ fn users(view: &IntentView, object: &Object) -> (BTreeSet<ObjectRef>, usize) {
     };
     match object {
         Object::Tenant(t) => return in_tenant(view, &t.spec.name),
-        Object::Policy(_) | Object::Endpoint(_) => {}
+        Object::Policy(_) | Object::NetProfile(_) | Object::Endpoint(_) => {}
         Object::Network(n) => {
             let (tenant, name) = (&n.spec.tenant, &n.spec.name);
             let count = view.count_on_network(tenant, name);
@@ -297,8 +298,10 @@ fn in_tenant(view: &IntentView, tenant: &Name) -> (BTreeSet<ObjectRef>, usize) {
     let networks = view.networks_of(tenant).map(|o| of(Kind::Network, o.spec.name.to_string()));
     let groups = view.groups_of(tenant).map(|o| of(Kind::Group, o.spec.name.to_string()));
     let policies = view.policies_of(tenant).map(|o| of(Kind::Policy, o.spec.name.to_string()));
+    let profiles = view.netprofiles_of(tenant).map(|o| of(Kind::NetProfile, o.spec.name.to_string()));
     let endpoints = view.endpoints_of(tenant).map(endpoint_ref);
-    let users: BTreeSet<ObjectRef> = networks.chain(groups).chain(policies).chain(endpoints).collect();
+    let heads = networks.chain(groups).chain(policies).chain(profiles);
+    let users: BTreeSet<ObjectRef> = heads.chain(endpoints).collect();
     let looks = users.len() + 1;
     (users, looks)
 }

@@ -3,7 +3,7 @@
 use types::{EndpointName, Name, NodeName, Revision};
 
 use crate::index::{Index, Place};
-use crate::{Endpoint, Group, Kind, Map, Network, Node, Object, ObjectRef, Policy, Tenant};
+use crate::{Endpoint, Group, Kind, Map, NetProfile, Network, Node, Object, ObjectRef, Policy, Tenant};
 
 /// Intent at one revision. Ordered, no interior mutability; a copy costs nothing, and a change costs the logarithm of
 /// what there is, whether or not somebody holds a copy ([`Map`]). [`IntentView::apply`] alone changes it: an index is kept
@@ -20,6 +20,8 @@ pub struct IntentView {
     pub groups: Map<(Name, Name), Group>,
     /// Policies by tenant and name.
     pub policies: Map<(Name, Name), Policy>,
+    /// Network profiles by tenant and name.
+    pub netprofiles: Map<(Name, Name), NetProfile>,
     /// Endpoints by tenant and name.
     pub endpoints: Map<(Name, EndpointName), Endpoint>,
     /// Nodes by name.
@@ -55,6 +57,7 @@ impl IntentView {
             Object::Tenant(o) => self.tenants.insert(o.spec.name.clone(), o),
             Object::Network(o) => self.networks.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
             Object::Policy(o) => self.policies.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
+            Object::NetProfile(o) => self.netprofiles.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
             Object::Group(o) => self.groups.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
             Object::Endpoint(o) => self.endpoints.insert((o.spec.tenant.clone(), o.spec.name.clone()), o),
         }
@@ -73,6 +76,7 @@ impl IntentView {
             Kind::Tenant => self.tenants.contains_key(&name()?),
             Kind::Network => self.networks.contains_key(&key()?),
             Kind::Policy => self.policies.contains_key(&key()?),
+            Kind::NetProfile => self.netprofiles.contains_key(&key()?),
             Kind::Group => self.groups.contains_key(&key()?),
             Kind::Endpoint => {
                 let name = EndpointName::new(object.name.as_str()).ok()?;
@@ -101,7 +105,7 @@ impl IntentView {
         self.index.count(&Place::Node(node.clone()))
     }
 
-    /// The networks of a tenant, by name; this and the next three look at no others.
+    /// The networks of a tenant, by name; this and the next four look at no others.
     pub fn networks_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Network> {
         of_tenant(&self.networks, tenant, Name::least())
     }
@@ -114,6 +118,11 @@ impl IntentView {
     /// The policies of a tenant, by name.
     pub fn policies_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Policy> {
         of_tenant(&self.policies, tenant, Name::least())
+    }
+
+    /// The network profiles of a tenant, by name.
+    pub fn netprofiles_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a NetProfile> {
+        of_tenant(&self.netprofiles, tenant, Name::least())
     }
 
     /// The endpoints of a tenant, by name.
@@ -133,6 +142,7 @@ impl IntentView {
             Kind::Tenant => self.tenants.get(&name()?).cloned().map(Object::Tenant),
             Kind::Network => self.networks.get(&key()?).cloned().map(Object::Network),
             Kind::Policy => self.policies.get(&key()?).cloned().map(Object::Policy),
+            Kind::NetProfile => self.netprofiles.get(&key()?).cloned().map(Object::NetProfile),
             Kind::Group => self.groups.get(&key()?).cloned().map(Object::Group),
             Kind::Endpoint => {
                 let name = EndpointName::new(object.name.as_str()).ok()?;
@@ -147,9 +157,10 @@ impl IntentView {
         let tenants = self.tenants.values().cloned().map(Object::Tenant);
         let networks = self.networks.values().cloned().map(Object::Network);
         let policies = self.policies.values().cloned().map(Object::Policy);
+        let profiles = self.netprofiles.values().cloned().map(Object::NetProfile);
         let groups = self.groups.values().cloned().map(Object::Group);
         let endpoints = self.endpoints.values().cloned().map(Object::Endpoint);
-        nodes.chain(tenants).chain(networks).chain(policies).chain(groups).chain(endpoints)
+        nodes.chain(tenants).chain(networks).chain(policies).chain(profiles).chain(groups).chain(endpoints)
     }
 
     /// A name its kind cannot have is nobody's: there is nothing to delete then.
@@ -162,6 +173,7 @@ impl IntentView {
             Kind::Tenant => self.tenants.remove(&name()?),
             Kind::Network => self.networks.remove(&key()?),
             Kind::Policy => self.policies.remove(&key()?),
+            Kind::NetProfile => self.netprofiles.remove(&key()?),
             Kind::Group => self.groups.remove(&key()?),
             Kind::Endpoint => {
                 let name = EndpointName::new(object.name.as_str()).ok()?;

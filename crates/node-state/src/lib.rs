@@ -19,6 +19,6 @@ mod state;
 
 pub use fragment::{Dialect, Fragment, FragmentError, FragmentHash, FragmentKey, SCHEMA};
 pub use span::{
-    Endpoint, Group, Network, NetworkSubnet, Node, Policy, PolicyRule, RulePeer, RuleService, Vrf,
+    Endpoint, Group, Network, NetworkSubnet, Node, Policy, PolicyRule, Qos, RulePeer, RuleService, Vrf,
 };
 pub use state::NodeState;

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AddressRange, CidrBlock, DefaultAction, Direction, EndpointName, EndpointUid, GroupId, GroupMoves,
-    IpCidr, MacAddr, Name, NodeName, PolicyId, RulePriority, RuleSlot, Services, Verdict, Vni, VrfId,
+    AddressRange, CidrBlock, DefaultAction, Direction, Dscp, EndpointName, EndpointUid, GroupId, GroupMoves,
+    IpCidr, MacAddr, Name, NodeName, PolicyId, RateLimit, RateShare, RulePriority, RuleSlot, Services,
+    Verdict, Vni, VrfId,
 };
 
 /// A peer node of the overlay. Key `node/<name>`.
@@ -95,6 +96,26 @@ pub struct Group {
     pub name: Name,
     /// The policies attached to it.
     pub policies: BTreeSet<PolicyId>,
+    /// Limits and marks of its endpoints' traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
+}
+
+/// Limits and marks of the traffic of a group's endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Qos {
+    /// What they send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<RateLimit>,
+    /// What they receive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<RateLimit>,
+    /// What IP packets they send are marked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dscp: Option<Dscp>,
+    /// Whose the rates are.
+    pub share: RateShare,
 }
 
 /// A policy with its rules. Key `policy/<id>`.

@@ -30,8 +30,8 @@ pub use bundle::{BundleError, BundleFailure};
 
 use crate::{
     ALL_METERS, DecodeError, EncodeError, ErrorMessage, FlowFilter, FlowStats, FlowUpdate, FrameSplitter,
-    Group, Header, Hello, Message, Meter, MonitorRequest, MultipartReply, MultipartRequest, PacketIn,
-    PacketInFormat, PortDesc, PortStatus, Reassembly, Version, decode, encode,
+    Group, Header, Hello, Message, Meter, MeterFeatures, MeterStats, MonitorRequest, MultipartReply,
+    MultipartRequest, PacketIn, PacketInFormat, PortDesc, PortStatus, Reassembly, Version, decode, encode,
 };
 
 /// `OFPC_FRAG_NX_MATCH`: flows see the ports and ICMP type of a first fragment. The switch's default shows them as zeros
@@ -368,6 +368,16 @@ impl Connection {
     /// The meters of the switch.
     pub async fn meters(&self) -> Result<Vec<Meter>, RequestError> {
         Ok(self.multipart(MultipartRequest::Meters(ALL_METERS)).await?.meters()?)
+    }
+
+    /// What a meter counted, or [`ALL_METERS`].
+    pub async fn meter_stats(&self, id: u32) -> Result<Vec<MeterStats>, RequestError> {
+        Ok(self.multipart(MultipartRequest::MeterStats(id)).await?.meter_stats()?)
+    }
+
+    /// What the switch can do with meters.
+    pub async fn meter_features(&self) -> Result<MeterFeatures, RequestError> {
+        Ok(self.multipart(MultipartRequest::MeterFeatures).await?.meter_features()?)
     }
 
     /// The groups of the switch.

@@ -50,7 +50,8 @@ pub use wire::message::{
 };
 pub use wire::message_codec::{BundleItem, Header, decode, encode, encode_bundle_add};
 pub use wire::meter::{
-    ALL_METERS, Band, CONTROLLER_METER, Meter, MeterCommand, MeterFlags, MeterMod, SLOWPATH_METER,
+    ALL_METERS, Band, CONTROLLER_METER, Meter, MeterCommand, MeterFeatures, MeterFlags, MeterMod, MeterStats,
+    SLOWPATH_METER,
 };
 pub use wire::monitor::{FlowChange, FlowUpdate, MonitorCommand, MonitorFlags, MonitorRequest};
 pub use wire::multipart::{FlowFilter, MultipartReply, MultipartRequest, Reassembly};

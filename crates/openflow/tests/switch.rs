@@ -6,7 +6,8 @@ use common::switch::{SOON, Switch, dump, install, next, open, switch, udp};
 use openflow::driver::{Event, RequestError};
 use openflow::{
     Action, BucketId, Field, Flow, FlowChange, FlowFlags, FlowMod, FlowUpdate, Group, GroupCommand, GroupMod,
-    GroupType, Match, Message, MonitorFlags, MonitorRequest, PacketInReason, PacketOut, Port, Role, Version,
+    GroupType, Match, Message, Meter, MeterCommand, MeterMod, MonitorFlags, MonitorRequest, PacketInReason,
+    PacketOut, Port, Role, Version,
 };
 
 #[tokio::test]
@@ -135,6 +136,52 @@ async fn groups_survive_the_switch_and_buckets_change_alone() {
 async fn groups_survive_the_switch_in_older_versions() {
     groups_survive_the_switch(Version::V1_4).await;
     groups_survive_the_switch(Version::V1_3).await;
+}
+
+/// What a meter counted, and how many there can be, as `ovs-ofctl` tells it of the same switch.
+async fn meters_tell(version: Version) {
+    let switch = switch();
+    let (connection, _events) = open(&switch, version).await;
+    let ofctl = |command: &str| {
+        let protocol = format!("OpenFlow1{}", version.as_u8() - 1);
+        switch.ovs.ofctl(&["-O", &protocol, command, &switch.bridge]).expect(command)
+    };
+    let features = connection.meter_features().await.expect("features");
+    let text = ofctl("meter-features");
+    for (name, number) in [("max_meter:", features.max_meters), ("max_bands:", u32::from(features.max_bands))]
+    {
+        let theirs = text.split_whitespace().find_map(|word| word.strip_prefix(name));
+        assert_eq!(theirs, Some(number.to_string().as_str()), "{text}");
+    }
+    assert!(features.max_meters > 1);
+    if version < Version::V1_5 {
+        // A meter is an instruction there, which a packet-out has none of.
+        return;
+    }
+
+    let meter = Meter::pktps(9, 1, 1);
+    let add = MeterMod { command: MeterCommand::Add, meter };
+    let packet = || PacketOut::new(Port::CONTROLLER, vec![Action::Meter(9)], udp(1, 2));
+    let packets = (0..5).map(|_| Message::PacketOut(Box::new(packet())));
+    let messages: Vec<Message> = [Message::MeterMod(Box::new(add))].into_iter().chain(packets).collect();
+    connection.apply(&messages).await.expect("metered packets");
+    let stats = connection.meter_stats(9).await.expect("stats");
+    assert_eq!(stats.len(), 1, "{stats:?}");
+    let counted = &stats[0];
+    assert_eq!((counted.id, counted.packets, counted.banded.len()), (9, 5, 1));
+    let text = ofctl("meter-stats");
+    assert!(
+        text.contains(&format!("packet_in_count:{} byte_in_count:{}", counted.packets, counted.bytes)),
+        "{text}"
+    );
+    assert!(text.contains(&format!("packet_count:{}", counted.banded[0])), "{text}");
+}
+
+#[tokio::test]
+async fn meters_tell_what_they_counted_and_how_many_there_can_be() {
+    for version in [Version::V1_3, Version::V1_4, Version::V1_5] {
+        meters_tell(version).await;
+    }
 }
 
 #[tokio::test]

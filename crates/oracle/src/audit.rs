@@ -19,6 +19,7 @@ mod frames;
 mod lies;
 mod multicast;
 mod neighbours;
+pub mod one;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +33,7 @@ use crate::fabric::{Fabric, Journey, Labels, Seat};
 use crate::intent::Intent;
 use crate::isolation;
 use crate::packet::Packet;
-use crate::switch::{Tracked, Undefined};
+use crate::switch::{Tracked, Undefined, Walk};
 
 /// Which of the things that must hold does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -247,24 +248,13 @@ impl<'a> Audit<'a> {
         node: NodeName,
         undefined: &Undefined,
     ) {
-        let flows = match undefined {
-            Undefined::Overlap { flows } => flows.clone(),
-            Undefined::TooDeep { flow } => vec![flow.clone()],
-        };
-        let flows = flows.into_iter().map(|flow| Met { node: node.clone(), flow }).collect();
-        let disagreement = disagreement(question, intended, undefined.to_string(), flows);
+        let disagreement = disagreement(question, intended, undefined.to_string(), met_by(&node, undefined));
         self.record(disagreement);
     }
 
     /// Notes that a journey is not what it should be.
     fn object(&mut self, question: &Question, intended: Intended<'_>, seen: String, journey: &Journey) {
-        let met = |(node, walk)| -> Vec<Met> {
-            let (node, walk): (&NodeName, &crate::switch::Walk) = (node, walk);
-            let Some(site) = self.fabric.site(node) else { return Vec::new() };
-            site.switch.met(walk).map(|f| Met { node: node.clone(), flow: f.to_string() }).collect()
-        };
-        let flows = journey.visits.iter().flat_map(|(node, walk)| met((node, walk))).collect();
-        self.record(disagreement(question, intended, seen, flows));
+        self.record(disagreement(question, intended, seen, met(self.fabric, journey)));
     }
 
     fn record(&mut self, disagreement: Disagreement) {
@@ -303,6 +293,24 @@ impl<'a> Audit<'a> {
     fn plugged(&self) -> Vec<&'a Endpoint> {
         self.seats.values().copied().collect()
     }
+}
+
+/// The flows that a packet meets on its journey.
+fn met(fabric: &Fabric, journey: &Journey) -> Vec<Met> {
+    let at = |(node, walk): &(NodeName, Walk)| -> Vec<Met> {
+        let Some(site) = fabric.site(node) else { return Vec::new() };
+        site.switch.met(walk).map(|f| Met { node: node.clone(), flow: f.to_string() }).collect()
+    };
+    journey.visits.iter().flat_map(at).collect()
+}
+
+/// The flows that leave open what happens.
+fn met_by(node: &NodeName, undefined: &Undefined) -> Vec<Met> {
+    let flows = match undefined {
+        Undefined::Overlap { flows } => flows.clone(),
+        Undefined::TooDeep { flow } => vec![flow.clone()],
+    };
+    flows.into_iter().map(|flow| Met { node: node.clone(), flow }).collect()
 }
 
 fn disagreement(question: &Question, intended: Intended<'_>, seen: String, flows: Vec<Met>) -> Disagreement {

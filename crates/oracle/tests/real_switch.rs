@@ -3,13 +3,14 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::IntentView;
+use openflow::{Action, Flow};
 use oracle::audit::Report;
 use oracle::fabric::Site;
 use oracle::switch::Switch;
-use support::product::{TUNNEL, Tables, tables};
+use support::product::{TUNNEL, Tables, by_number, tables};
 use support::{audited, two_tenants, view};
 use test_support::Ovs;
 use types::NodeName;
@@ -18,6 +19,11 @@ use types::NodeName;
 struct Lab {
     ovs: Ovs,
     bridges: BTreeMap<NodeName, String>,
+}
+
+fn meters(flows: &[Flow]) -> BTreeSet<u32> {
+    let named = |action: &Action| if let Action::Meter(id) = action { Some(*id) } else { None };
+    flows.iter().flat_map(|flow| flow.actions.iter().filter_map(named)).collect()
 }
 
 impl Lab {
@@ -30,6 +36,11 @@ impl Lab {
                 "add-br {bridge} -- set bridge {bridge} datapath_type=netdev fail-mode=secure protocols=OpenFlow15"
             );
             ovs.vsctl(&make.split(' ').collect::<Vec<_>>()).unwrap();
+            // A flow that names a meter is refused while there is none; which rate it has is nothing to an audit.
+            for meter in meters(flows) {
+                let meter = format!("meter={meter},kbps,band=type=drop,rate=10000");
+                ovs.ofctl(&["-O", "OpenFlow15", "add-meter", &bridge, &meter]).unwrap();
+            }
             let file = ovs.run_dir().join("flows.txt");
             let text: String = flows.iter().map(|f| format!("{f}\n")).collect();
             std::fs::write(&file, text).unwrap();
@@ -62,12 +73,12 @@ fn a_real_dump_is_read_and_what_was_altered_by_hand_is_named() {
     assert!(report.disagreements.is_empty(), "{report}");
 
     let bridge = lab.bridges.values().next().unwrap();
-    let table = pipeline::tables().iter().find(|t| t.name == "IngressDefault").unwrap().number;
-    let altered = &format!("table={table},priority=100,metadata=0x1/0xffff,actions=drop");
-    lab.ovs.ofctl(&["-O", "OpenFlow15", "mod-flows", "--strict", bridge, altered]).unwrap();
+    let table = by_number("table=IngressDefault,");
+    let altered = format!("{table}priority=100,metadata=0x1/0xffff,actions=drop");
+    lab.ovs.ofctl(&["-O", "OpenFlow15", "mod-flows", "--strict", bridge, &altered]).unwrap();
     let report = lab.audit(&view, &tables);
     let named = report.disagreements.iter().any(|d| {
-        let flow = d.flows.last().is_some_and(|met| met.flow.contains(&format!("table={table},")));
+        let flow = d.flows.last().is_some_and(|met| met.flow.contains(&table));
         flow && d.intended.contains("at the destination by the default of blue, allow")
     });
     assert!(named, "{report}");

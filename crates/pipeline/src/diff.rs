@@ -6,6 +6,7 @@ use openflow::{Flow, FlowMod, PackedKey};
 
 use crate::cookie::Cookie;
 use crate::flow_set::{FlowEntry, FlowSet, PackedEntry, unpack};
+use crate::meters::MeterPlan;
 use crate::owners::Owners;
 use crate::sabotage::sabotaged;
 use crate::table::Table;
@@ -19,6 +20,8 @@ pub struct FlowPlan {
     pub modify: Vec<(PackedKey, PackedEntry)>,
     /// Flows to add. Also those that get another cookie, which modifying cannot change (OpenFlow 1.5 section 7.3.4.3).
     pub add: Vec<(PackedKey, PackedEntry)>,
+    /// Meters: before and after the bundle.
+    pub meters: MeterPlan,
 }
 
 impl FlowPlan {
@@ -27,8 +30,13 @@ impl FlowPlan {
         self.len() == 0
     }
 
-    /// How many flow modifications there are.
+    /// How many flows and meters are changed.
     pub fn len(&self) -> usize {
+        self.flow_count() + self.meters.len()
+    }
+
+    /// How many flow modifications there are.
+    pub fn flow_count(&self) -> usize {
         self.delete.len() + self.modify.len() + self.add.len()
     }
 

@@ -48,6 +48,14 @@ pub enum RenderError {
     TooManyOverlaps { priority: RulePriority, verdict: Verdict, limit: u16 },
     #[error("more than {limit} rules of one priority share a clause")]
     TooManySharers { limit: usize },
+    #[error(
+        "the group has a rate, and the switch of this node does not enforce meters; connections of its endpoints are denied"
+    )]
+    RateNotEnforced,
+    #[error(
+        "the group has a rate, and the switch of this node has room for {limit} meters, which other groups take; connections of its endpoints are denied"
+    )]
+    TooManyMeters { limit: u32 },
     #[error("a flow of table {table} has more actions than a message can carry (64 KiB), and drops instead")]
     FlowTooLarge { table: &'static str },
 }

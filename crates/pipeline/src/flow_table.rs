@@ -35,6 +35,8 @@ pub(crate) enum Unit {
     Tunnel(Vni, IpAddr),
     /// An endpoint.
     Member(EndpointUid),
+    /// An endpoint's limits and marks.
+    Qos(EndpointUid),
     /// A prefix's classes.
     Prefix(VrfId, Prefix),
     /// A group whose endpoints are denied.
@@ -54,7 +56,7 @@ impl Unit {
                 Some(FragmentKey::Vrf(vrf))
             }
             Self::Network(vni) | Self::Flood(vni) | Self::Tunnel(vni, _) => Some(FragmentKey::Network(vni)),
-            Self::Member(uid) => Some(FragmentKey::Endpoint(uid)),
+            Self::Member(uid) | Self::Qos(uid) => Some(FragmentKey::Endpoint(uid)),
             Self::Denied(_, group) | Self::Generation(_, Some(group)) => Some(FragmentKey::Group(group)),
             Self::Rule(id) => Some(FragmentKey::Policy(id.policy())),
         }

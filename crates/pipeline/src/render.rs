@@ -8,6 +8,7 @@ use types::{EndpointUid, NodeName, OfPort};
 
 use crate::error::RenderError;
 use crate::flow_set::FlowSet;
+use crate::meters::MeterSet;
 use crate::renderer::Renderer;
 use crate::table::Table;
 
@@ -34,6 +35,8 @@ pub struct Local {
 pub struct Rendered {
     /// The flows.
     pub flows: FlowSet,
+    /// The meters they name.
+    pub meters: MeterSet,
     /// Objects that are denied instead of enforced as written.
     pub refused: BTreeMap<node_state::FragmentKey, RenderError>,
     /// Tables that match IP addresses and need `Flow_Table.prefixes=ip_dst,ipv6_dst,ipv6_src`.
@@ -46,7 +49,8 @@ pub fn render(state: &NodeState, local: &Local, ports: &Ports) -> Rendered {
     let all = state.fragments().map(|(key, _)| key.clone()).collect();
     renderer.update(state, &all, ports);
     let refused = renderer.refused();
-    Rendered { flows: renderer.into_flows(), refused, prefix_tables: prefix_tables() }
+    let meters = renderer.meters().clone();
+    Rendered { flows: renderer.into_flows(), meters, refused, prefix_tables: prefix_tables() }
 }
 
 /// Tables that match IP addresses and need `Flow_Table.prefixes=ip_dst,ipv6_dst,ipv6_src`.

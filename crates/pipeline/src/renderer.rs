@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use node_state::{FragmentKey, NodeState};
 use openflow::PackedKey;
-use types::{GroupId, PolicyId, RuleId, VrfId};
+use types::{EndpointUid, GroupId, PolicyId, RuleId, VrfId};
 
 use crate::classes::{AddressSet, Classes};
 use crate::cookie::Object;
@@ -22,6 +22,7 @@ use crate::diff::FlowPlan;
 use crate::error::RenderError;
 use crate::flow_set::FlowSet;
 use crate::flow_table::{Before, FlowTable, Unit};
+use crate::meters::{MeterSet, Metering, Meters};
 use crate::render::{Local, Ports};
 use crate::rules::{Plans, Replanned, peer_set};
 use crate::table::Table;
@@ -40,6 +41,7 @@ pub struct Renderer {
     plans: Plans,
     clauses: Clauses,
     table: FlowTable,
+    meters: Meters,
     started: bool,
     rendered: u64,
 }
@@ -62,6 +64,7 @@ impl Renderer {
             plans: Plans::default(),
             clauses: Clauses::default(),
             table: FlowTable::default(),
+            meters: Meters::default(),
             started: false,
             rendered: 0,
         }
@@ -71,16 +74,28 @@ impl Renderer {
     /// plan that leads from the flows before to those now.
     pub fn update(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> FlowPlan {
         let before = self.follow(state, changed, ports);
-        self.table.plan(&before)
+        FlowPlan { meters: self.meters.take_plan(), ..self.table.plan(&before) }
     }
 
-    /// As [`Renderer::update`], for who compares all flows anyway; whether some are others than before.
+    /// As [`Renderer::update`], for who compares all flows anyway; whether some are, or a meter is, others than before.
     pub fn refresh(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> bool {
         let before = self.follow(state, changed, ports);
-        match before {
+        let meters_differ = !self.meters.take_plan().is_empty();
+        let flows_differ = match before {
             Before::Nothing => !self.flows().is_empty(),
             Before::Entries(_) => !self.table.plan(&before).is_empty(),
-        }
+        };
+        flows_differ || meters_differ
+    }
+
+    /// What the switch was seen to do with meters. Counts from the next update on.
+    pub fn set_metering(&mut self, metering: Metering) {
+        self.view.set_metering(metering);
+    }
+
+    /// The meters that flows name.
+    pub fn meters(&self) -> &MeterSet {
+        self.meters.set()
     }
 
     fn follow(&mut self, state: &NodeState, changed: &BTreeSet<FragmentKey>, ports: &Ports) -> Before {
@@ -160,7 +175,8 @@ impl Renderer {
         work.units.extend(touched.networks.into_iter().map(Unit::Network));
         work.units.extend(touched.floods.into_iter().map(Unit::Flood));
         work.units.extend(touched.tunnels.into_iter().map(|(vni, vtep)| Unit::Tunnel(vni, vtep)));
-        work.units.extend(touched.members.into_iter().map(Unit::Member));
+        work.units.extend(touched.members.iter().copied().map(Unit::Member));
+        work.units.extend(touched.members.into_iter().chain(touched.limited).map(Unit::Qos));
         work.units.extend(touched.hosted.into_iter().map(|(vrf, group)| Unit::Generation(vrf, group)));
         for (vrf, address) in touched.addresses {
             self.classes.touch(vrf, address);
@@ -222,6 +238,9 @@ impl Renderer {
         for unit in std::mem::take(&mut work.units) {
             let mut flows = Flows::default();
             self.render_unit(unit, &mut flows);
+            if let Unit::Qos(uid) = unit {
+                self.limit(uid, &mut flows);
+            }
             self.set(unit, flows, &mut work.before);
         }
     }
@@ -261,8 +280,14 @@ impl Renderer {
                 let generation = self.plans.generation(view, vrf, group);
                 tables::state::group(vrf, group, generation, flows);
             }
-            Unit::Generation(..) | Unit::Rule(_) => {}
+            Unit::Generation(..) | Unit::Rule(_) | Unit::Qos(_) => {}
         }
+    }
+
+    fn limit(&mut self, uid: EndpointUid, flows: &mut Flows) {
+        let local = self.view.member(uid).and_then(|member| Some((member, member.port()?)));
+        let uses = local.map(|(member, port)| tables::qos::endpoint(&self.view, member, port, flows));
+        self.meters.follow(uid, &uses.unwrap_or_default());
     }
 
     fn denied(&self, vrf: VrfId, group: GroupId, flows: &mut Flows) {

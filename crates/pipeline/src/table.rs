@@ -30,6 +30,7 @@ macro_rules! declare_tables {
 declare_tables! {
     Classifier "Where a packet comes from: input port to source kind, VRF and network; what is not known is dropped.";
     SpoofGuard "An endpoint sends only from its own MAC and addresses, ARP and neighbour discovery included.";
+    EgressQos "What a local endpoint sends, metered and marked (DSCP) as its group's network profile says.";
     ArpNd "Answers ARP, neighbour solicitations and gateway pings on behalf of everybody in the network.";
     NdReply "Second half of a neighbour advertisement: flags, option, addresses.";
     ConntrackZone "Looks the packet up in its VRF's conntrack zone; group addresses go round it.";
@@ -49,7 +50,7 @@ declare_tables! {
     L2Forward "Unicast by MAC to a local port or a tunnel.";
     Flood "Group addresses to the network's local ports and member nodes.";
     ConntrackCommit "Commits an allowed connection that was judged, with the rules and generations it was allowed by.";
-    Output "Sends the packet out, tunnel metadata set.";
+    Output "Sends the packet out, tunnel metadata set, or metered if its receiver has a rate.";
 }
 
 /// A table as lists and documents show it.
@@ -72,6 +73,11 @@ impl Table {
     /// The table with this number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Whether flows here may name meters.
+    pub const fn names_meters(self) -> bool {
+        matches!(self, Self::EgressQos | Self::Output)
     }
 
     /// Whether flows here match IP addresses, so that the switch should track prefixes of them

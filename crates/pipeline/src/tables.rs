@@ -20,6 +20,7 @@ pub(crate) mod classifier;
 pub(crate) mod conntrack;
 pub(crate) mod forward;
 pub(crate) mod policy;
+pub(crate) mod qos;
 pub(crate) mod spoof_guard;
 pub(crate) mod state;
 pub(crate) mod turn;
@@ -92,6 +93,7 @@ impl Flows {
 /// What a table does with packets no flow of it matches.
 pub(crate) fn miss(table: Table) -> Vec<Action> {
     let next = match table {
+        Table::EgressQos => Table::ArpNd,
         Table::ArpNd => Table::ConntrackZone,
         Table::LocalDst => Table::SenderState,
         Table::Turn => Table::EgressTenant,
@@ -103,7 +105,7 @@ pub(crate) fn miss(table: Table) -> Vec<Action> {
         // Defect: an unknown source passes as class 0.
         Table::SrcClass if sabotaged!("allow-on-unknown") => Table::DstClass,
         // Defect: an endpoint sends as anybody.
-        Table::SpoofGuard if sabotaged!("no-spoof-guard") => Table::ArpNd,
+        Table::SpoofGuard if sabotaged!("no-spoof-guard") => Table::EgressQos,
         Table::Output => return vec![Action::OutputReg(fields::OUTPUT_PORT)],
         _ => return Vec::new(),
     };

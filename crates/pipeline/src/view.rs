@@ -14,13 +14,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use node_state::{Endpoint, FragmentKey, Network};
+use node_state::{Endpoint, FragmentKey, Group, Network, Qos};
 use types::{
     DefaultAction, EndpointUid, GroupId, GroupMoves, MacAddr, NodeName, OfPort, PolicyId, Vni, VrfId,
 };
 
 use crate::dense::Dense;
 use crate::error::RenderError;
+use crate::meters::Metering;
 use crate::render::Local;
 use crate::tables::GATEWAY_MAC;
 
@@ -74,6 +75,7 @@ impl Member {
 pub(crate) struct GroupRef {
     pub(crate) vrf: VrfId,
     pub(crate) policies: BTreeSet<PolicyId>,
+    pub(crate) qos: Option<Qos>,
 }
 
 /// An endpoint that passes the checks that concern it alone.
@@ -113,6 +115,11 @@ pub(crate) struct View {
     moves: BTreeMap<(GroupId, EndpointUid), u32>,
     /// Networks that are rendered, by VRF.
     networks_in: BTreeSet<(VrfId, Vni)>,
+    metering: Metering,
+    /// What the switch does with meters is another thing than groups were checked with.
+    metering_changed: bool,
+    /// Groups whose meters the switch has no room for.
+    crowded_out: BTreeSet<GroupId>,
     visits: u64,
 }
 
@@ -137,6 +144,9 @@ impl View {
             hosted: BTreeMap::new(),
             moves: BTreeMap::new(),
             networks_in: BTreeSet::new(),
+            metering: Metering::default(),
+            metering_changed: false,
+            crowded_out: BTreeSet::new(),
             visits: 0,
         }
     }
@@ -156,6 +166,18 @@ impl View {
     /// The member that has an address.
     pub(crate) fn member_at(&self, vrf: VrfId, address: IpAddr) -> Option<&Member> {
         self.claims.of_address(vrf, address).find_map(|uid| self.member(uid))
+    }
+
+    /// What the switch does with meters.
+    pub(crate) fn set_metering(&mut self, metering: Metering) {
+        self.metering_changed |= self.metering != metering;
+        self.metering = metering;
+    }
+
+    /// Limits and marks of a member's traffic.
+    pub(crate) fn qos_of(&self, member: &Member) -> Option<&Qos> {
+        let group = self.groups.get(&member.group?)?;
+        group.qos.as_ref().filter(|_| group.vrf == member.vrf)
     }
 
     /// Members with a local port in a network.
@@ -215,6 +237,19 @@ impl View {
 
     fn check_vrf(&self, vrf: VrfId) -> Result<(), RenderError> {
         if self.vrfs.contains_key(&vrf) { Ok(()) } else { Err(RenderError::MissingVrf { vrf }) }
+    }
+
+    fn check_group(&self, group: &Group) -> Result<(), RenderError> {
+        self.check_vrf(group.vrf)?;
+        match (&group.qos, self.metering) {
+            (Some(qos), Metering::Missing) if qos.egress.is_some() || qos.ingress.is_some() => {
+                Err(RenderError::RateNotEnforced)
+            }
+            (_, Metering::Enforced { limit }) if self.crowded_out.contains(&group.id) => {
+                Err(RenderError::TooManyMeters { limit })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_network(&self, network: &Network) -> Result<(), RenderError> {

@@ -19,18 +19,18 @@ fn golden_flows_are_as_recorded() {
     let _defects = support::sabotage();
     let bless = std::env::var_os("BLESS").is_some();
     for case in Case::all() {
-        let file = case.dir.join("flows.txt");
-        let flows = case.render().flows.to_string();
-        if bless {
-            std::fs::write(&file, &flows).unwrap();
+        let rendered = case.render();
+        let meters: String = rendered.meters.meters().map(|meter| format!("{meter}\n")).collect();
+        for (file, text) in [("flows.txt", rendered.flows.to_string()), ("meters.txt", meters)] {
+            let file = case.dir.join(file);
+            // A case without meters has no file of them.
+            if bless && (file.exists() || !text.is_empty()) {
+                std::fs::write(&file, &text).unwrap();
+            }
+            let recorded = std::fs::read_to_string(&file).unwrap_or_default();
+            let same = recorded == text;
+            assert!(same, "{}: not as in {}; BLESS=1 rewrites it", case.name, file.display());
         }
-        let recorded = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            recorded == flows,
-            "{}: flows differ from {}; BLESS=1 rewrites it",
-            case.name,
-            file.display()
-        );
     }
 }
 
@@ -76,6 +76,8 @@ fn golden_packets_fare_as_stated() {
         let dumped: Vec<Flow> = lab.dump(index).lines().filter_map(|l| l.trim().parse().ok()).collect();
         let plan = Comparison::of(dumped, &rendered.flows).plan;
         assert!(plan.is_empty(), "{}: the switch gives back other flows: {plan:#?}", case.name);
+        let plan = rendered.meters.plan(&lab.meters(index));
+        assert!(plan.is_empty(), "{}: the switch gives back other meters: {plan:#?}", case.name);
         let mut stated = BTreeSet::new();
         for (line, parsed) in packets::parse(case) {
             match parsed {

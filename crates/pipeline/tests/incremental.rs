@@ -3,10 +3,11 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use node_state::{Fragment, FragmentKey, NodeState};
-use pipeline::{FlowSet, Local, Ports, Renderer, Table, diff, render};
+use openflow::Meter;
+use pipeline::{FlowSet, Local, MeterPlan, Metering, Ports, Renderer, Table, diff, render};
 use proptest::prelude::*;
 use serde_json::json;
 use support::fragments::{base, endpoint, fragment, policy, rule};
@@ -119,6 +120,12 @@ fn tamper(value: &mut serde_json::Value, how: u8) {
         ("network", _) => object["vrf"] = json!(1 + pick % 3),
         ("vrf", _) => object["default_action"] = json!("deny"),
         ("group", 0) => object["vrf"] = json!(1 + pick % 3),
+        ("group", 1) => object["qos"] = json!(null),
+        ("group", 2 | 3) => {
+            let share = ["endpoint", "group"][pick as usize % 2];
+            object["qos"] =
+                json!({"egress": {"rate": "5Mbps"}, "ingress": {"rate": "7Mbps"}, "share": share});
+        }
         ("group", _) => object["policies"] = json!([11 + pick % 4]),
         ("policy", 0) => object["vrf"] = json!(1 + pick % 3),
         ("policy", 1 | 2) => object["rules"] = json!([]),
@@ -127,8 +134,29 @@ fn tamper(value: &mut serde_json::Value, how: u8) {
     }
 }
 
+/// Does to meters what a switch does, which refuses to add what is there and to change or delete what is not.
+fn change(meters: &mut BTreeMap<u32, Meter>, plan: &MeterPlan) {
+    for meter in &plan.add {
+        assert!(meters.insert(meter.id, meter.clone()).is_none(), "{meter} is there");
+    }
+    for meter in &plan.modify {
+        assert!(
+            meters.insert(meter.id, meter.clone()).is_some_and(|old| old != *meter),
+            "{meter} is as it was"
+        );
+    }
+    for id in &plan.delete {
+        assert!(meters.remove(id).is_some(), "{id} is not there");
+    }
+}
+
 fn local() -> Local {
     Local { node: "node-1".parse().unwrap(), vtep: "192.0.2.1".parse().unwrap() }
+}
+
+/// For so many meters the switch has room; mostly for all.
+fn limit() -> impl Strategy<Value = u32> {
+    prop_oneof![2 => Just(u32::MAX), 1 => 0..6u32]
 }
 
 proptest! {
@@ -137,15 +165,18 @@ proptest! {
     #[test]
     fn any_history_ends_where_rendering_from_scratch_begins(
         first in world(),
-        steps in prop::collection::vec((step(), any::<bool>()), 1..14),
+        steps in prop::collection::vec((step(), any::<bool>(), limit()), 1..14),
     ) {
         let _defects = support::sabotage();
         let mut kept = Renderer::new(local());
         let mut history = History { ports: first.ports(), state: NodeState::default(), changed: BTreeSet::new() };
         first.state.fragments().for_each(|(_, f)| history.insert(f.clone()));
         let mut switch = FlowSet::new();
-        for (step, look) in steps {
+        let mut meters: BTreeMap<u32, Meter> = BTreeMap::new();
+        for (step, look, limit) in steps {
             history.take(&step);
+            let metering = Metering::Enforced { limit };
+            kept.set_metering(metering);
             // Several changes may come at once.
             if !look {
                 continue;
@@ -153,10 +184,20 @@ proptest! {
             let changed = std::mem::take(&mut history.changed);
             let plan = kept.update(&history.state, &changed, &history.ports);
             plan.apply(&mut switch);
-            let scratch = render(&history.state, &local(), &history.ports);
-            prop_assert!(switch == scratch.flows, "{:?}", diff(&switch, &scratch.flows));
-            prop_assert!(*kept.flows() == scratch.flows, "the plan leads elsewhere");
-            prop_assert_eq!(kept.refused().into_keys().collect::<Vec<_>>(), scratch.refused.into_keys().collect::<Vec<_>>());
+            change(&mut meters, &plan.meters);
+            let mut scratch = Renderer::new(local());
+            scratch.set_metering(metering);
+            let all = history.state.fragments().map(|(key, _)| key.clone()).collect();
+            scratch.update(&history.state, &all, &history.ports);
+            let flows = scratch.flows();
+            prop_assert!(switch == *flows, "{:?}", diff(&switch, flows));
+            prop_assert!(kept.flows() == flows, "the plan leads elsewhere");
+            prop_assert_eq!(kept.meters(), scratch.meters());
+            prop_assert!(kept.meters().len() <= limit as usize, "more meters than there is room for");
+            let meters: Vec<Meter> = meters.values().cloned().collect();
+            prop_assert_eq!(&meters, &scratch.meters().meters().collect::<Vec<_>>());
+            prop_assert!(scratch.meters().plan(&meters).is_empty());
+            prop_assert_eq!(kept.refused().into_keys().collect::<Vec<_>>(), scratch.refused().into_keys().collect::<Vec<_>>());
         }
     }
 }

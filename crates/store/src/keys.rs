@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `meta/store-id`, `meta/schema` | identity of this history, layout version |
 //! | `tenants/<t>`, `nodes/<n>` | objects of the cluster |
-//! | `networks/<t>/<n>`, `groups/..`, `policies/..`, `endpoints/..` | objects of a tenant |
+//! | `networks/<t>/<n>`, `groups/..`, `policies/..`, `netprofiles/..`, `endpoints/..` | objects of a tenant |
 //! | `alloc/<space>/<number>`, `alloc/address/<vrf>/<family>/<address>` | numbers and addresses in use or cooling |
 //! | `refs/<kind>/<object>/<kind>/<user>` | index: who uses an object |
 //! | `gen/<range>` | generation of a guarded range; hidden from callers |
@@ -100,19 +100,22 @@ pub enum TenantObject {
     Group,
     /// Policies, each with its rules.
     Policy,
+    /// Network profiles.
+    NetProfile,
     /// Endpoints.
     Endpoint,
 }
 
 impl TenantObject {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Network, Self::Group, Self::Policy, Self::Endpoint];
+    pub const ALL: [Self; 5] = [Self::Network, Self::Group, Self::Policy, Self::NetProfile, Self::Endpoint];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Network => "networks",
             Self::Group => "groups",
             Self::Policy => "policies",
+            Self::NetProfile => "netprofiles",
             Self::Endpoint => "endpoints",
         }
     }
@@ -130,6 +133,8 @@ pub enum ObjectKey {
     Group { tenant: Name, name: Name },
     /// A policy.
     Policy { tenant: Name, name: Name },
+    /// A network profile.
+    NetProfile { tenant: Name, name: Name },
     /// An endpoint.
     Endpoint { tenant: Name, name: EndpointName },
     /// A node.
@@ -144,6 +149,7 @@ impl ObjectKey {
             Self::Network { tenant, name } => format!("networks/{tenant}/{name}"),
             Self::Group { tenant, name } => format!("groups/{tenant}/{name}"),
             Self::Policy { tenant, name } => format!("policies/{tenant}/{name}"),
+            Self::NetProfile { tenant, name } => format!("netprofiles/{tenant}/{name}"),
             Self::Endpoint { tenant, name } => format!("endpoints/{tenant}/{name}"),
             Self::Node(n) => format!("nodes/{n}"),
         })
@@ -156,6 +162,7 @@ impl ObjectKey {
             Self::Network { tenant, .. } => Prefix::within(TenantObject::Network, tenant),
             Self::Group { tenant, .. } => Prefix::within(TenantObject::Group, tenant),
             Self::Policy { tenant, .. } => Prefix::within(TenantObject::Policy, tenant),
+            Self::NetProfile { tenant, .. } => Prefix::within(TenantObject::NetProfile, tenant),
             Self::Endpoint { tenant, .. } => Prefix::within(TenantObject::Endpoint, tenant),
             Self::Node(_) => Prefix::nodes(),
         }
@@ -168,6 +175,7 @@ impl ObjectKey {
             Self::Network { tenant, name } => format!("network/{tenant}/{name}"),
             Self::Group { tenant, name } => format!("group/{tenant}/{name}"),
             Self::Policy { tenant, name } => format!("policy/{tenant}/{name}"),
+            Self::NetProfile { tenant, name } => format!("netprofile/{tenant}/{name}"),
             Self::Endpoint { tenant, name } => format!("endpoint/{tenant}/{name}"),
             Self::Node(n) => format!("node/{n}"),
         }

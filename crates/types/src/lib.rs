@@ -14,6 +14,7 @@ mod name;
 mod num;
 mod policy;
 mod port;
+mod qos;
 mod service;
 mod traffic;
 
@@ -25,6 +26,7 @@ pub use name::{EndpointName, Name, NodeName};
 pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};
 pub use policy::{DefaultAction, Direction, IpProtocol, Verdict};
 pub use port::{L4Port, PortMatch, PortRange};
+pub use qos::{Bandwidth, Burst, Dscp, RateLimit, RateShare};
 pub use service::{IcmpMessage, PortProtocol, Ports, Service, Services};
 pub use traffic::Traffic;
 

@@ -49,6 +49,38 @@ const NUMBERS: &[Row] = &[
     ("PolicyId", parses::<PolicyId>, "1048575", &["0", "1048576"]),
     ("RuleSlot", parses::<RuleSlot>, "4095", &["4096", "-1"]),
     ("EndpointUid", parses::<EndpointUid>, "281474976710655", &["0", "281474976710656"]),
+    ("Dscp", parses::<Dscp>, "63", &["64", "-1", r#""46""#]),
+    ("Burst", parses::<Burst>, "10486", &["0", "1", "10487"]),
+    (
+        "Bandwidth",
+        parses::<Bandwidth>,
+        r#""20Mbps""#,
+        &[
+            r#""""#,
+            r#""Mbps""#,
+            r#""20""#,
+            r#""0Mbps""#,
+            r#""020Mbps""#,
+            r#""-1Mbps""#,
+            r#""+1Mbps""#,
+            r#""1.5Gbps""#,
+            r#""20  Mbps""#,
+            r#""20Mbps ""#,
+            r#""20MBps""#,
+            r#""20Mbit""#,
+            r#""20bps""#,
+            r#""20Tbps""#,
+            r#""4001Gbps""#,
+            r#""99999999999999999999Kbps""#,
+            "20",
+        ],
+    ),
+    (
+        "RateLimit",
+        parses::<RateLimit>,
+        r#"{"rate":"1Gbps","burst":1500}"#,
+        &["{}", r#"{"rate":"1Gbps","burts":1500}"#, r#"{"rate":"1Gbps","burst":0}"#],
+    ),
     ("Revision", parses::<Revision>, "0", &["-1", r#""1""#]),
 ];
 
@@ -355,6 +387,9 @@ proptest! {
         round_trip(Vni::new(n % 0xff_ffff + 1).unwrap())?;
         round_trip(EndpointUid::new(n % 0xffff_ffff_ffff + 1).unwrap())?;
         round_trip(Revision::new(n))?;
+        round_trip(Dscp::new(n % 64).unwrap())?;
+        round_trip(Burst::new(n % 10485 + 2).unwrap())?;
+        round_trip(Bandwidth::from_kbps(n % 4_000_000_000 + 1).unwrap())?;
         round_trip(PortRange::new(port(first.min(last)), port(first.max(last))).unwrap())?;
         if let Ok(protocol) = IpProtocol::from_number(p) {
             round_trip(protocol)?;
@@ -401,6 +436,21 @@ proptest! {
         round_trip(EndpointName::new(subdomain).unwrap())?;
     }
 
+    /// Every way to write a rate means the same.
+    #[test]
+    fn rates_are_read_as_contiv_wrote_them(n in 1_u64..4000, unit in 0_usize..3, space in " ?", tail in "(b|bps)?") {
+        let (letters, each) = [("kK", 1), ("mM", 1_000), ("gG", 1_000_000)][unit];
+        for letter in letters.chars() {
+            let rate: Bandwidth = format!("{n}{space}{letter}{tail}").parse().unwrap();
+            prop_assert_eq!(u64::from(rate.kbps()), n * each);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_rate_or_none(text in "[0-9kmgKMGbps ]{0,10}") {
+        reread::<Bandwidth>(&text)?;
+    }
+
     #[test]
     fn any_text_is_refused_or_understood(text in "[0-9a-fA-F:./+ -]{0,24}") {
         reread::<MacAddr>(&text)?;
@@ -415,4 +465,14 @@ proptest! {
         reread::<NodeName>(&text)?;
         reread::<Vni>(&text)?;
     }
+}
+
+#[test]
+fn a_rate_without_a_burst_has_one_second_of_it() {
+    let rate = "20Mbps".parse().unwrap();
+    assert_eq!(RateLimit { rate, burst: None }.burst_kilobits(), 20_000);
+    let burst = Some(Burst::new(1500).unwrap());
+    assert_eq!(RateLimit { rate, burst }.burst_kilobits(), 12_000);
+    assert_eq!(Bandwidth::from_kbps(1500).unwrap().to_string(), "1500Kbps");
+    assert_eq!("1000Mbps".parse::<Bandwidth>().unwrap().to_string(), "1Gbps");
 }

@@ -1,7 +1,7 @@
 //! `selvage-probe`: runs inside endpoints. See `e2e::probe`.
 
 use clap::Parser;
-use e2e::probe::{ask, blast, flow, frames, hold, serve};
+use e2e::probe::{ask, blast, flow, frames, hold, rate, serve};
 
 #[derive(Parser)]
 #[command(name = "selvage-probe", about = "Servers, probes and frames for lab endpoints")]
@@ -18,6 +18,10 @@ enum Command {
     Hold(hold::Hold),
     /// Serve a stream of datagrams.
     Stream(hold::Stream),
+    /// Send as much as is said.
+    Pour(rate::Pour),
+    /// Count what comes.
+    Drain(rate::Drain),
     /// Send raw frames (hexadecimal lines on standard input).
     Frames(frames::Args),
 }
@@ -30,6 +34,8 @@ fn main() -> anyhow::Result<()> {
         Command::Flow(args) => flow::run(&args),
         Command::Hold(args) => hold::hold(&args),
         Command::Stream(args) => hold::stream(&args),
+        Command::Pour(args) => rate::pour(&args),
+        Command::Drain(args) => rate::drain(&args),
         Command::Frames(args) => frames::run(&args),
     }
 }

@@ -1,5 +1,7 @@
 //! Policy: what people say of their traffic is what the switches do with it.
 
+mod bandwidth;
+mod explain;
 mod revocation;
 
 use crate::suite::{SQLITE, Sabotage, Scenario, Suite};
@@ -7,16 +9,34 @@ use crate::suite::{SQLITE, Sabotage, Scenario, Suite};
 /// The suite.
 pub const SUITE: Suite = Suite {
     name: "policy",
-    scenarios: &[Scenario {
-        name: "revocation",
-        about: "established connections that are forbidden now are cut, and no others, whatever packet is the next; restarts cut none",
-        stores: SQLITE,
-        run: revocation::run,
-    }],
+    scenarios: &[
+        Scenario {
+            name: "revocation",
+            about: "established connections that are forbidden now are cut, and no others, whatever packet is the next; restarts cut none",
+            stores: SQLITE,
+            run: revocation::run,
+        },
+        Scenario {
+            name: "explain",
+            about: "what netctl explain says of connections is what becomes of their packets, and by the rules it names",
+            stores: SQLITE,
+            run: explain::run,
+        },
+        Scenario {
+            name: "bandwidth",
+            about: "UDP and TCP at 10 and 100 Mbit/s keep their rates, each way, near and far; shared ones too; DSCP is on the wire",
+            stores: SQLITE,
+            run: bandwidth::run,
+        },
+    ],
     with_failpoints: &[],
-    sabotages: &[Sabotage {
-        defect: "stale-generation",
-        scenario: "revocation",
-        claim: "what-is-forbidden-now-is-cut-and-nothing-else",
-    }],
+    sabotages: &[
+        Sabotage {
+            defect: "stale-generation",
+            scenario: "revocation",
+            claim: "what-is-forbidden-now-is-cut-and-nothing-else",
+        },
+        Sabotage { defect: "no-ingress-tables", scenario: "explain", claim: "explain-says-what-packets-do" },
+        Sabotage { defect: "unmetered", scenario: "bandwidth", claim: "rates-are-kept" },
+    ],
 };

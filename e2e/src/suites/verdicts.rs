@@ -22,7 +22,8 @@ pub(super) fn foreign(cells: &[Cell]) -> Vec<String> {
     wrong.map(ToString::to_string).collect()
 }
 
-fn ask(context: &Context, ids: &[&str], kinds: &[Kind]) -> Result<Vec<Cell>> {
+/// As [`wrong`], with the answers that are as intended, too.
+pub(super) fn ask(context: &Context, ids: &[&str], kinds: &[Kind]) -> Result<Vec<Cell>> {
     let parties = context.intent.parties.iter().filter(|p| ids.contains(&p.id().as_str()));
     let parties: Vec<_> = parties.collect();
     std::thread::scope(|scope| {

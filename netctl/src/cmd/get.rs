@@ -1,6 +1,6 @@
 //! `netctl get`: every noun by one verb, once or for as long as somebody watches.
 
-use client::{Address, Client, Endpoints, Groups, Networks, Nodes, Policies, Tenants};
+use client::{Address, Client, Endpoints, Groups, NetProfiles, Networks, Nodes, Policies, Tenants};
 use types::Name;
 
 use super::Shown;
@@ -26,6 +26,9 @@ pub enum Word {
     /// Policies.
     #[value(alias = "policies")]
     Policy,
+    /// Network profiles.
+    #[value(alias = "netprofiles")]
+    Netprofile,
     /// Endpoints.
     #[value(aliases = ["endpoints", "ep"])]
     Endpoint,
@@ -42,6 +45,7 @@ impl Word {
             Self::Network => Objects::Network,
             Self::Group => Objects::Group,
             Self::Policy => Objects::Policy,
+            Self::Netprofile => Objects::NetProfile,
             Self::Endpoint => Objects::Endpoint,
             Self::Node => Objects::Node,
         }
@@ -85,6 +89,7 @@ pub async fn run(args: Args, client: &Client, terminal: &mut Terminal<'_>) -> Re
         Word::Network => of::<Networks>(&args, client, terminal).await,
         Word::Group => of::<Groups>(&args, client, terminal).await,
         Word::Policy => of::<Policies>(&args, client, terminal).await,
+        Word::Netprofile => of::<NetProfiles>(&args, client, terminal).await,
         Word::Endpoint => of::<Endpoints>(&args, client, terminal).await,
         Word::Node => of::<Nodes>(&args, client, terminal).await,
     }

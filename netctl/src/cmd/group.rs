@@ -14,10 +14,10 @@ use crate::output::{list, maybe};
 /// Verbs.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Create a group on a network, or give the group that exists these policies.
+    /// Create a group on a network, or give the group that exists these policies and this profile.
     #[command(after_help = "Examples:
   netctl group create -t blue front web
-  netctl group create -t blue back db --policy db-access --policy backup")]
+  netctl group create -t blue back db --policy db-access --policy backup --networkprofile gold")]
     Create(Create),
     /// List groups.
     #[command(
@@ -66,6 +66,9 @@ pub struct Create {
     /// A policy that applies to its endpoints; may be given several times.
     #[arg(short, long)]
     policy: Vec<Name>,
+    /// The network profile whose rates and marks its endpoints have.
+    #[arg(short = 'n', long, value_name = "NETPROFILE")]
+    networkprofile: Option<Name>,
     #[command(flatten)]
     absent: absent::OfGroup,
 }
@@ -93,7 +96,7 @@ impl Shown for Groups {
             String::new(),
             String::new(),
             list(&g.policies),
-            String::new(),
+            maybe(g.net_profile.as_ref()),
             g.status.endpoints.to_string(),
             maybe(g.status.refused.as_ref()),
         ]
@@ -116,9 +119,9 @@ pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Re
     }
 }
 
-/// As Contiv: again for a group that exists gives it these policies. Its network stays what it is.
+/// As Contiv: again for a group that exists gives it these policies and this profile. Its network stays what it is.
 async fn create(args: Create, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
-    let Create { network, name, place, policy, absent: _ } = args;
+    let Create { network, name, place, policy, networkprofile, absent: _ } = args;
     let at = Address { tenant: place.tenant.as_str(), name: name.as_str() };
     let body = GroupBody {
         kind: None,
@@ -126,6 +129,7 @@ async fn create(args: Create, client: &Client, terminal: &mut Terminal<'_>) -> R
         name: Some(name.clone()),
         network,
         policies: policy.into_iter().collect(),
+        net_profile: networkprofile,
         resource_version: None,
         status: None,
     };
@@ -140,7 +144,7 @@ async fn create(args: Create, client: &Client, terminal: &mut Terminal<'_>) -> R
         let what = format!("{object} is on network {}, not {}", old.network, body.network);
         return Err(Fault::ending(Exit::Conflict, what).next("rm removes it, when nothing uses it"));
     }
-    if old.policies == body.policies {
+    if (&old.policies, &old.net_profile) == (&body.policies, &body.net_profile) {
         return said(terminal, &object, "unchanged");
     }
     client.replace::<Groups>(at, &body, Some(&old.resource_version)).await?;

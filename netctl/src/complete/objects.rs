@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::v1::Item;
 use clap::Parser;
-use client::{Address, Client, Endpoints, Groups, Networks, Nodes, Policies, Tenants};
+use client::{Address, Client, Endpoints, Groups, NetProfiles, Networks, Nodes, Policies, Tenants};
 use types::Name;
 
 use super::{Objects, Offer};
@@ -62,6 +62,12 @@ async fn names(objects: Objects, walk: &Walk<'_>) -> Result<Names, Fault> {
         }
         Objects::Group => named::<Groups>(tenant, &client, |g| format!("on {}", g.network)).await,
         Objects::Policy => named::<Policies>(tenant, &client, |p| format!("{} rules", p.rules.len())).await,
+        Objects::NetProfile => {
+            named::<NetProfiles>(tenant, &client, |p| {
+                p.egress.or(p.ingress).map(|limit| limit.rate.to_string()).unwrap_or_default()
+            })
+            .await
+        }
         Objects::Endpoint => {
             named::<Endpoints>(tenant, &client, |e| format!("{} on {}", e.network, e.node)).await
         }

@@ -1,6 +1,6 @@
 //! What netmaster's REST API has: versions, status, every object the caller may read.
 
-use client::{Client, Endpoints, Groups, Networks, Nodes, Policies, Tenants};
+use client::{Client, Endpoints, Groups, NetProfiles, Networks, Nodes, Policies, Tenants};
 use serde::Serialize;
 
 use super::Archive;
@@ -15,6 +15,7 @@ const ALLOWED: Allowed = Allowed {
         "addresses",
         "agentVersion",
         "any",
+        "burst",
         "cidr",
         "code",
         "condition",
@@ -23,6 +24,8 @@ const ALLOWED: Allowed = Allowed {
         "cordoned",
         "defaultAction",
         "direction",
+        "dscp",
+        "egress",
         "endpoints",
         "errors",
         "except",
@@ -35,6 +38,7 @@ const ALLOWED: Allowed = Allowed {
         "id",
         "icmpCode",
         "icmpType",
+        "ingress",
         "ipv4",
         "ipv6",
         "items",
@@ -42,6 +46,8 @@ const ALLOWED: Allowed = Allowed {
         "leader",
         "mac",
         "name",
+        "netProfile",
+        "netProfiles",
         "network",
         "networks",
         "node",
@@ -54,13 +60,15 @@ const ALLOWED: Allowed = Allowed {
         "priority",
         "protocol",
         "range",
+        "rate",
         "realization",
         "realizedRevision",
         "resourceVersion",
         "revision",
         "rules",
-        "since",
         "services",
+        "share",
+        "since",
         "status",
         "store",
         "storeId",
@@ -98,6 +106,7 @@ pub async fn collect(client: Result<Client, String>, redactor: &Redactor, archiv
     objects::<Networks>(&client, redactor, archive).await;
     objects::<Groups>(&client, redactor, archive).await;
     objects::<Policies>(&client, redactor, archive).await;
+    objects::<NetProfiles>(&client, redactor, archive).await;
     objects::<Endpoints>(&client, redactor, archive).await;
     objects::<Nodes>(&client, redactor, archive).await;
 }

@@ -111,4 +111,4 @@ macro_rules! sessions {
     };
 }
 
-sessions! { tenant network group policy endpoint explain node apply audit faults contiv help status }
+sessions! { tenant network group policy netprofile endpoint explain node apply audit faults contiv help status }

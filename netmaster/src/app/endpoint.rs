@@ -76,8 +76,10 @@ fn realization(endpoint: &model::Endpoint, scene: &Scene<'_>) -> (Realization, O
         Some(said) if said.state == EndpointState::Failed => {
             (Realization::Refused, Some(said.reason.clone()))
         }
+        _ if known == Realization::Refused => {
+            (known, scene.node_refusal(node, &FragmentKey::Endpoint(endpoint.uid)))
+        }
         Some(said) if said.state == EndpointState::Ready => (known, None),
-        _ if known == Realization::Refused => (known, None),
         _ => (Realization::Pending, None),
     }
 }

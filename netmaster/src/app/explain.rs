@@ -6,33 +6,61 @@
 //! # Failure
 //! Who is not in the tenant does not exist. A policy that cannot be enforced denies, as it does in the switch.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use api::v1::{ConsideredRule, ExplainBody, ExplainedEnd, Explanation, Party, Realization, RuleOutcome};
-use model::{Endpoint, FieldError, Kind, ObjectRef, Rejection};
+use model::{Endpoint, FieldError, IntentView, Kind, ObjectRef, Rejection};
 use node_state::FragmentKey;
 use oracle::intent::explain::{Considered, Outcome, end, service};
-use oracle::intent::{Answer, Intent, Nothing, address_of};
-use types::{Direction, Family, Name, Traffic, Verdict};
+use oracle::intent::{Answer, Intent, Nothing, address_of, without};
+use types::{Direction, EndpointUid, Family, Name, NodeName, PolicyId, Traffic, Verdict};
 
 use super::{AppError, Scene};
+
+/// What intent says, and what to ask the switches.
+pub struct Explained {
+    /// What intent says.
+    pub explanation: Explanation,
+    /// The nodes of both ends.
+    pub nodes: BTreeSet<NodeName>,
+    /// The connection.
+    pub opening: Opening,
+}
+
+/// A connection to open: from an endpoint, to an address of its tenant.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Who opens it.
+    pub from: EndpointUid,
+    /// To whom.
+    pub to: IpAddr,
+    /// With what.
+    pub traffic: Traffic,
+}
 
 /// Answers a question about a tenant's connections.
 ///
 /// # Errors
 /// [`AppError::NotFound`]: the tenant. [`AppError::Rejected`]: an end that is not there, or has no such address.
-pub fn explain(scene: &Scene<'_>, tenant: &Name, body: &ExplainBody) -> Result<Explanation, AppError> {
-    let view = scene.snapshot.view();
+pub fn explain(scene: &Scene<'_>, tenant: &Name, body: &ExplainBody) -> Result<Explained, AppError> {
+    let view: &IntentView = scene.snapshot.view();
     if !view.tenants.contains_key(tenant) {
         let (kind, name) = (Kind::Tenant, tenant.to_string());
         return Err(AppError::NotFound(ObjectRef { kind, tenant: None, name }));
     }
-    let intent = Intent::new(view);
-    let question = Question::of(&intent, tenant, body)?;
-    let Question { source, from, to } = question;
+    let stored = Intent::new(view);
+    let Question { source, from, to } = Question::of(&stored, tenant, body)?;
+    let target = stored.owner(tenant, to).filter(|target| target.uid != source.uid);
+    // As `audit` reads it: what names a refused object denies.
+    let refused: Vec<&ObjectRef> = scene.compiled.refused.keys().collect();
+    let enforced = if refused.is_empty() { Cow::Borrowed(view) } else { Cow::Owned(without(view, refused)) };
+    let by_nodes = [Some(source), target].into_iter().flatten().flat_map(|own| by_node(scene, view, own));
+    let intent = Intent::new(&enforced).refusing(by_nodes);
     let what = service(body.traffic, Family::of(to));
     let mut ends = vec![explained(scene, &intent, (source, to), Direction::Egress, body.traffic)];
-    if let Some(target) = intent.owner(tenant, to).filter(|target| target.uid != source.uid) {
+    if let Some(target) = target {
         ends.push(explained(scene, &intent, (target, from), Direction::Ingress, body.traffic));
     }
     let answer = intent.ask(source, to, what);
@@ -44,8 +72,10 @@ pub fn explain(scene: &Scene<'_>, tenant: &Name, body: &ExplainBody) -> Result<E
         (_, Answer::Delivered { .. } | Answer::GatewayEcho) => (Verdict::Allow, answer.to_string()),
         (_, Answer::Nothing(_)) => (Verdict::Deny, answer.to_string()),
     };
-    let warnings = warnings(scene, &intent, [Some(source), intent.owner(tenant, to)].into_iter().flatten());
-    Ok(Explanation {
+    let warnings = warnings(scene, view, [Some(source), target].into_iter().flatten());
+    let nodes = [Some(source), target].into_iter().flatten().map(|own| own.spec.node.clone()).collect();
+    let opening = Opening { from: source.uid, to, traffic: body.traffic };
+    let explanation = Explanation {
         resource_version: scene.snapshot.revision().to_string(),
         from,
         to,
@@ -54,7 +84,9 @@ pub fn explain(scene: &Scene<'_>, tenant: &Name, body: &ExplainBody) -> Result<E
         reason,
         ends: ends.into_iter().map(|(end, _)| end).collect(),
         warnings,
-    })
+        switches: None,
+    };
+    Ok(Explained { explanation, nodes, opening })
 }
 
 /// A question with its addresses.
@@ -112,7 +144,7 @@ impl<'v> Question<'v> {
     }
 }
 
-/// What an end says, and whether that is because its policy cannot be enforced.
+/// What an end says, and whether that is because something of it cannot be enforced.
 fn explained(
     scene: &Scene<'_>,
     intent: &Intent<'_>,
@@ -121,7 +153,7 @@ fn explained(
     traffic: Traffic,
 ) -> (ExplainedEnd, Option<String>) {
     let end = end(intent, own, direction, peer, service(traffic, Family::of(peer)));
-    let refused = refusal(scene, intent, own);
+    let refused = refusal(scene, own);
     let (verdict, reason) = match (&refused, end.decision.allows) {
         (Some(refused), _) => (Verdict::Deny, refused.clone()),
         (None, true) => (Verdict::Allow, end.decision.reason.to_string()),
@@ -156,42 +188,64 @@ fn considered(rule: &Considered<'_>) -> ConsideredRule {
     }
 }
 
-/// The policies of an endpoint, and what of them there is.
-fn policies(intent: &Intent<'_>, own: &Endpoint) -> Vec<(FragmentKey, ObjectRef)> {
-    let view = intent.view();
+/// The policies of an endpoint.
+fn policies<'v>(view: &'v IntentView, own: &Endpoint) -> Vec<&'v model::Policy> {
     let tenant = &own.spec.tenant;
     let group = own.spec.group.as_ref().and_then(|name| view.groups.get(&(tenant.clone(), name.clone())));
     let names = group.into_iter().flat_map(|group| &group.spec.policies);
-    let stored = names.filter_map(|name| view.policies.get(&(tenant.clone(), name.clone())));
-    let reference =
-        |name: &Name| ObjectRef { kind: Kind::Policy, tenant: Some(tenant.clone()), name: name.to_string() };
-    stored.map(|policy| (FragmentKey::Policy(policy.id), reference(&policy.spec.name))).collect()
+    names.filter_map(|name| view.policies.get(&(tenant.clone(), name.clone()))).collect()
 }
 
-/// Why a policy of the endpoint denies everything.
-fn refusal(scene: &Scene<'_>, intent: &Intent<'_>, own: &Endpoint) -> Option<String> {
-    policies(intent, own).into_iter().find_map(|(key, policy)| {
-        let by_node = || {
-            let is_refused =
-                scene.realization(&own.spec.node, &key, types::Revision::default()) == Realization::Refused;
-            is_refused.then(|| format!("node {} refuses it", own.spec.node))
-        };
-        let why = scene.refused(&policy).or_else(by_node)?;
-        Some(format!("{policy} cannot be enforced, so it denies everything: {why}"))
+/// The policies of an endpoint that its node does not enforce.
+fn by_node(scene: &Scene<'_>, view: &IntentView, own: &Endpoint) -> Vec<(NodeName, PolicyId)> {
+    let node = &own.spec.node;
+    let all = policies(view, own).into_iter().map(|policy| policy.id);
+    let refused = all.filter(|id| scene.node_refusal(node, &FragmentKey::Policy(*id)).is_some());
+    refused.map(|id| (node.clone(), id)).collect()
+}
+
+/// All that an endpoint's connections depend on, with what its node knows it as.
+fn parts(view: &IntentView, own: &Endpoint) -> Vec<(FragmentKey, ObjectRef)> {
+    let tenant = &own.spec.tenant;
+    let reference =
+        |kind, name: &str| ObjectRef { kind, tenant: Some(tenant.clone()), name: name.to_owned() };
+    let mut parts = Vec::new();
+    if let Some(tenant) = view.tenants.get(tenant) {
+        let object = ObjectRef { kind: Kind::Tenant, tenant: None, name: tenant.spec.name.to_string() };
+        parts.push((FragmentKey::Vrf(tenant.vrf), object));
+    }
+    if let Some(network) = view.networks.get(&(tenant.clone(), own.spec.network.clone())) {
+        let name = network.spec.name.as_str();
+        parts.push((FragmentKey::Network(network.vni), reference(Kind::Network, name)));
+    }
+    let group = own.spec.group.as_ref().and_then(|name| view.groups.get(&(tenant.clone(), name.clone())));
+    parts.extend(group.map(|g| (FragmentKey::Group(g.id), reference(Kind::Group, g.spec.name.as_str()))));
+    let policies = policies(view, own).into_iter();
+    parts
+        .extend(policies.map(|p| (FragmentKey::Policy(p.id), reference(Kind::Policy, p.spec.name.as_str()))));
+    parts.push((FragmentKey::Endpoint(own.uid), reference(Kind::Endpoint, own.spec.name.as_str())));
+    parts
+}
+
+/// Why an endpoint denies everything: something its connections depend on cannot be enforced.
+fn refusal(scene: &Scene<'_>, own: &Endpoint) -> Option<String> {
+    let node = &own.spec.node;
+    parts(scene.snapshot.view(), own).into_iter().find_map(|(key, object)| {
+        let by_node = || Some(format!("node {node}: {}", scene.node_refusal(node, &key)?));
+        let why = scene.refused(&object).or_else(by_node)?;
+        Some(format!("{object} cannot be enforced, so it denies: {why}"))
     })
 }
 
 /// Where switches may still do what was intended before.
 fn warnings<'e>(
     scene: &Scene<'_>,
-    intent: &Intent<'_>,
+    view: &IntentView,
     ends: impl Iterator<Item = &'e Endpoint>,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     for own in ends {
-        let object = model::Object::Endpoint(own.clone()).object_ref();
-        let mut objects = vec![(FragmentKey::Endpoint(own.uid), object.clone())];
-        objects.extend(policies(intent, own));
+        let objects = parts(view, own);
         let late = objects.iter().find(|(key, object)| {
             let since = scene.snapshot.version(object).unwrap_or_default();
             scene.realization(&own.spec.node, key, since) == Realization::Pending

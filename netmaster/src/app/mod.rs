@@ -19,6 +19,7 @@ mod error;
 mod expected;
 pub mod explain;
 pub mod group;
+pub mod netprofile;
 pub mod network;
 pub mod node;
 mod noun;

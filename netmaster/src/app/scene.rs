@@ -71,6 +71,16 @@ impl Scene<'_> {
         }
     }
 
+    /// Why a node does not enforce a fragment, in its words.
+    pub fn node_refusal(&self, node: &NodeName, fragment: &FragmentKey) -> Option<String> {
+        refusal(&self.status.node(node)?, fragment)
+    }
+
+    /// The nodes that do not enforce a fragment, and why, in their words.
+    pub fn node_refusals(&self, fragment: &FragmentKey) -> impl Iterator<Item = (&NodeName, String)> {
+        self.status.nodes().filter_map(|(node, line)| Some((node, refusal(&line, fragment)?)))
+    }
+
     /// A node's last report.
     pub fn report(&self, node: &NodeName) -> NodeReport {
         let line = self.status.node(node);
@@ -85,6 +95,11 @@ impl Scene<'_> {
             warnings: line.as_ref().map(warnings).unwrap_or_default(),
         }
     }
+}
+
+fn refusal(line: &feed::NodeStatus, fragment: &FragmentKey) -> Option<String> {
+    let rendered = line.realized.as_ref().and_then(|r| r.refused.get(fragment));
+    line.refused.get(fragment).or(rendered).cloned()
 }
 
 /// A node's complaints, and what it does not understand.

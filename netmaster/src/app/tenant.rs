@@ -33,6 +33,7 @@ impl Noun for Tenants {
             networks: view.count_in_tenant(name, Kind::Network),
             groups: view.count_in_tenant(name, Kind::Group),
             policies: view.count_in_tenant(name, Kind::Policy),
+            net_profiles: view.count_in_tenant(name, Kind::NetProfile),
             endpoints: view.count_in_tenant(name, Kind::Endpoint),
             refused: scene.refused(&reference),
         };

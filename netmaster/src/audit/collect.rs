@@ -1,6 +1,6 @@
 //! What all switches hold, and the one revision of intent it belongs to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +35,35 @@ pub(super) struct Collected {
     pub left_out: BTreeMap<NodeName, (AuditOutcome, String)>,
 }
 
+/// Whom to ask.
+#[derive(Clone, Debug)]
+pub(super) enum Nodes {
+    /// All there are.
+    All,
+    /// These, as far as there are such.
+    These(BTreeSet<NodeName>),
+}
+
+impl Nodes {
+    fn of<'i>(&'i self, intent: &'i Snapshot) -> impl Iterator<Item = &'i NodeName> {
+        let is_meant = move |node: &&NodeName| match self {
+            Self::All => true,
+            Self::These(nodes) => nodes.contains(*node),
+        };
+        intent.view.nodes.keys().filter(is_meant)
+    }
+}
+
 /// What each agent said.
 type Answers = BTreeMap<NodeName, Result<Dump, Unanswered>>;
 
 /// Asks the agents, until each has answered for what intent is now or it is too late.
-pub(super) async fn collect(reports: &Reports, questions: &Questions, deadline: Instant) -> Collected {
+pub(super) async fn collect(
+    reports: &Reports,
+    questions: &Questions,
+    nodes: &Nodes,
+    deadline: Instant,
+) -> Collected {
     let mut answers = Answers::new();
     for _ in 0..TRIES {
         let (intent, status) = moment(reports).await;
@@ -47,7 +71,7 @@ pub(super) async fn collect(reports: &Reports, questions: &Questions, deadline: 
             let Some(Ok(dump)) = answers.get(node) else { return false };
             enforced(status.node(node), intent.revision(), dump).is_ok()
         };
-        let wanted: Vec<NodeName> = intent.view.nodes.keys().filter(|n| !is_current(n)).cloned().collect();
+        let wanted: Vec<NodeName> = nodes.of(&intent).filter(|n| !is_current(n)).cloned().collect();
         if wanted.is_empty() {
             break;
         }
@@ -64,7 +88,7 @@ pub(super) async fn collect(reports: &Reports, questions: &Questions, deadline: 
         }
     }
     let (intent, status) = moment(reports).await;
-    conclude(intent, &status, answers)
+    conclude(intent, &status, nodes, answers)
 }
 
 async fn ask(
@@ -125,14 +149,14 @@ fn bound(answers: &mut Answers) {
 }
 
 /// What of the answers is of this intent, and why the rest is not.
-fn conclude(intent: Arc<Snapshot>, status: &Status, mut answers: Answers) -> Collected {
+fn conclude(intent: Arc<Snapshot>, status: &Status, nodes: &Nodes, mut answers: Answers) -> Collected {
     let mut collected = Collected {
         dumps: BTreeMap::new(),
         refused: BTreeMap::new(),
         left_out: BTreeMap::new(),
         intent: intent.clone(),
     };
-    for node in intent.view.nodes.keys() {
+    for node in nodes.of(&intent) {
         let dump = match answers.remove(node) {
             Some(Ok(dump)) => dump,
             Some(Err(why)) => {

@@ -4,18 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use api::v1::{Audit, AuditClaim, AuditOutcome, AuditedNode, Disagreement, MetFlow};
+use api::v1::{
+    Audit, AuditClaim, AuditOutcome, AuditedNode, Disagreement, ExplainedSwitches, MetFlow, SwitchAgreement,
+};
 use jiff::Timestamp;
 use model::IntentView;
 use node_api::Dump;
 use node_state::FragmentKey;
-use oracle::audit::{Claim, Extent, Report, audit_while};
+use oracle::audit::{Claim, Extent, Met, Report, audit_while, one};
 use oracle::fabric::{Fabric, Site};
+use oracle::intent::explain::service;
 use oracle::intent::{Intent, without};
 use oracle::switch::Switch;
-use types::{NodeName, PolicyId, Revision};
+use types::{Family, NodeName, PolicyId, Revision};
 
 use super::collect::Collected;
+use crate::app::explain::Opening;
 
 /// Longest reason: one that names flows may name very many.
 const MAX_REASON: usize = 1024;
@@ -27,8 +31,16 @@ pub(super) struct Judged {
     report: Report,
 }
 
-/// Compares what was collected with intent.
-pub(super) fn judge(collected: Collected, mut go_on: impl FnMut(usize) -> ControlFlow<()>) -> Judged {
+/// What was collected, read: intent as it can be enforced, and the switches as far as they can be understood.
+struct Scene {
+    view: IntentView,
+    /// Policies that nodes deny because they cannot render them.
+    denied: BTreeSet<(NodeName, PolicyId)>,
+    sites: Vec<Site>,
+    nodes: BTreeMap<NodeName, AuditedNode>,
+}
+
+fn read(collected: Collected) -> Scene {
     let Collected { intent: snapshot, dumps, refused, left_out } = collected;
     let view = without(&snapshot.view, snapshot.refused.iter().map(|(object, _)| object));
     let mut nodes: BTreeMap<NodeName, AuditedNode> = BTreeMap::new();
@@ -53,10 +65,50 @@ pub(super) fn judge(collected: Collected, mut go_on: impl FnMut(usize) -> Contro
             Err((outcome, why)) => drop(nodes.insert(node.clone(), missing(node, outcome, why))),
         }
     }
-    let intent = Intent::new(&view).refusing(policies);
+    Scene { view, denied: policies, sites, nodes }
+}
+
+/// Compares what was collected with intent.
+pub(super) fn judge(collected: Collected, mut go_on: impl FnMut(usize) -> ControlFlow<()>) -> Judged {
+    let revision = collected.intent.revision();
+    let Scene { view, denied, sites, nodes } = read(collected);
+    let intent = Intent::new(&view).refusing(denied);
     let fabric = Fabric::new(&intent, sites);
     let report = audit_while(&intent, &fabric, &mut go_on);
-    Judged { revision: snapshot.revision(), nodes: nodes.into_values().collect(), report }
+    Judged { revision, nodes: nodes.into_values().collect(), report }
+}
+
+/// What the switches that were collected do with one connection.
+pub(super) fn open(collected: Collected, opening: &Opening) -> ExplainedSwitches {
+    let revision = collected.intent.revision();
+    let Scene { view, denied, sites, nodes } = read(collected);
+    let intent = Intent::new(&view).refusing(denied);
+    let fabric = Fabric::new(&intent, sites);
+    let sent = match view.endpoints.values().find(|e| e.uid == opening.from) {
+        Some(from) => {
+            let service = service(opening.traffic, Family::of(opening.to));
+            one::open(&intent, &fabric, from, opening.to, service)
+        }
+        None => {
+            let seen = "the source is gone, or cannot be enforced".to_owned();
+            one::Sent { agreement: one::Agreement::Unknown, seen, flows: Vec::new() }
+        }
+    };
+    ExplainedSwitches {
+        revision: revision.to_string(),
+        agreement: match sent.agreement {
+            one::Agreement::Agree => SwitchAgreement::Agree,
+            one::Agreement::Disagree => SwitchAgreement::Disagree,
+            one::Agreement::Unknown => SwitchAgreement::Unknown,
+        },
+        seen: sent.seen,
+        nodes: nodes.into_values().collect(),
+        flows: sent.flows.into_iter().map(met).collect(),
+    }
+}
+
+fn met(met: Met) -> MetFlow {
+    MetFlow { node: met.node, flow: met.flow }
 }
 
 fn missing(node: NodeName, outcome: AuditOutcome, mut reason: String) -> AuditedNode {
@@ -141,7 +193,7 @@ fn disagreement(found: oracle::audit::Disagreement) -> Disagreement {
         Claim::Multicast => AuditClaim::Multicast,
         Claim::Isolation => AuditClaim::Isolation,
     };
-    let flows = found.flows.into_iter().map(|met| MetFlow { node: met.node, flow: met.flow });
+    let flows = found.flows.into_iter().map(met);
     Disagreement {
         claim,
         from: found.from,

@@ -1,9 +1,9 @@
 //! Audits over real sessions, with simulated agents whose switches hold what the product renders, or something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::v1::{Audit, AuditClaim, AuditOutcome};
+use api::v1::{Audit, AuditClaim, AuditOutcome, ExplainedSwitches, SwitchAgreement};
 use futures_util::FutureExt as _;
 use model::*;
 use node_api::client::{SessionReceiver, SessionSender};
@@ -13,6 +13,7 @@ use types::*;
 
 use super::Auditor;
 use crate::app::Reports;
+use crate::app::explain::Opening;
 use crate::clock::Clock;
 use crate::feed::tests::fixture::*;
 use crate::metrics::Metrics;
@@ -81,21 +82,107 @@ async fn serve(
     }
 }
 
-/// Has everything enforced, and audits it.
-async fn audit(world: &World, a: &mut Agent, b: &mut Agent, alter: impl Fn(&mut Dump)) -> Audit {
+/// Has everything enforced, and then something asked.
+async fn with_sessions<T>(
+    world: &World,
+    [a, b]: [&mut Agent; 2],
+    alter: impl Fn(&mut Dump),
+    ask: impl AsyncFnOnce(&Auditor) -> T,
+) -> T {
     let (of_a, of_b) = (a.session().await, b.session().await);
     let auditor = auditor(world).0;
-    let audited = async {
+    let asked = async {
         for node in ["node-a", "node-b"] {
             let now = world.intent.view().revision;
             world.wait_status(node, "all enforced", |s| s.realized_through == Some(now)).await;
         }
-        auditor.audit().await.unwrap()
+        ask(&auditor).await
     };
     tokio::select! {
-        audit = audited => audit,
+        answer = asked => answer,
         () = async { tokio::join!(serve(world, a, of_a, alter), serve(world, b, of_b, |_| {})); } => panic!("sessions ended"),
     }
+}
+
+/// Has everything enforced, and audits it.
+async fn audit(world: &World, a: &mut Agent, b: &mut Agent, alter: impl Fn(&mut Dump)) -> Audit {
+    with_sessions(world, [a, b], alter, async |auditor| auditor.audit().await.unwrap()).await
+}
+
+/// Has everything enforced, and pings node-b's endpoint of blue from node-a's on the switches of these nodes.
+async fn ping(
+    world: &World,
+    a: &mut Agent,
+    b: &mut Agent,
+    nodes: &[&str],
+    alter: impl Fn(&mut Dump),
+) -> ExplainedSwitches {
+    let opening = a_ping(world);
+    let nodes = nodes.iter().map(|node| node.parse().unwrap()).collect();
+    with_sessions(world, [a, b], alter, async |auditor| auditor.open(nodes, opening).await.unwrap()).await
+}
+
+fn a_ping(world: &World) -> Opening {
+    let view = world.intent.view();
+    let on = |node: &str| {
+        let is_it = |e: &&model::Endpoint| e.spec.tenant == name("blue") && e.spec.node.as_str() == node;
+        view.endpoints.values().find(is_it).unwrap()
+    };
+    Opening { from: on("node-a").uid, to: on("node-b").addresses[0], traffic: Traffic::Ping }
+}
+
+/// An agent answers one question: a further one would take its place.
+#[tokio::test]
+async fn who_asks_at_the_same_time_is_answered_too() {
+    let (world, mut a, mut b) = two_nodes().await;
+    let nodes: BTreeSet<NodeName> = ["node-a", "node-b"].map(|node| node.parse().unwrap()).into();
+    let opening = a_ping(&world);
+    let (audit, opened) = with_sessions(
+        &world,
+        [&mut a, &mut b],
+        |_| {},
+        async |auditor| {
+            let opens =
+                futures_util::future::join_all((0..4).map(|_| auditor.open(nodes.clone(), opening.clone())));
+            tokio::join!(auditor.audit(), opens)
+        },
+    )
+    .await;
+    assert!(audit.as_ref().unwrap().is_clean(), "{audit:?}");
+    for seen in opened {
+        assert_eq!(seen.unwrap().agreement, SwitchAgreement::Agree);
+    }
+}
+
+#[tokio::test]
+async fn one_connection_is_sent_through_the_flows_of_both_ends() {
+    let (world, mut a, mut b) = two_nodes().await;
+    let both = ["node-a", "node-b"];
+    let seen = ping(&world, &mut a, &mut b, &both, |_| {}).await;
+    assert_eq!(
+        (seen.agreement, seen.seen.as_str()),
+        (SwitchAgreement::Agree, "delivered to blue/blue-3"),
+        "{seen:?}"
+    );
+    let at: Vec<&str> = seen.flows.iter().map(|met| met.node.as_str()).collect();
+    assert!(at.is_sorted() && at.contains(&"node-a") && at.contains(&"node-b"), "{seen:?}");
+
+    let drop = "table=0,priority=60000,icmp actions=drop";
+    let seen = ping(&world, &mut a, &mut b, &both, |dump| dump.flows.push(drop.to_owned())).await;
+    assert_eq!((seen.agreement, seen.seen.as_str()), (SwitchAgreement::Disagree, "delivered to nobody"));
+    assert!(seen.flows.last().unwrap().flow.contains("priority=60000"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn one_connection_whose_switches_cannot_be_looked_at_is_unknown() {
+    let (world, mut a, mut b) = two_nodes().await;
+    let seen = ping(&world, &mut a, &mut b, &["node-a"], |_| {}).await;
+    let text = "delivered to the tunnel to node-b, which is out of sight";
+    assert_eq!((seen.agreement, seen.seen.as_str()), (SwitchAgreement::Unknown, text));
+    assert_eq!(seen.nodes.iter().map(|n| n.node.as_str()).collect::<Vec<_>>(), ["node-a"]);
+    let seen = ping(&world, &mut a, &mut b, &["node-b"], |_| {}).await;
+    assert_eq!(seen.agreement, SwitchAgreement::Unknown);
+    assert!(seen.seen.starts_with("nobody could look at node node-a, where blue/"), "{seen:?}");
 }
 
 #[tokio::test]
@@ -138,7 +225,13 @@ async fn a_policy_that_a_node_cannot_render_is_denied_and_no_disagreement() {
     let spec = PolicySpec { tenant: name("blue"), name: name("large"), rules };
     world.intent.put(Object::Policy(Policy { spec, id: PolicyId::new(1).unwrap(), slots }));
     let policies = [name("large")].into();
-    let spec = GroupSpec { tenant: name("blue"), name: name("web"), network: name("web"), policies };
+    let spec = GroupSpec {
+        tenant: name("blue"),
+        name: name("web"),
+        network: name("web"),
+        policies,
+        net_profile: None,
+    };
     world.intent.put(Object::Group(Group { spec, id: GroupId::new(1).unwrap() }));
     let mut member = world.intent.view().endpoints.values().find(|e| e.spec.node == a.node).unwrap().clone();
     member.spec.group = Some(name("web"));
@@ -178,6 +271,9 @@ async fn nodes_that_cannot_be_looked_at_are_named_and_the_others_audited() {
 async fn nobody_there_is_no_reason_to_fail() {
     let (world, ..) = two_nodes().await;
     let (auditor, metrics) = auditor(&world);
+    // The feed compiles what is new after it was written.
+    let now = world.intent.view().revision;
+    world.feed.snapshots().wait_for(|compiled| compiled.revision() >= now).await.unwrap();
     let audit = auditor.audit().await.unwrap();
     let away = |n: &api::v1::AuditedNode| n.outcome == AuditOutcome::Unseen;
     assert!(audit.nodes.len() == 2 && audit.nodes.iter().all(away) && audit.disagreements.is_empty());

@@ -1,4 +1,4 @@
-//! `explain`: what intent says to one connection.
+//! `explain`: what intent says to one connection, and what the switches of its ends do with it.
 
 use api::v1::explain::EXPLAIN;
 use api::v1::{ExplainBody, Explanation};
@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use super::Api;
 use super::error::Refused;
 use super::request::{At, Raw};
-use crate::app::explain;
+use crate::app::explain::{self, Explained};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route(EXPLAIN.path, post(handle))
@@ -23,5 +23,11 @@ async fn handle(
     let body: ExplainBody = api::from_slice(&raw.0)?;
     let Some(tenant) = tenant else { return Err(super::error::internal(&"a path without its tenant")) };
     let snapshot = api.app.snapshot();
-    Ok(Json(api.reports.scene(&snapshot, |scene| explain::explain(scene, &tenant, &body))?))
+    let Explained { mut explanation, nodes, opening } =
+        api.reports.scene(&snapshot, |scene| explain::explain(scene, &tenant, &body))?;
+    if body.switches {
+        let switches = api.auditor.open(nodes, opening).await;
+        explanation.switches = Some(switches.map_err(|error| super::error::internal(&error))?);
+    }
+    Ok(Json(explanation))
 }

@@ -35,6 +35,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::endpoint::Endpoints;
 use crate::app::group::Groups;
+use crate::app::netprofile::NetProfiles;
 use crate::app::network::Networks;
 use crate::app::policy::Policies;
 use crate::app::tenant::Tenants;
@@ -74,6 +75,7 @@ pub fn router(api: Api) -> Router {
         .merge(noun::routes::<Tenants>())
         .merge(noun::routes::<Networks>())
         .merge(noun::routes::<Policies>())
+        .merge(noun::routes::<NetProfiles>())
         .merge(noun::routes::<Groups>())
         .merge(noun::routes::<Endpoints>())
         .merge(node::routes())

@@ -171,6 +171,11 @@ async fn every_listed_status_is_answered() {
     tally.noun(("", "tenants"), "blue", json!({})).await;
     tally.noun(("blue", "networks"), "web", json!({"ipv4": {"subnet": "10.7.0.0/24"}})).await;
     tally.noun(("blue", "policies"), "guard", json!({"rules": []})).await;
+    let rated = json!({"documents": [
+        {"kind": "netprofile", "tenant": "blue", "name": "gold", "egress": {"rate": "20Mbps"}},
+        {"kind": "group", "tenant": "blue", "name": "rated", "network": "web", "netProfile": "gold"}]});
+    tally.asks(200, "POST /api/v1/apply", &[], rated).await;
+    tally.noun(("blue", "netprofiles"), "gold", json!({"dscp": 46})).await;
     tally.noun(("blue", "groups"), "app", json!({"network": "web"})).await;
     tally.noun(("blue", "endpoints"), "", json!({"network": "web", "node": "n1"})).await;
     tally.others().await;

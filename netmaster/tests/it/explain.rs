@@ -1,8 +1,15 @@
 //! What `explain` says of connections, and to whom.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use netmaster::feed::{NodeStatus, Status};
+use netmaster::http::WatchBounds;
+use node_api::Realized;
+use node_state::FragmentKey;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, KINDS};
+use crate::bench::{Bench, KINDS, replica_reporting};
 
 /// Two endpoints of group app, whose policy denies what comes in but web traffic from the group.
 async fn bench() -> Bench {
@@ -44,6 +51,46 @@ async fn the_rule_that_decides_is_named_with_those_that_do_not() {
     assert_eq!(denied["warnings"], json!(["node n1 is not connected: its switch does what it last knew"]));
 }
 
+/// What a node cannot render it denies, whatever the rules say.
+#[tokio::test]
+async fn what_the_node_cannot_enforce_is_denied() {
+    let mut bench = bench().await;
+    let status = tokio::sync::watch::Sender::new(Status::default());
+    bench.replica = replica_reporting(&bench.store, &status, WatchBounds::default()).await;
+    let view = bench.replica.app.snapshot().view().clone();
+    let (tenant, web, app, b) = ("blue", "web", "app", "b");
+    let of = |t: &types::Name, n: &str, name: &str| t.as_str() == tenant && n == name;
+    let network = view.networks.values().find(|n| of(&n.spec.tenant, n.spec.name.as_str(), web)).unwrap();
+    let group = view.groups.values().find(|g| of(&g.spec.tenant, g.spec.name.as_str(), app)).unwrap();
+    let guard = view.policies.values().find(|p| of(&p.spec.tenant, p.spec.name.as_str(), "guard")).unwrap();
+    let endpoint = view.endpoints.values().find(|e| of(&e.spec.tenant, e.spec.name.as_str(), b)).unwrap();
+    for (key, object) in [
+        (FragmentKey::Network(network.vni), "network blue/web"),
+        (FragmentKey::Group(group.id), "group blue/app"),
+        (FragmentKey::Policy(guard.id), "policy blue/guard"),
+        (FragmentKey::Endpoint(endpoint.uid), "endpoint blue/b"),
+    ] {
+        let realized = Realized {
+            revision: bench.replica.app.snapshot().revision(),
+            flows: 1,
+            endpoints: BTreeMap::new(),
+            warnings: Vec::new(),
+            refused: BTreeMap::from([(key, "as the test says".to_owned())]),
+        };
+        let line = NodeStatus { realized: Some(Arc::new(realized)), ..NodeStatus::default() };
+        status.send_replace(Status::of([("n1".parse().unwrap(), line)]));
+        let asked = json!({"from": "a", "to": "b", "traffic": "tcp/443"});
+        let (_, denied) = explain(&bench, tenant, asked).await;
+        assert_eq!(denied["verdict"], "deny", "{object}: {denied}");
+        let reason = denied["reason"].as_str().unwrap();
+        let why = format!("{object} cannot be enforced, so it denies: node n1: as the test says");
+        assert!(reason.ends_with(&why), "{reason}");
+    }
+    status.send_replace(Status::default());
+    let (_, allowed) = explain(&bench, tenant, json!({"from": "a", "to": "b", "traffic": "tcp/443"})).await;
+    assert_eq!(allowed["verdict"], "allow", "{allowed}");
+}
+
 #[tokio::test]
 async fn who_is_in_another_tenant_does_not_exist() {
     let bench = bench().await;
@@ -57,6 +104,19 @@ async fn who_is_in_another_tenant_does_not_exist() {
         explain(&bench, "green", json!({"from": "a", "to": "b", "traffic": "icmp"})).await;
     assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("/to")), "{refused}");
     assert_eq!(refused["errors"][0]["reason"], "no endpoint of the tenant");
+}
+
+#[tokio::test]
+async fn switches_are_asked_on_request_and_who_cannot_be_asked_is_named() {
+    let bench = bench().await;
+    let (_, plain) = explain(&bench, "blue", json!({"from": "a", "to": "b", "traffic": "icmp"})).await;
+    assert_eq!(plain["switches"], Value::Null);
+    let asked = json!({"from": "a", "to": "b", "traffic": "icmp", "switches": true});
+    let (status, answer) = explain(&bench, "blue", asked).await;
+    let switches = &answer["switches"];
+    assert_eq!((status, &switches["agreement"]), (200, &json!("unknown")), "{answer}");
+    assert_eq!(switches["nodes"][0]["node"], "n1");
+    assert_eq!(switches["nodes"][0]["outcome"], "unseen", "{answer}");
 }
 
 #[tokio::test]

@@ -252,6 +252,7 @@ async fn every_declared_route_is_served() {
             ("network", "web"),
             ("group", "app"),
             ("policy", "guard"),
+            ("netprofile", "gold"),
             ("endpoint", "a"),
             ("node", "n1"),
         ]);

@@ -8,8 +8,9 @@ use std::time::Duration;
 use netmaster::feed::{NodeStatus, SessionStatus, Status};
 use netmaster::http::WatchBounds;
 use node_api::{EndpointState, EndpointStatus, Realized};
+use node_state::FragmentKey;
 use serde_json::{Value, json};
-use types::NodeName;
+use types::{EndpointUid, NodeName};
 
 use crate::bench::{Bench, KINDS, replica_reporting};
 use crate::watch::{Event, watch};
@@ -52,9 +53,17 @@ impl Stage {
             .flat_map(|(tenant, state)| of(tenant).into_iter().map(|uid| (uid, *state)))
             .map(|(uid, state)| (uid, EndpointStatus { state, reason: "as the test says".into() }))
             .collect();
-        let revision = snapshot.revision();
-        let realized =
-            Realized { revision, flows: 1, endpoints, warnings: Vec::new(), refused: BTreeMap::new() };
+        self.reports(endpoints, BTreeMap::new());
+    }
+
+    /// The node says this of endpoints, and cannot render these fragments.
+    fn reports(
+        &self,
+        endpoints: BTreeMap<EndpointUid, EndpointStatus>,
+        refused: BTreeMap<FragmentKey, String>,
+    ) {
+        let revision = self.bench.replica.app.snapshot().revision();
+        let realized = Realized { revision, flows: 1, endpoints, warnings: Vec::new(), refused };
         let since = "2026-05-04T03:02:01Z".parse().unwrap();
         let line = NodeStatus {
             session: Some(SessionStatus { since, agent_version: "1".into(), sending: None }),
@@ -64,6 +73,31 @@ impl Stage {
         };
         self.status.send_replace(Status::of([(NodeName::new("n1").unwrap(), line)]));
     }
+}
+
+#[tokio::test]
+async fn what_a_node_cannot_enforce_is_told_where_it_was_asked_for() {
+    let stage = Stage::new().await;
+    let body = json!({"name": "b", "network": "web", "group": "app", "node": "n1"});
+    assert_eq!(stage.bench.post("/api/v1/tenants/blue/endpoints", body).await.status, 201);
+    let view = stage.bench.replica.app.snapshot().view().clone();
+    let group =
+        view.groups.values().find(|g| g.spec.tenant.as_str() == "blue" && g.spec.name.as_str() == "app");
+    let endpoint = view.endpoints.values().find(|e| e.spec.name.as_str() == "b").unwrap();
+    let refused = BTreeMap::from([
+        (FragmentKey::Group(group.unwrap().id), "no meters".to_owned()),
+        (FragmentKey::Endpoint(endpoint.uid), "group not known".to_owned()),
+    ]);
+    stage.reports(BTreeMap::new(), refused);
+    let seen = |path: &str| {
+        let path = format!("/api/v1/tenants/blue/{path}");
+        let bench = &stage.bench;
+        async move { bench.get(&path).await.body["status"]["refused"].clone() }
+    };
+    assert_eq!(seen("groups/app").await, "node n1: no meters");
+    assert_eq!(seen("endpoints/b").await, "group not known");
+    stage.reports(BTreeMap::new(), BTreeMap::new());
+    assert_eq!((seen("groups/app").await, seen("endpoints/b").await), (Value::Null, Value::Null));
 }
 
 const BLUE: &str = "/api/v1/tenants/blue/endpoints?watch=true";

@@ -123,6 +123,9 @@ impl Drift {
         if quiet {
             let changed = plan.modify.iter().chain(&plan.add).map(|(key, _)| key);
             self.count_flows(plan.delete.iter().chain(changed));
+            if !plan.meters.is_empty() {
+                self.repaired("meters".to_owned(), plan.meters.len() as u64);
+            }
         }
     }
 

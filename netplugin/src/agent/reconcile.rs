@@ -71,6 +71,11 @@ impl Agent {
 
     /// Read everything back, a second later.
     pub(super) fn pass_failed(&mut self, e: &SwitchError) {
+        // Groups whose meters do not fit are refused in the next pass, and hold up nobody else.
+        if let SwitchError::OutOfMeters { left } = e {
+            self.metering.make_do(*left);
+            self.renderer.set_metering(self.metering.metering());
+        }
         self.distrust_switch();
         self.not_before = Instant::now() + RETRY;
         let lost = matches!(e, SwitchError::Lost(_));
@@ -101,6 +106,7 @@ impl Agent {
         // Defect: what should no longer be there stays.
         if crate::sabotaged!("keep-old-flows") {
             plan.delete.clear();
+            plan.meters.delete.clear();
         }
         self.note("stale_connections_not_saved", expected.err().map(|e| e.to_string()));
         Ok(plan)
@@ -120,12 +126,31 @@ impl Agent {
         }
         let mut comparison = Comparison::new(self.renderer.flows());
         switch.dump(&mut |flow| comparison.see(flow)).await?;
-        let found = comparison.finish();
+        let mut found = comparison.finish();
+        found.plan.meters = self.renderer.meters().plan(&switch.meters().await?);
         if found.foreign > 0 {
             tracing::debug!(count = found.foreign, "flows of others left alone");
         }
         tracing::info!(flows = found.ours, "flows read back");
         Ok(found)
+    }
+
+    /// Once a second: nothing reports that somebody else changed a meter.
+    pub(super) async fn look_at_meters(&mut self) {
+        let settled = self.installed && self.flight.is_none() && !self.dirty;
+        if !settled || self.renderer.meters().is_empty() || crate::sabotaged!("ignore-flow-drift") {
+            return;
+        }
+        let Some(switch) = self.switch.clone() else { return };
+        match switch.meters().await {
+            Ok(meters) if self.renderer.meters().plan(&meters).is_empty() => {}
+            Ok(_) => {
+                tracing::warn!("meters changed by somebody else, comparing all");
+                self.look_again();
+            }
+            // A connection that ends says so itself.
+            Err(e) => tracing::debug!(error = %e, "meters not read"),
+        }
     }
 
     /// Plugged, but intent, which is known good, does not have it here: somebody has to take it out.

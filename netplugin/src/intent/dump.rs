@@ -105,7 +105,7 @@ mod tests {
 
     use async_trait::async_trait;
     use node_api::DumpParts;
-    use openflow::{Flow, Match};
+    use openflow::{Flow, Match, Meter};
     use pipeline::{FlowPlan, StaleConnections};
     use tokio::sync::oneshot;
     use types::Revision;
@@ -125,6 +125,10 @@ mod tests {
             }
             (0..self.0).map(|n| Flow::new(0, n, Match::any())).for_each(each);
             Ok(())
+        }
+
+        async fn meters(&self) -> Result<Vec<Meter>, SwitchError> {
+            unreachable!("an audit is about flows")
         }
 
         async fn apply(&self, _: &FlowPlan, _: oneshot::Sender<()>) -> Result<(), SwitchError> {

@@ -1,4 +1,4 @@
-//! [`Switch`] on a bridge's management socket: one bundle and a barrier for a plan, a flow monitor for foreign edits.
+//! [`Switch`] on a bridge's management socket: one bundle and a barrier for a plan, meters before and after, a flow monitor for foreign edits.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,12 +11,13 @@ use openflow::driver::{
     Backoff, BundleError, Config, Connection, Event as OfEvent, Events, RequestError, reconnect,
 };
 use openflow::{
-    CtFlush, Flow, FlowChange, FlowFilter, FlowUpdate, Message, MonitorFlags, MonitorRequest, PackedKey,
+    CtFlush, ErrorCode, Flow, FlowChange, FlowFilter, FlowUpdate, Message, Meter, MeterMod, MonitorFlags,
+    MonitorRequest, PackedKey,
 };
-use pipeline::{Cookie, FlowPlan, StaleConnections};
+use pipeline::{Cookie, FlowPlan, MeterPlan, StaleConnections};
 use tokio::sync::oneshot;
 
-use super::{FlowEdit, Switch, SwitchError, SwitchEvent};
+use super::{FlowEdit, Switch, SwitchError, SwitchEvent, metering};
 use crate::agent::{AgentHandle, Event, WaitError};
 
 /// Our only flow monitor.
@@ -36,14 +37,58 @@ impl Switch for OvsSwitch {
         let tell = || {
             let _ = taken.send(());
         };
-        // Its commit ends with a barrier.
-        self.0.bundle_each(plan.len(), || plan.flow_mods(), tell).await.map_err(bundle_error)
+        if let Err(e) = self.change_meters(plan.meters.before_flows()).await {
+            return Err(self.meters_refused(&plan.meters, e).await);
+        }
+        if plan.flow_count() > 0 {
+            // Its commit ends with a barrier.
+            let sent = self.0.bundle_each(plan.flow_count(), || plan.flow_mods(), tell);
+            sent.await.map_err(bundle_error)?;
+        } else {
+            tell();
+        }
+        self.change_meters(plan.meters.after_flows()).await.map_err(request_error)
+    }
+
+    async fn meters(&self) -> Result<Vec<Meter>, SwitchError> {
+        self.0.meters().await.map_err(request_error)
     }
 
     async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError> {
         let messages: Vec<Message> = stale.iter().flat_map(flushes).map(Message::CtFlush).collect();
         self.0.apply(&messages).await.map_err(request_error)
     }
+}
+
+impl OvsSwitch {
+    /// Meters are no part of bundles in Open vSwitch.
+    async fn change_meters(&self, changes: impl Iterator<Item = MeterMod>) -> Result<(), RequestError> {
+        let messages: Vec<Message> = changes.map(|change| Message::MeterMod(Box::new(change))).collect();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.0.apply(&messages).await
+    }
+
+    /// Why a plan ends before its flows. What it no longer needs makes room at once: the next plan starts with that.
+    async fn meters_refused(&self, plan: &MeterPlan, e: RequestError) -> SwitchError {
+        if !is_out_of_meters(&e) {
+            return request_error(e);
+        }
+        let looked = async {
+            self.change_meters(plan.after_flows()).await?;
+            let max_meters = self.0.meter_features().await?.max_meters;
+            Ok(metering::left(max_meters, &self.0.meters().await?, plan))
+        };
+        match looked.await {
+            Ok(left) => SwitchError::OutOfMeters { left },
+            Err(e) => request_error(e),
+        }
+    }
+}
+
+fn is_out_of_meters(e: &RequestError) -> bool {
+    matches!(e, RequestError::RefusedOne { error, .. } if error.code == ErrorCode::OUT_OF_METERS)
 }
 
 /// Protocols whose connections over IPv6 are forgotten by address: TCP, UDP, SCTP (IANA protocol numbers).
@@ -98,6 +143,10 @@ pub async fn follow(management_socket: PathBuf, agent: AgentHandle) {
         // Before the first dump: a change between the two is reported, not missed.
         if let Err(e) = connection.flow_monitor(vec![monitor]).await {
             tracing::warn!(error = %e, "flow monitor refused; foreign edits are noticed at reconnects only");
+        }
+        let metering = metering::probe(&connection).await;
+        if agent.tell(Event::Switch(SwitchEvent::Metering(metering))).await.is_err() {
+            return;
         }
         let up = SwitchEvent::Up(Arc::new(OvsSwitch(connection)));
         if agent.tell(Event::Switch(up)).await.is_err() || forward(events, &agent).await.is_err() {

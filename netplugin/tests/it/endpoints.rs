@@ -19,7 +19,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let namespace = Namespace::new();
         let ovs = Ovs::start_in(namespace.name()).unwrap();
         Self { namespace, ovs, state: tempfile::tempdir().unwrap() }

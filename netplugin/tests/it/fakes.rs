@@ -15,10 +15,10 @@ use netplugin::netlink::{InterfaceSpec, Interfaces, NetlinkError};
 use netplugin::ports::{EndpointPort, PlugSpec, Ports, PortsError, PortsView};
 use netplugin::report::Status;
 use netplugin::state_dir::StateDir;
-use netplugin::switch::{Switch, SwitchError, SwitchEvent};
+use netplugin::switch::{Switch, SwitchError, SwitchEvent, metering};
 use node_api::{AgentMessage, Realized};
-use openflow::Flow;
-use pipeline::{FlowPlan, FlowSet, Local, StaleConnections};
+use openflow::{Action, Flow, Meter, MeterCommand, MeterMod};
+use pipeline::{FlowPlan, FlowSet, Local, MeterPlan, StaleConnections};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use types::{EndpointUid, OfPort};
@@ -43,6 +43,9 @@ impl Log {
 #[derive(Clone, Default)]
 pub struct FakeSwitch {
     pub flows: Arc<Mutex<FlowSet>>,
+    pub meters: Arc<Mutex<BTreeMap<u32, Meter>>>,
+    /// There can be so many meters, and it does not say so before.
+    pub room: Arc<Mutex<Option<usize>>>,
     /// How often all of them were read.
     pub dumps: Arc<Mutex<u64>>,
     /// Every bundle is refused while set.
@@ -61,6 +64,51 @@ pub struct FakeSwitch {
 }
 
 impl FakeSwitch {
+    /// As a switch: what is there is not added, what is not there is not changed, a meter takes its flows with it.
+    fn change_meters(&self, changes: impl Iterator<Item = MeterMod>) {
+        let mut meters = self.meters.lock().unwrap();
+        for MeterMod { command, meter } in changes {
+            let known = meters.contains_key(&meter.id);
+            assert_eq!(known, command != MeterCommand::Add, "{command:?} {meter}");
+            match command {
+                MeterCommand::Add | MeterCommand::Modify => drop(meters.insert(meter.id, meter)),
+                MeterCommand::Delete => {
+                    assert!(!self.named_meters().contains(&meter.id), "{meter} is deleted under its flows");
+                    meters.remove(&meter.id);
+                }
+            }
+        }
+    }
+
+    fn is_out_of_meters(&self, plan: &MeterPlan) -> bool {
+        let there = self.meters.lock().unwrap().len() + plan.add.len();
+        self.room.lock().unwrap().is_some_and(|room| there > room)
+    }
+
+    /// Those that fit are added, those that nobody needs go, and take flows with them.
+    fn out_of_meters(&self, plan: &MeterPlan) -> SwitchError {
+        let mut meters = self.meters.lock().unwrap();
+        let fit = self.room.lock().unwrap().unwrap_or_default().saturating_sub(meters.len());
+        meters.extend(plan.add.iter().take(fit).map(|meter| (meter.id, meter.clone())));
+        meters.retain(|id, _| !plan.delete.contains(id));
+        let names = |a: &Action| matches!(a, Action::Meter(id) if plan.delete.contains(id));
+        let mut kept = FlowSet::new();
+        let mut flows = self.flows.lock().unwrap();
+        for (key, entry) in flows.iter().filter(|(_, entry)| !entry.actions.iter().any(names)) {
+            kept.insert(&key, &entry);
+        }
+        *flows = kept;
+        let there: Vec<Meter> = meters.values().cloned().collect();
+        SwitchError::OutOfMeters { left: metering::left(u32::MAX, &there, plan) }
+    }
+
+    /// Meters that flows name.
+    fn named_meters(&self) -> BTreeSet<u32> {
+        let flows = self.flows.lock().unwrap();
+        let actions = flows.iter().flat_map(|(_, entry)| entry.actions).collect::<Vec<_>>();
+        actions.iter().filter_map(|a| if let Action::Meter(id) = a { Some(*id) } else { None }).collect()
+    }
+
     /// Whether any flow names this port.
     pub fn names(&self, ofport: OfPort) -> bool {
         let text = self.flows.lock().unwrap().to_string();
@@ -91,11 +139,26 @@ impl Switch for FakeSwitch {
         if *self.refuse.lock().unwrap() {
             return Err(SwitchError::Refused("OFPFMFC_TABLE_FULL".into()));
         }
+        if self.is_out_of_meters(&plan.meters) {
+            return Err(self.out_of_meters(&plan.meters));
+        }
+        self.change_meters(plan.meters.before_flows());
         let _ = taken.send(());
         self.slow.subscribe().wait_for(|slow| !slow).await.unwrap();
         plan.apply(&mut self.flows.lock().unwrap());
+        for meter in self.named_meters() {
+            assert!(
+                self.meters.lock().unwrap().contains_key(&meter),
+                "a flow names meter {meter:#x}, which is not there"
+            );
+        }
+        self.change_meters(plan.meters.after_flows());
         self.log.say(format!("bundle {}", if plan.add.is_empty() { "deletes" } else { "adds" }));
         Ok(())
+    }
+
+    async fn meters(&self) -> Result<Vec<Meter>, SwitchError> {
+        Ok(self.meters.lock().unwrap().values().cloned().collect())
     }
 
     async fn forget(&self, stale: &BTreeSet<StaleConnections>) -> Result<(), SwitchError> {

@@ -16,6 +16,7 @@ mod netmaster;
 mod node;
 mod plugin;
 mod prepare_host;
+mod rates;
 mod scenarios;
 
 /// Switches on what the variable `FAILPOINTS` names, so that a defect can be shown to be noticed:

@@ -24,6 +24,8 @@ fn status() -> Status {
         realized_revision: Revision::new(8),
         switch_connected: true,
         flows: 120,
+        meters: 4,
+        rates: netplugin::report::Mechanism::Meters,
         flow_mods: 130,
         foreign_edits: 2,
         drift: Default::default(),
@@ -38,6 +40,8 @@ fn metrics_say_what_the_status_says() {
     let text = metrics.text(&status());
     for line in [
         "selvage_netplugin_flows 120",
+        "selvage_netplugin_meters 4",
+        "selvage_netplugin_rates_enforced 1",
         "selvage_netplugin_flow_mods_total 130",
         "selvage_netplugin_foreign_edits_total 2",
         "selvage_netplugin_held_revision 9",

@@ -178,6 +178,24 @@ impl FakeNetmaster {
         there.filter(|_| meant.is_none())
     }
 
+    /// Puts all of blue's endpoints into its group, and tells the agent.
+    pub async fn join_group(&self) {
+        let update = {
+            let mut intent = self.intent.lock().unwrap();
+            let group = types::GroupId::new(5).unwrap();
+            let blue = |f: &&mut Fragment| matches!(f, Fragment::Endpoint(e) if e.vrf.get() == 1);
+            let mut joined = BTreeSet::new();
+            for fragment in intent.fragments.values_mut().filter(blue) {
+                let Fragment::Endpoint(endpoint) = fragment else { continue };
+                endpoint.group = Some(group);
+                joined.insert(fragment.key());
+            }
+            intent.revision += 1;
+            intent.update(joined, BTreeSet::new())
+        };
+        self.send(update).await;
+    }
+
     /// The names of endpoints detached so far.
     pub fn detached(&self) -> Vec<String> {
         self.intent.lock().unwrap().detached.clone()
@@ -352,5 +370,23 @@ pub fn group() -> Fragment {
         vrf: VrfId::new(1).unwrap(),
         name: parse("web"),
         policies: BTreeSet::from([types::PolicyId::new(7).unwrap()]),
+        qos: None,
+    })
+}
+
+/// Blue's group with these rates and no policy.
+pub fn limited_group(egress: &str, ingress: &str) -> Fragment {
+    let limit = |rate| Some(types::RateLimit { rate: parse(rate), burst: None });
+    Fragment::Group(Group {
+        id: types::GroupId::new(5).unwrap(),
+        vrf: VrfId::new(1).unwrap(),
+        name: parse("web"),
+        policies: BTreeSet::new(),
+        qos: Some(node_state::Qos {
+            egress: limit(egress),
+            ingress: limit(ingress),
+            dscp: None,
+            share: types::RateShare::Endpoint,
+        }),
     })
 }

@@ -14,7 +14,7 @@ use types::Revision;
 use utoipa::ToSchema;
 
 use super::body::{Body, Context};
-use super::{EndpointBody, GroupBody, NetworkBody, NodeBody, PolicyBody, TenantBody};
+use super::{EndpointBody, GroupBody, NetProfileBody, NetworkBody, NodeBody, PolicyBody, TenantBody};
 use crate::diagnose::{Finding, MOST};
 use crate::parse::{Malformed, findings, from_slice_seed, strictly};
 use crate::route::{Action, Route};
@@ -64,6 +64,8 @@ pub enum Document {
     Network(NetworkBody),
     /// A policy.
     Policy(PolicyBody),
+    /// A network profile.
+    NetProfile(NetProfileBody),
     /// A group.
     Group(GroupBody),
     /// An endpoint.
@@ -82,6 +84,7 @@ impl Document {
             Self::Tenant(b) => b.into_spec(&context),
             Self::Network(b) => b.into_spec(&context),
             Self::Policy(b) => b.into_spec(&context),
+            Self::NetProfile(b) => b.into_spec(&context),
             Self::Group(b) => b.into_spec(&context),
             Self::Endpoint(b) => b.into_spec(&context),
         }
@@ -163,6 +166,7 @@ fn in_document(document: Value, size: usize) -> Vec<Finding> {
         Kind::Tenant => findings::<TenantBody>(document, size),
         Kind::Network => findings::<NetworkBody>(document, size),
         Kind::Policy => findings::<PolicyBody>(document, size),
+        Kind::NetProfile => findings::<NetProfileBody>(document, size),
         Kind::Group => findings::<GroupBody>(document, size),
         Kind::Endpoint => findings::<EndpointBody>(document, size),
     }
@@ -257,6 +261,7 @@ impl<'de> DeserializeSeed<'de> for DocumentSeed {
             Kind::Tenant => Document::Tenant(TenantBody::deserialize(d)?),
             Kind::Network => Document::Network(NetworkBody::deserialize(d)?),
             Kind::Policy => Document::Policy(PolicyBody::deserialize(d)?),
+            Kind::NetProfile => Document::NetProfile(NetProfileBody::deserialize(d)?),
             Kind::Group => Document::Group(GroupBody::deserialize(d)?),
             Kind::Endpoint => Document::Endpoint(EndpointBody::deserialize(d)?),
         })

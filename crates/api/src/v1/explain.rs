@@ -1,4 +1,4 @@
-//! `explain`: what intent says to one connection, rule by rule.
+//! `explain`: what intent says to one connection, rule by rule, and what the switches do with it.
 
 use std::net::IpAddr;
 
@@ -7,6 +7,7 @@ use types::{Direction, EndpointName, Family, Invalid, Name, NodeName, RulePriori
 use utoipa::ToSchema;
 
 use crate::route::{Action, Route};
+use crate::v1::{AuditedNode, MetFlow};
 use crate::{Code, schema};
 
 /// Asks what becomes of a connection.
@@ -14,7 +15,7 @@ pub const EXPLAIN: Route = Route::post(
     "/api/v1/tenants/{tenant}/explain",
     &Action {
         operation: "explainConnection",
-        summary: "Says what policy makes of a connection between two endpoints of a tenant, rule by rule; changes nothing",
+        summary: "Says what policy makes of a connection between two endpoints of a tenant, rule by rule, and on request what the switches do with it; changes nothing",
         body: Some("ExplainBody"),
         reply: "Explanation",
         query: &[],
@@ -89,6 +90,9 @@ pub struct ExplainBody {
     #[schema(value_type = Option<schema::FamilyName>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
+    /// Whether the switches of both ends are asked, too: their nodes read their flows back, which takes up to seconds.
+    #[serde(default)]
+    pub switches: bool,
 }
 
 /// What policy makes of a connection.
@@ -117,6 +121,38 @@ pub struct Explanation {
     /// Why switches may do something else than this now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What the switches do, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switches: Option<ExplainedSwitches>,
+}
+
+/// What switches do with the packet that opens a connection: it is sent through the flows they hold now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedSwitches {
+    /// The intent they were compared with: that of the explanation, or a newer one.
+    #[schema(value_type = schema::Revision)]
+    pub revision: String,
+    /// Whether they do what it says.
+    pub agreement: SwitchAgreement,
+    /// What they do.
+    pub seen: String,
+    /// The nodes, and whether their switches were looked at.
+    pub nodes: Vec<AuditedNode>,
+    /// The flows the packet meets, in order; at each node the last one decides.
+    pub flows: Vec<MetFlow>,
+}
+
+/// Whether switches do what intent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SwitchAgreement {
+    /// They do.
+    Agree,
+    /// They do not.
+    Disagree,
+    /// A switch that has a say could not be looked at.
+    Unknown,
 }
 
 /// What one end of a connection says.

@@ -52,6 +52,10 @@ pub struct GroupBody {
     #[schema(value_type = Vec<schema::Name>)]
     #[serde(default)]
     pub policies: BTreeSet<Name>,
+    /// The network profile whose rates and marks its endpoints have.
+    #[schema(value_type = Option<schema::Name>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_profile: Option<Name>,
     /// The version the writer saw; the write is refused when it is another one now.
     #[schema(value_type = Option<schema::Revision>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +73,8 @@ impl Body for GroupBody {
         let (tenant, name) = (self.tenant, self.name);
         let stated = Stated { kind: self.kind, tenant, name, version: self.resource_version };
         stated.in_tenant(Self::KIND, context, |tenant, name| {
-            Spec::Group(GroupSpec { tenant, name, network: self.network, policies: self.policies })
+            let (network, policies, net_profile) = (self.network, self.policies, self.net_profile);
+            Spec::Group(GroupSpec { tenant, name, network, policies, net_profile })
         })
     }
 }
@@ -82,6 +87,7 @@ impl From<GroupSpec> for GroupBody {
             name: Some(spec.name),
             network: spec.network,
             policies: spec.policies,
+            net_profile: spec.net_profile,
             resource_version: None,
             status: None,
         }
@@ -108,6 +114,10 @@ pub struct Group {
     #[schema(value_type = Vec<schema::Name>)]
     #[serde(default)]
     pub policies: BTreeSet<Name>,
+    /// The network profile whose rates and marks its endpoints have.
+    #[schema(value_type = Option<schema::Name>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_profile: Option<Name>,
     /// Revision of its last change.
     #[schema(value_type = schema::Revision)]
     pub resource_version: String,

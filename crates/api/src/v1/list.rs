@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Endpoint, Group, Network, Node, Policy, Tenant};
+use super::{Endpoint, Group, NetProfile, Network, Node, Policy, Tenant};
 use crate::schema;
 
 /// A list: every object or a page of them, and the revision it shows.
@@ -49,4 +49,4 @@ macro_rules! items {
     )*};
 }
 
-items!(Tenant, Network, Policy, Group, Endpoint, Node);
+items!(Tenant, Network, Policy, NetProfile, Group, Endpoint, Node);

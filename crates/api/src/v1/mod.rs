@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod group;
 mod list;
+pub mod netprofile;
 pub mod network;
 pub mod node;
 pub mod peer;
@@ -22,9 +23,13 @@ pub use apply::{Apply, ApplyBody, ApplyResult, Change, Document};
 pub use audit::{Audit, AuditClaim, AuditOutcome, AuditedNode, Disagreement, MetFlow};
 pub use body::{Body, Context};
 pub use endpoint::{Endpoint, EndpointBody, EndpointStatus};
-pub use explain::{ConsideredRule, ExplainBody, ExplainedEnd, Explanation, Party, RuleOutcome};
+pub use explain::{
+    ConsideredRule, ExplainBody, ExplainedEnd, ExplainedSwitches, Explanation, Party, RuleOutcome,
+    SwitchAgreement,
+};
 pub use group::{Group, GroupBody, GroupStatus};
 pub use list::{Item, List};
+pub use netprofile::{NetProfile, NetProfileBody, NetProfileStatus, RateLimit};
 pub use network::{AddressUse, Network, NetworkBody, NetworkStatus, Subnet};
 pub use node::{JoinFile, Node, NodeBody, NodeStatus};
 pub use peer::Peer;
@@ -43,6 +48,7 @@ pub fn routes() -> Vec<Route> {
         tenant::ROUTES,
         network::ROUTES,
         policy::ROUTES,
+        netprofile::ROUTES,
         group::ROUTES,
         endpoint::ROUTES,
         node::ROUTES,

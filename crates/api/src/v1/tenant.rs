@@ -109,6 +109,9 @@ pub struct TenantStatus {
     pub groups: usize,
     /// How many policies it has.
     pub policies: usize,
+    /// How many network profiles it has.
+    #[serde(default)]
+    pub net_profiles: usize,
     /// How many endpoints it has.
     pub endpoints: usize,
     /// Why it cannot be compiled; absent when it can.

@@ -17,6 +17,8 @@ pub struct ViewFile {
     pub tenants: Vec<Tenant>,
     pub networks: Vec<Network>,
     pub policies: Vec<Policy>,
+    #[serde(default)]
+    pub netprofiles: Vec<NetProfile>,
     pub groups: Vec<Group>,
     pub endpoints: Vec<Endpoint>,
 }
@@ -27,9 +29,17 @@ impl ViewFile {
         let tenants = self.tenants.into_iter().map(Object::Tenant);
         let networks = self.networks.into_iter().map(Object::Network);
         let policies = self.policies.into_iter().map(Object::Policy);
+        let profiles = self.netprofiles.into_iter().map(Object::NetProfile);
         let groups = self.groups.into_iter().map(Object::Group);
         let endpoints = self.endpoints.into_iter().map(Object::Endpoint);
-        nodes.chain(tenants).chain(networks).chain(policies).chain(groups).chain(endpoints).collect()
+        nodes
+            .chain(tenants)
+            .chain(networks)
+            .chain(policies)
+            .chain(profiles)
+            .chain(groups)
+            .chain(endpoints)
+            .collect()
     }
 }
 
@@ -106,8 +116,24 @@ pub fn group(t: usize, g: usize, policies: &[usize]) -> Object {
         name: name(format!("g{g}")),
         network: name(format!("w{g}")),
         policies,
+        net_profile: None,
     };
     Object::Group(Group { spec, id: GroupId::new((t * 100 + g + 1) as u64).unwrap() })
+}
+
+/// Network profile `p` of tenant `t`, with this rate.
+pub fn netprofile(t: usize, p: usize, mbps: usize) -> Object {
+    let limit = RateLimit { rate: format!("{mbps}Mbps").parse().unwrap(), burst: None };
+    Object::NetProfile(NetProfile {
+        spec: NetProfileSpec {
+            tenant: name(format!("t{t}")),
+            name: name(format!("q{p}")),
+            egress: Some(limit),
+            ingress: None,
+            dscp: None,
+            share: RateShare::Endpoint,
+        },
+    })
 }
 
 /// Endpoint `e` on network `w` of tenant `t`, on node `n`.

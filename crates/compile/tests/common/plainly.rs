@@ -270,7 +270,16 @@ fn group(names: &Names<'_>, t: &Name, n: &Name) -> Scoped {
     names.network(t, &group.spec.network)?;
     let policies = group.spec.policies.iter().map(|p| names.policy(t, p).map(|p| p.id));
     let policies = policies.collect::<Result<_, _>>()?;
-    Ok((vrf, Fragment::Group(node_state::Group { id: group.id, vrf, name: n.clone(), policies })))
+    let qos = match &group.spec.net_profile {
+        None => None,
+        Some(p) => {
+            let key = (t.clone(), p.clone());
+            let profile = names.usable(at(Kind::NetProfile, t, p), names.view.netprofiles.get(&key))?;
+            let NetProfileSpec { egress, ingress, dscp, share, .. } = profile.spec.clone();
+            Some(node_state::Qos { egress, ingress, dscp, share })
+        }
+    };
+    Ok((vrf, Fragment::Group(node_state::Group { id: group.id, vrf, name: n.clone(), policies, qos })))
 }
 
 fn policy(names: &Names<'_>, t: &Name, n: &Name) -> Scoped {

@@ -25,6 +25,8 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// `OFPMMFC_OUT_OF_METERS`: there is no room for another meter.
+    pub const OUT_OF_METERS: ErrorCode = ErrorCode::Standard(12, 10);
     /// `OFPBFC_MSG_FAILED`: some message of the bundle was refused.
     pub const BUNDLE_MESSAGE_FAILED: ErrorCode = ErrorCode::Standard(17, 13);
 

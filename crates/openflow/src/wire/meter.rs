@@ -154,6 +154,64 @@ impl Meter {
     }
 }
 
+/// What a meter counted: `struct ofp_meter_stats` (OpenFlow 1.5.1 section 7.3.5.14).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeterStats {
+    /// Which one.
+    pub id: u32,
+    /// Packets it was asked about.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets that each band took hold of: what a drop band dropped.
+    pub banded: Vec<u64>,
+}
+
+impl MeterStats {
+    /// The entries of an `OFPMP_METER` reply.
+    pub(super) fn read_all(mut r: Reader<'_>) -> Result<Vec<MeterStats>, DecodeError> {
+        let mut stats = Vec::new();
+        while !r.is_empty() {
+            let mut entry = r.structure(4, 40, "meter counters")?;
+            let id = entry.u32()?;
+            // Length, padding, how many flows use it.
+            entry.skip(2 + 6 + 4)?;
+            let (packets, bytes) = (entry.u64()?, entry.u64()?);
+            // How long it is there.
+            entry.skip(8)?;
+            let mut banded = Vec::new();
+            while !entry.is_empty() {
+                banded.push(entry.u64()?);
+                entry.skip(8)?;
+            }
+            stats.push(MeterStats { id, packets, bytes, banded });
+        }
+        Ok(stats)
+    }
+}
+
+/// What a switch can do with meters: `struct ofp_meter_features` (OpenFlow 1.3.5 section 7.3.5.15; Open vSwitch sends this
+/// form in later versions, too).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterFeatures {
+    /// So many meters there can be at once.
+    pub max_meters: u32,
+    /// A meter has so many bands at most.
+    pub max_bands: u8,
+}
+
+impl MeterFeatures {
+    /// The body of an `OFPMP_METER_FEATURES` reply.
+    pub(super) fn read(mut r: Reader<'_>) -> Result<MeterFeatures, DecodeError> {
+        let max_meters = r.u32()?;
+        // Which bands there are, and what they can do.
+        r.skip(4 + 4)?;
+        let max_bands = r.u8()?;
+        r.skip(3)?;
+        Ok(MeterFeatures { max_meters, max_bands })
+    }
+}
+
 fn put_bands(w: &mut Writer<'_>, bands: &[Band]) {
     for band in bands {
         match band {

@@ -4,7 +4,7 @@ use super::cursor::{DecodeError, EncodeError, Reader, Writer};
 use super::monitor::MonitorRequest;
 use super::oxm::{put_match, read_match};
 use super::stats::{Counters, FlowStats, TableStats};
-use crate::{FlowUpdate, Group, Match, Meter, Port, PortDesc, Version};
+use crate::{FlowUpdate, Group, Match, Meter, MeterFeatures, MeterStats, Port, PortDesc, Version};
 
 /// Multipart types.
 pub(crate) mod ofpmp {
@@ -13,7 +13,9 @@ pub(crate) mod ofpmp {
     pub(crate) const AGGREGATE: u16 = 2;
     pub(crate) const TABLE: u16 = 3;
     pub(crate) const GROUP_DESC: u16 = 7;
+    pub(crate) const METER: u16 = 9;
     pub(crate) const METER_CONFIG: u16 = 10;
+    pub(crate) const METER_FEATURES: u16 = 11;
     pub(crate) const PORT_DESC: u16 = 13;
     pub(crate) const FLOW_MONITOR: u16 = 16;
 }
@@ -105,6 +107,10 @@ pub enum MultipartRequest {
     Groups,
     /// A meter, or [`ALL_METERS`](crate::ALL_METERS).
     Meters(u32),
+    /// What a meter, or [`ALL_METERS`](crate::ALL_METERS), counted.
+    MeterStats(u32),
+    /// What the switch can do with meters.
+    MeterFeatures,
     /// The ports.
     Ports,
     /// Starts, changes, stops flow monitors.
@@ -129,6 +135,8 @@ impl MultipartRequest {
             MultipartRequest::Tables => (ofpmp::TABLE, 0),
             MultipartRequest::Groups => (ofpmp::GROUP_DESC, 0),
             MultipartRequest::Meters(_) => (ofpmp::METER_CONFIG, 0),
+            MultipartRequest::MeterStats(_) => (ofpmp::METER, 0),
+            MultipartRequest::MeterFeatures => (ofpmp::METER_FEATURES, 0),
             MultipartRequest::Ports => (ofpmp::PORT_DESC, 0),
             MultipartRequest::Monitors(_) => (ofpmp::FLOW_MONITOR, 0),
             MultipartRequest::Unknown { kind, flags, .. } => (*kind, *flags),
@@ -142,8 +150,8 @@ impl MultipartRequest {
             // OpenFlow 1.5 lets one ask for a single one: all of them, `OFPP_ANY` and `OFPG_ALL`.
             MultipartRequest::Ports if w.version >= Version::V1_5 => w.u64(0xffff_ffff_0000_0000),
             MultipartRequest::Groups if w.version >= Version::V1_5 => w.u64(0xffff_fffc_0000_0000),
-            MultipartRequest::Ports | MultipartRequest::Groups => {}
-            MultipartRequest::Meters(id) => {
+            MultipartRequest::Ports | MultipartRequest::Groups | MultipartRequest::MeterFeatures => {}
+            MultipartRequest::Meters(id) | MultipartRequest::MeterStats(id) => {
                 w.u32(*id);
                 w.zeros(4);
             }
@@ -166,11 +174,15 @@ impl MultipartRequest {
             ofpmp::TABLE => MultipartRequest::Tables,
             ofpmp::FLOW => MultipartRequest::Flows(FlowFilter::read(&mut r)?),
             ofpmp::AGGREGATE => MultipartRequest::Aggregate(FlowFilter::read(&mut r)?),
-            ofpmp::METER_CONFIG => {
+            ofpmp::METER_CONFIG | ofpmp::METER => {
                 let id = r.u32()?;
                 r.skip(4)?;
-                MultipartRequest::Meters(id)
+                match kind {
+                    ofpmp::METER => MultipartRequest::MeterStats(id),
+                    _ => MultipartRequest::Meters(id),
+                }
             }
+            ofpmp::METER_FEATURES => MultipartRequest::MeterFeatures,
             ofpmp::PORT_DESC | ofpmp::GROUP_DESC => {
                 let body = if version >= Version::V1_5 { r.u64()? } else { 0 };
                 match (kind, body) {
@@ -292,6 +304,16 @@ impl MultipartReply {
     /// The meters of a reply to [`MultipartRequest::Meters`].
     pub fn meters(&self) -> Result<Vec<Meter>, DecodeError> {
         Meter::read_all(self.entries(ofpmp::METER_CONFIG, "meter")?)
+    }
+
+    /// What meters counted: a reply to [`MultipartRequest::MeterStats`].
+    pub fn meter_stats(&self) -> Result<Vec<MeterStats>, DecodeError> {
+        MeterStats::read_all(self.entries(ofpmp::METER, "meter counters")?)
+    }
+
+    /// What the switch can do with meters: a reply to [`MultipartRequest::MeterFeatures`].
+    pub fn meter_features(&self) -> Result<MeterFeatures, DecodeError> {
+        MeterFeatures::read(self.entries(ofpmp::METER_FEATURES, "meter features")?)
     }
 
     /// The groups of a reply to [`MultipartRequest::Groups`].

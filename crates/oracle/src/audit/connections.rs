@@ -72,7 +72,7 @@ fn pair(audit: &mut Audit<'_>, from: &Endpoint, to: &Endpoint) {
 }
 
 /// Asks for one connection; the labels it was committed with, if all of it is as it must be.
-fn connection(
+pub(super) fn connection(
     audit: &mut Audit<'_>,
     from: &Endpoint,
     to: Option<&Endpoint>,
@@ -99,7 +99,7 @@ fn connection(
     right.then(|| journey.labels())
 }
 
-fn question(
+pub(super) fn question(
     audit: &Audit<'_>,
     from: &Endpoint,
     to: String,

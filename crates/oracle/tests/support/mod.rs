@@ -61,8 +61,30 @@ pub fn network(tenant: &str, network: &str, vni: u64, subnets: &[(&str, Option<&
 
 pub fn group(tenant: &str, group: &str, id: u64, network: &str, policies: &[&str]) -> Object {
     let policies = policies.iter().map(|p| name(p)).collect();
-    let spec = GroupSpec { tenant: name(tenant), name: name(group), network: name(network), policies };
+    let spec = GroupSpec {
+        tenant: name(tenant),
+        name: name(group),
+        network: name(network),
+        policies,
+        net_profile: None,
+    };
     Object::Group(Group { spec, id: GroupId::new(id).unwrap() })
+}
+
+/// A group whose endpoints have rates both ways and a mark, with the profile that says so.
+pub fn limited(tenant: &str, group: Object) -> [Object; 2] {
+    let Object::Group(mut group) = group else { panic!("{group:?}") };
+    let limit = |rate: &str| Some(RateLimit { rate: rate.parse().unwrap(), burst: None });
+    let spec = NetProfileSpec {
+        tenant: name(tenant),
+        name: name("limited"),
+        egress: limit("20Mbps"),
+        ingress: limit("10Mbps"),
+        dscp: Some(Dscp::new(46).unwrap()),
+        share: RateShare::Endpoint,
+    };
+    group.spec.net_profile = Some(name("limited"));
+    [Object::NetProfile(NetProfile { spec }), Object::Group(group)]
 }
 
 /// `direction priority peer service action`, for example `ingress 10 group:web tcp/5432 allow`.
@@ -125,7 +147,7 @@ pub fn endpoint(tenant: &str, own: &str, uid: u64, place: &Place<'_>, addresses:
 }
 
 /// Two tenants with the same addresses. Blue protects its databases, lets nobody but web out of front by TCP, and denies
-/// what no rule decides; green has no policy.
+/// what no rule decides; green has no policy. Databases have rates and a mark.
 pub fn two_tenants() -> Vec<Object> {
     let mut objects = vec![
         node(1),
@@ -154,7 +176,7 @@ pub fn two_tenants() -> Vec<Object> {
         objects.push(network(owner, "front", own(101), &front));
         objects.push(network(owner, "back", own(102), &back));
         objects.push(group(owner, "web", own(3), "front", web));
-        objects.push(group(owner, "db", own(4), "back", db));
+        objects.extend(limited(owner, group(owner, "db", own(4), "back", db)));
         let web = |node| Place { network: "front", group: Some("web"), node };
         let db = |node| Place { network: "back", group: Some("db"), node };
         objects.extend([

@@ -11,6 +11,26 @@ use types::{EndpointUid, NodeName, OfPort, PolicyId};
 
 pub const TUNNEL: u32 = 1000;
 
+/// The forms in which a flow's text speaks of a table: its number, its name.
+fn spellings() -> impl Iterator<Item = [String; 2]> {
+    let one = |table: pipeline::TableInfo| {
+        let of = |table: &str| [format!("table={table},"), format!("resubmit(,{table})")];
+        let ([in_table, to_table], [in_name, to_name]) = (of(&table.number.to_string()), of(table.name));
+        [[in_table, in_name], [to_table, to_name]]
+    };
+    pipeline::tables().into_iter().flat_map(one)
+}
+
+/// A flow's text with the names of tables in place of their numbers, which move whenever a table is added.
+pub fn by_name(text: &str) -> String {
+    spellings().fold(text.to_owned(), |text, [number, name]| text.replace(&number, &name))
+}
+
+/// The way back: a flow's text as the switch takes it.
+pub fn by_number(text: &str) -> String {
+    spellings().fold(text.to_owned(), |text, [number, name]| text.replace(&name, &number))
+}
+
 /// The flows of every node, and which endpoint has which port there.
 pub type Tables = BTreeMap<NodeName, (BTreeMap<EndpointUid, u32>, Vec<Flow>)>;
 

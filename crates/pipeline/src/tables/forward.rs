@@ -12,7 +12,7 @@ use node_state::Network;
 use openflow::{Action, Field, Match, Port, SubField};
 use types::{Family, OfPort, Vni};
 
-use super::{FAMILIES, Flows, GATEWAY_MAC, any_of, from_kind, go, in_network, in_vrf, ip_dst, load};
+use super::{FAMILIES, Flows, GATEWAY_MAC, any_of, from_kind, go, in_network, in_vrf, ip_dst, load, qos};
 use crate::cookie::Object;
 use crate::fields::{self, SourceKind};
 use crate::sabotage::sabotaged;
@@ -102,8 +102,16 @@ pub(crate) fn flood(view: &View, vni: Vni, flows: &mut Flows) {
     if !view.networks.contains_key(&vni) {
         return;
     }
-    let locals = view.plugged_in(vni);
-    let to_locals: Vec<_> = locals.map(|(_, port)| vec![Action::output(Port::from(port.get()))]).collect();
+    let mut to_locals = Vec::new();
+    let mut metered = Vec::new();
+    for (member, port) in view.plugged_in(vni) {
+        match view.qos_of(member).and_then(|qos| qos.ingress) {
+            Some(_) => metered.push(qos::copy_to(port)),
+            None => to_locals.push(vec![Action::output(Port::from(port.get()))]),
+        }
+    }
+    // Packets that are copied for a meter go through conntrack, which takes IP only; nothing else is flooded.
+    let bases = if metered.is_empty() { vec![Match::any()] } else { FAMILIES.map(any_of).to_vec() };
     let mut to_all = to_locals.clone();
     if let Some(tunnel) = view.tunnel {
         // What the first one sets, the others keep.
@@ -114,14 +122,18 @@ pub(crate) fn flood(view: &View, vni: Vni, flows: &mut Flows) {
             to_all.push(header.take().into_iter().chain(send).collect());
         }
     }
-    flood_from(SourceKind::Endpoint, vni, to_all, flows);
-    flood_from(SourceKind::Tunnel, vni, to_locals, flows);
+    for base in &bases {
+        for (kind, destinations) in [(SourceKind::Endpoint, &to_all), (SourceKind::Tunnel, &to_locals)] {
+            let destinations = destinations.iter().chain(&metered).cloned().collect();
+            flood_from(from_kind(in_network(base.clone(), vni), kind), vni, destinations, flows);
+        }
+    }
 }
 
 /// What a kind of source floods in a network.
-fn flood_from(kind: SourceKind, vni: Vni, destinations: Vec<Vec<Action>>, flows: &mut Flows) {
+fn flood_from(from: Match, vni: Vni, destinations: Vec<Vec<Action>>, flows: &mut Flows) {
     let object = Object::Network(vni);
-    let from = || from_kind(in_network(Match::any(), vni), kind);
+    let from = || from.clone();
     // Defect: the list stands in one flow, however long it is.
     if destinations.len() <= FLOOD_AT_ONCE || sabotaged!("one-flood-flow") {
         return flows.add(Table::Flood, 100, object, from(), destinations.concat());

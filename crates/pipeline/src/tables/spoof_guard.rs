@@ -104,7 +104,7 @@ impl Guard<'_> {
             priority,
             Object::Endpoint(self.uid),
             matches,
-            vec![go(Table::ArpNd)],
+            vec![go(Table::EgressQos)],
         );
     }
 

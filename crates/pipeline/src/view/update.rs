@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use node_state::{Fragment, FragmentKey, Network, NodeState};
-use types::{EndpointUid, GroupId, NodeName, PolicyId, Vni, VrfId};
+use node_state::{Fragment, FragmentKey, Group, Network, NodeState, Qos};
+use types::{EndpointUid, GroupId, NodeName, PolicyId, RateShare, Vni, VrfId};
 
 use super::{Candidate, GroupRef, Member, View};
+use crate::meters::Metering;
 use crate::render::Ports;
 
 /// What a change touches: what has to be rendered or planned again.
@@ -25,6 +26,8 @@ pub(crate) struct Touched {
     /// Tunnel sources that a network admits now and did not before, or the other way round.
     pub(crate) tunnels: BTreeSet<(Vni, IpAddr)>,
     pub(crate) members: BTreeSet<EndpointUid>,
+    /// Local members whose limits or marks may be others; of those that are touched anyway it need not be said.
+    pub(crate) limited: BTreeSet<EndpointUid>,
     /// Addresses whose owner came, went, moved, or changed its group.
     pub(crate) addresses: BTreeSet<(VrfId, IpAddr)>,
     /// VRFs that came or went.
@@ -39,6 +42,16 @@ pub(crate) struct Touched {
     pub(crate) objects: BTreeSet<FragmentKey>,
     /// Policies whose rules may be others.
     pub(crate) rules: BTreeSet<PolicyId>,
+}
+
+/// How many meters a group takes with so many local members in a VRF.
+fn meters_of(group: &Group, vrf: VrfId, members: usize) -> usize {
+    let Some(qos) = group.qos.filter(|_| group.vrf == vrf) else { return 0 };
+    let limits = usize::from(qos.egress.is_some()) + usize::from(qos.ingress.is_some());
+    match qos.share {
+        RateShare::Group => limits,
+        RateShare::Endpoint => limits * members,
+    }
 }
 
 /// What decides whether an endpoint has to be checked again.
@@ -86,6 +99,7 @@ impl View {
         self.update_groups(state, changed, &mut touched, &shaken);
         self.update_policies(state, changed, &mut touched, &shaken);
         self.update_endpoints(state, &mut touched, shaken);
+        self.ration(state, &mut touched);
         touched
     }
 
@@ -198,33 +212,98 @@ impl View {
         touched: &mut Touched,
         shaken: &Shaken,
     ) {
-        let all = (!shaken.vrfs.is_empty()).then(|| state.groups()).into_iter().flatten();
-        let of_shaken = all.filter(|g| shaken.vrfs.contains(&g.vrf)).map(|g| g.id);
+        let recheck = std::mem::take(&mut self.metering_changed);
+        let all = (recheck || !shaken.vrfs.is_empty()).then(|| state.groups()).into_iter().flatten();
+        let of_shaken = all.filter(|g| recheck || shaken.vrfs.contains(&g.vrf)).map(|g| g.id);
         let named = changed.iter().filter_map(|key| match key {
             FragmentKey::Group(id) => Some(*id),
             _ => None,
         });
         for id in of_shaken.chain(named).collect::<BTreeSet<GroupId>>() {
-            self.visits += 1;
-            let key = FragmentKey::Group(id);
-            self.refused.remove(&key);
-            let group = match state.get(&key) {
-                Some(Fragment::Group(group)) => match self.check_vrf(group.vrf) {
-                    Ok(()) => Some(GroupRef { vrf: group.vrf, policies: group.policies.clone() }),
-                    Err(e) => {
-                        self.refused.insert(key.clone(), e);
-                        None
-                    }
-                },
-                _ => None,
-            };
-            let before = match &group {
-                Some(group) => self.groups.insert(id, group.clone()),
-                None => self.groups.remove(&id),
-            };
-            if before != group {
-                touched.objects.insert(key);
+            self.update_group(state, id, touched);
+        }
+    }
+
+    fn update_group(&mut self, state: &NodeState, id: GroupId, touched: &mut Touched) {
+        self.visits += 1;
+        let key = FragmentKey::Group(id);
+        self.refused.remove(&key);
+        let group = match state.get(&key) {
+            Some(Fragment::Group(group)) => match self.check_group(group) {
+                Ok(()) => {
+                    let policies = group.policies.clone();
+                    Some(GroupRef { vrf: group.vrf, policies, qos: group.qos })
+                }
+                Err(e) => {
+                    self.refused.insert(key.clone(), e);
+                    None
+                }
+            },
+            _ => None,
+        };
+        let before = match &group {
+            Some(group) => self.groups.insert(id, group.clone()),
+            None => self.groups.remove(&id),
+        };
+        let shape = |g: &GroupRef| (g.vrf, g.policies.clone());
+        if before.as_ref().map(shape) != group.as_ref().map(shape) {
+            touched.objects.insert(key);
+        }
+        self.relimit(id, [before, group], touched);
+    }
+
+    /// Follows which groups the switch has meters for: in order of their ids, each whose meters still fit. Where all that
+    /// local endpoints could take fit, nobody is looked at.
+    fn ration(&mut self, state: &NodeState, touched: &mut Touched) {
+        let limit = match self.metering {
+            Metering::Enforced { limit } => limit as usize,
+            // Refused for another reason.
+            Metering::Missing => usize::MAX,
+        };
+        let (mut crowded_out, mut taken) = (BTreeSet::new(), 0);
+        if self.plugged.len() > limit / 2 {
+            let mut local: Vec<_> = self
+                .hosted
+                .iter()
+                .filter_map(|((vrf, group), count)| Some((((*group)?, *vrf), *count)))
+                .collect();
+            local.sort_unstable();
+            self.visits += local.len() as u64;
+            for ((id, vrf), count) in local {
+                let Some(Fragment::Group(group)) = state.get(&FragmentKey::Group(id)) else { continue };
+                let meters = meters_of(group, vrf, count);
+                if taken + meters > limit {
+                    crowded_out.insert(id);
+                } else {
+                    taken += meters;
+                }
             }
+        }
+        let differ: Vec<GroupId> = self.crowded_out.symmetric_difference(&crowded_out).copied().collect();
+        self.crowded_out = crowded_out;
+        for id in differ {
+            self.update_group(state, id, touched);
+        }
+    }
+
+    /// Local members of a group whose limits are others now, and where they are flooded to.
+    fn relimit(&mut self, id: GroupId, group: [Option<GroupRef>; 2], touched: &mut Touched) {
+        let [before, now] = group.each_ref().map(|g| g.as_ref().and_then(|g| Some((g.vrf, g.qos?))));
+        if before == now {
+            return;
+        }
+        let metered = |of: Option<(VrfId, Qos)>| of.and_then(|(vrf, qos)| qos.ingress.map(|_| vrf));
+        let vrfs: BTreeSet<VrfId> = [before, now].into_iter().flatten().map(|(vrf, _)| vrf).collect();
+        for vrf in vrfs {
+            let mut looked_at = 0;
+            for member in self.members_of(vrf, id).inspect(|_| looked_at += 1).filter(|m| m.port().is_some())
+            {
+                touched.limited.insert(member.uid);
+                if metered(before) != metered(now) {
+                    touched.floods.insert(member.vni);
+                }
+            }
+            self.visits += looked_at;
         }
     }
 
@@ -391,6 +470,9 @@ impl View {
         }
         let grouped = |m: Option<&Member>| m.and_then(|m| m.group.map(|group| (group, m.vrf, m.uid)));
         if grouped(was) != grouped(now) {
+            let metered =
+                |m: &&&Member| self.qos_of(m).is_some_and(|qos| m.port().is_some() && qos.ingress.is_some());
+            touched.floods.extend(was.iter().chain(&now).filter(metered).map(|m| m.vni));
             let both = grouped(was).into_iter().chain(grouped(now));
             let unknown =
                 |(group, vrf, _): &(GroupId, VrfId, _)| self.groups.get(group).is_none_or(|g| g.vrf != *vrf);

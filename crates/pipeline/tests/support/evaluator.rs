@@ -55,6 +55,8 @@ pub struct Outcome {
     pub sent: Vec<(u32, Packet)>,
     /// The connection's label, if it was committed.
     pub committed: Option<u128>,
+    /// Meters passed, in order, by whatever copy.
+    pub metered: Vec<u32>,
 }
 
 /// The flows of a table, highest priority first.
@@ -136,6 +138,7 @@ impl Evaluator {
                 Action::SetField(set) => {
                     packet.set(set.field(), packet.get(set.field()) & !set.mask() | set.value());
                 }
+                Action::Meter(id) => outcome.metered.push(*id),
                 Action::Move { src, dst } => packet.set_bits(*dst, packet.bits(*src)),
                 Action::Resubmit(r) => self.table(r.table.unwrap(), packet, ct, outcome, depth + 1),
                 Action::DecTtl => match packet.get(Field::NwTtl) {

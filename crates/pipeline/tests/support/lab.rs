@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::process::Command;
 
+use openflow::Meter;
 use test_support::Ovs;
 
 use super::case::Case;
@@ -74,6 +75,9 @@ impl Lab {
         for (i, case) in cases.iter().enumerate() {
             let file = lab.ovs.run_dir().join("flows.txt");
             std::fs::write(&file, case.render().flows.to_string()).unwrap();
+            for meter in case.render().meters.meters() {
+                lab.ovs.ofctl(&["-O", "OpenFlow15", "add-meter", &bridge(i), &meter.to_string()]).unwrap();
+            }
             lab.load(&bridge(i), file.to_str().unwrap());
         }
         lab
@@ -106,6 +110,19 @@ impl Lab {
     pub fn dump(&self, index: usize) -> String {
         let args = ["-O", "OpenFlow15", "--no-names", "--no-stats", "dump-flows", &bridge(index)];
         self.ovs.ofctl(&args).unwrap()
+    }
+
+    /// The meters the bridge of case `index` holds.
+    pub fn meters(&self, index: usize) -> Vec<Meter> {
+        let text = self.ovs.ofctl(&["-O", "OpenFlow15", "dump-meters", &bridge(index)]).unwrap();
+        let mut meters: Vec<String> = Vec::new();
+        for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            match line.strip_prefix("meter=") {
+                Some(_) => meters.push(line.to_owned()),
+                None => meters.iter_mut().last().into_iter().for_each(|meter| *meter += &format!(" {line}")),
+            }
+        }
+        meters.iter().map(|m| m.parse().unwrap_or_else(|e| panic!("{m}: {e}"))).collect()
     }
 
     /// Follows one packet.

@@ -263,15 +263,28 @@ fn endpoint(vrf: u64, n: u64, host: u64, node: usize, group: u64) -> Endpoint {
     }
 }
 
+/// Rates and marks of a group; half of all groups have none.
+fn qos() -> impl Strategy<Value = Option<Qos>> {
+    let limit = || {
+        let rate = prop::sample::select(vec!["10Mbps", "1Gbps"]).prop_map(|r| r.parse().unwrap());
+        let burst = prop::option::of((2u64..100).prop_map(|n| Burst::new(n).unwrap()));
+        prop::option::of((rate, burst).prop_map(|(rate, burst)| RateLimit { rate, burst }))
+    };
+    let dscp = prop::option::of((0u64..64).prop_map(|n| Dscp::new(n).unwrap()));
+    let share = prop::sample::select(vec![RateShare::Endpoint, RateShare::Group]);
+    let qos = (limit(), limit(), dscp, share);
+    prop::option::of(qos.prop_map(|(egress, ingress, dscp, share)| Qos { egress, ingress, dscp, share }))
+}
+
 /// One VRF: networks, endpoints, groups, policies.
 fn tenant(vrf: u64) -> impl Strategy<Value = Vec<Fragment>> {
     let endpoints = prop::collection::vec(((1u64..=2), (2u64..=5), 0usize..2, 0u64..=3), 1..7);
     let policies = prop::collection::vec(prop::collection::vec(rule(vrf), 0..6), 3);
     let attached = prop::collection::vec(prop::collection::btree_set(1u64..=3, 0..3), 3);
     let missing = (prop::bool::weighted(0.05), prop::bool::weighted(0.05));
-    let settings = (any::<bool>(), any::<bool>(), missing);
+    let settings = (any::<bool>(), any::<bool>(), missing, prop::collection::vec(qos(), 3));
     (endpoints, policies, attached, settings).prop_map(move |(endpoints, policies, attached, settings)| {
-        let (deny, gateway, (no_group, no_policy)) = settings;
+        let (deny, gateway, (no_group, no_policy), qos) = settings;
         let id = VrfId::new(vrf).unwrap();
         let default_action = if deny { DefaultAction::Deny } else { DefaultAction::Allow };
         let mut out = vec![Fragment::Vrf(Vrf { id, tenant: "t".parse().unwrap(), default_action })];
@@ -293,7 +306,13 @@ fn tenant(vrf: u64) -> impl Strategy<Value = Vec<Fragment>> {
             let policies = policies.into_iter().map(|p| PolicyId::new(vrf * 10 + p).unwrap()).collect();
             let group = GroupId::new(vrf * 10 + i as u64 + 1).unwrap();
             if !(no_group && i == 0) {
-                out.push(Fragment::Group(Group { id: group, vrf: id, name: "g".parse().unwrap(), policies }));
+                out.push(Fragment::Group(Group {
+                    id: group,
+                    vrf: id,
+                    name: "g".parse().unwrap(),
+                    policies,
+                    qos: qos[i],
+                }));
             }
         }
         out

@@ -1,6 +1,6 @@
 //! Objects and their stored form.
 
-use model::{Endpoint, Group, Kind, Network, Node, Object, ObjectRef, Policy, Tenant};
+use model::{Endpoint, Group, Kind, NetProfile, Network, Node, Object, ObjectRef, Policy, Tenant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::{EndpointName, Invalid, Name, NodeName};
@@ -14,6 +14,7 @@ const TENANT: Codec = Codec::first("Tenant");
 const NETWORK: Codec = Codec::first("Network");
 const GROUP: Codec = Codec::first("Group");
 const POLICY: Codec = Codec::first("Policy");
+const NETPROFILE: Codec = Codec::first("NetProfile");
 const ENDPOINT: Codec = Codec::first("Endpoint");
 const NODE: Codec = Codec::first("Node");
 
@@ -32,6 +33,7 @@ pub fn object_key(object: &ObjectRef) -> Result<ObjectKey, Invalid> {
         Kind::Tenant => ObjectKey::Tenant(name()?),
         Kind::Network => ObjectKey::Network { tenant: tenant()?, name: name()? },
         Kind::Policy => ObjectKey::Policy { tenant: tenant()?, name: name()? },
+        Kind::NetProfile => ObjectKey::NetProfile { tenant: tenant()?, name: name()? },
         Kind::Group => ObjectKey::Group { tenant: tenant()?, name: name()? },
         Kind::Endpoint => {
             ObjectKey::Endpoint { tenant: tenant()?, name: EndpointName::new(object.name.as_str())? }
@@ -46,6 +48,7 @@ pub(super) fn object_ref(key: &ObjectKey) -> ObjectRef {
         ObjectKey::Tenant(n) => (Kind::Tenant, None, n.to_string()),
         ObjectKey::Network { tenant, name } => (Kind::Network, Some(tenant), name.to_string()),
         ObjectKey::Policy { tenant, name } => (Kind::Policy, Some(tenant), name.to_string()),
+        ObjectKey::NetProfile { tenant, name } => (Kind::NetProfile, Some(tenant), name.to_string()),
         ObjectKey::Group { tenant, name } => (Kind::Group, Some(tenant), name.to_string()),
         ObjectKey::Endpoint { tenant, name } => (Kind::Endpoint, Some(tenant), name.to_string()),
     };
@@ -58,6 +61,7 @@ fn codec(kind: Kind) -> Codec {
         Kind::Tenant => TENANT,
         Kind::Network => NETWORK,
         Kind::Policy => POLICY,
+        Kind::NetProfile => NETPROFILE,
         Kind::Group => GROUP,
         Kind::Endpoint => ENDPOINT,
     }
@@ -72,6 +76,7 @@ pub(super) fn encode(object: &Object) -> Result<(Key, Value), StoreError> {
         Object::Tenant(o) => put(TENANT, &key, o),
         Object::Network(o) => put(NETWORK, &key, o),
         Object::Policy(o) => put(POLICY, &key, o),
+        Object::NetProfile(o) => put(NETPROFILE, &key, o),
         Object::Group(o) => put(GROUP, &key, o),
         Object::Endpoint(o) => put(ENDPOINT, &key, o),
     }?;
@@ -91,6 +96,7 @@ pub(super) fn decode(key: &ObjectKey, value: &Value) -> Result<Object, StoreErro
         Kind::Tenant => Object::Tenant(get::<Tenant>(codec, key, value)?),
         Kind::Network => Object::Network(get::<Network>(codec, key, value)?),
         Kind::Policy => Object::Policy(get::<Policy>(codec, key, value)?),
+        Kind::NetProfile => Object::NetProfile(get::<NetProfile>(codec, key, value)?),
         Kind::Group => Object::Group(get::<Group>(codec, key, value)?),
         Kind::Endpoint => Object::Endpoint(get::<Endpoint>(codec, key, value)?),
     };
@@ -111,6 +117,7 @@ pub(super) fn record(object: &Object) -> Result<serde_json::Value, StoreError> {
         Object::Tenant(o) => serde_json::to_value(o),
         Object::Network(o) => serde_json::to_value(o),
         Object::Policy(o) => serde_json::to_value(o),
+        Object::NetProfile(o) => serde_json::to_value(o),
         Object::Group(o) => serde_json::to_value(o),
         Object::Endpoint(o) => serde_json::to_value(o),
     };

@@ -357,7 +357,7 @@ fn slots(
     vrf: impl Fn(&Endpoint) -> Result<VrfId, StoreError>,
 ) -> Result<Vec<Slot>, StoreError> {
     Ok(match object {
-        Object::Node(_) => Vec::new(),
+        Object::Node(_) | Object::NetProfile(_) => Vec::new(),
         Object::Tenant(o) => vec![Slot::Vrf(o.vrf)],
         Object::Network(o) => vec![Slot::Vni(o.vni)],
         Object::Policy(o) => vec![Slot::Policy(o.id)],
@@ -398,6 +398,7 @@ pub(super) fn range(kind: Kind, tenant: Option<&Name>) -> Result<Prefix, StoreEr
         Kind::Tenant => Ok(Prefix::tenants()),
         Kind::Network => of(TenantObject::Network),
         Kind::Policy => of(TenantObject::Policy),
+        Kind::NetProfile => of(TenantObject::NetProfile),
         Kind::Group => of(TenantObject::Group),
         Kind::Endpoint => of(TenantObject::Endpoint),
     }

@@ -29,6 +29,7 @@ fn what(entry: &Entry) -> &'static str {
         Entry::Object(ObjectKey::Network { .. }) => "a network",
         Entry::Object(ObjectKey::Group { .. }) => "an endpoint group",
         Entry::Object(ObjectKey::Policy { .. }) => "a policy with all its rules",
+        Entry::Object(ObjectKey::NetProfile { .. }) => "a network profile",
         Entry::Object(ObjectKey::Endpoint { .. }) => "an endpoint",
         Entry::Object(ObjectKey::Node(_)) => "a node",
         Entry::Allocation(Slot::Vrf(_)) => "a VRF id in use or cooling, in hexadecimal as all numbers are",
@@ -61,7 +62,8 @@ fn examples() -> Vec<Entry> {
         ObjectKey::Node(node.clone()),
         ObjectKey::Network { tenant: tenant.clone(), name: name("web") },
         ObjectKey::Group { tenant: tenant.clone(), name: name("app") },
-        ObjectKey::Policy { tenant, name: name("guard") },
+        ObjectKey::Policy { tenant: tenant.clone(), name: name("guard") },
+        ObjectKey::NetProfile { tenant, name: name("gold") },
         endpoint(),
     ];
     let slots = [

@@ -41,6 +41,7 @@ fn parse_parts(parts: &[&str]) -> Option<Result<Entry, Invalid>> {
                 "networks" => "network",
                 "groups" => "group",
                 "policies" => "policy",
+                "netprofiles" => "netprofile",
                 "endpoints" => "endpoint",
                 "nodes" => "node",
                 _ => return None,
@@ -65,6 +66,7 @@ fn parse_object(kind: &str, names: &[&str]) -> Option<Result<ObjectKey, Invalid>
         ("network", _) => scoped(|tenant, name| ObjectKey::Network { tenant, name }),
         ("group", _) => scoped(|tenant, name| ObjectKey::Group { tenant, name }),
         ("policy", _) => scoped(|tenant, name| ObjectKey::Policy { tenant, name }),
+        ("netprofile", _) => scoped(|tenant, name| ObjectKey::NetProfile { tenant, name }),
         _ => None,
     }
 }

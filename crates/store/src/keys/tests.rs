@@ -15,6 +15,7 @@ fn object() -> impl Strategy<Value = ObjectKey> {
         name().prop_map(ObjectKey::Tenant),
         (name(), name()).prop_map(|(tenant, name)| ObjectKey::Network { tenant, name }),
         (name(), name()).prop_map(|(tenant, name)| ObjectKey::Group { tenant, name }),
+        (name(), name()).prop_map(|(tenant, name)| ObjectKey::NetProfile { tenant, name }),
         (name(), name()).prop_map(|(tenant, name)| ObjectKey::Policy { tenant, name }),
         (name(), dotted)
             .prop_map(|(tenant, n)| ObjectKey::Endpoint { tenant, name: EndpointName::new(n).unwrap() }),
@@ -62,6 +63,7 @@ fn own_prefixes(entry: &Entry) -> Vec<Prefix> {
             own.extend(match object {
                 ObjectKey::Network { .. } => Some(Prefix::all(TenantObject::Network)),
                 ObjectKey::Group { .. } => Some(Prefix::all(TenantObject::Group)),
+                ObjectKey::NetProfile { .. } => Some(Prefix::all(TenantObject::NetProfile)),
                 ObjectKey::Policy { .. } => Some(Prefix::all(TenantObject::Policy)),
                 ObjectKey::Endpoint { .. } => Some(Prefix::all(TenantObject::Endpoint)),
                 ObjectKey::Tenant(_) | ObjectKey::Node(_) => None,
