@@ -155,7 +155,7 @@ impl Suite {
     /// Runs these scenarios and gives how many held.
     ///
     /// # Errors
-    /// Names every scenario that failed, after all have run.
+    /// Names every scenario that failed and says why, after all have run: of a long run only the end may be kept.
     pub fn run(&self, run: &Run, chosen: &[&'static Scenario]) -> Result<usize> {
         let mut failed = Vec::new();
         for scenario in chosen {
@@ -167,12 +167,12 @@ impl Suite {
                 Ok(()) => eprintln!("    {} passed in {seconds:.1} s", scenario.name),
                 Err(e) => {
                     eprintln!("    {} FAILED after {seconds:.1} s: {e:#}", scenario.name);
-                    failed.push(scenario.name);
+                    failed.push(format!("{}: {e:#}", scenario.name));
                 }
             }
         }
         if !failed.is_empty() {
-            bail!("{} of {} scenarios failed: {}", failed.len(), chosen.len(), failed.join(", "));
+            bail!("{} of {} scenarios failed:\n  {}", failed.len(), chosen.len(), failed.join("\n  "));
         }
         Ok(chosen.len())
     }

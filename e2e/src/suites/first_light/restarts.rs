@@ -115,7 +115,7 @@ pub(super) fn netmaster(context: &mut Context) -> Result<()> {
     claim_no_loss(
         context,
         "netmaster-restart-loses-nothing",
-        FLOW_SECONDS + 2.0,
+        FLOW_SECONDS + 4.0,
         // Ports come and go in both runs: that costs the switch a few packets of its own.
         &mut visit,
         &mut restart_netmaster,
@@ -153,7 +153,7 @@ fn restart_netmaster(context: &mut Context) -> Result<()> {
     lab.master.start_netmaster(&failpoints)?;
     lab.master.wait_until_serving()?;
     claim("agents-resume", wait_for_agents(lab).map_err(|e| e.to_string()))?;
-    let gone = wait_for_blocking("netmaster to hear of the deletion", Duration::from_secs(10), || {
+    let gone = wait_for_blocking("netmaster to hear of the deletion", Duration::from_secs(30), || {
         let all = list(lab, "endpoint", "blue").map_err(|e| format!("{e:#}"))?;
         let names: Vec<_> = all.iter().map(|e| e["name"].to_string()).collect();
         if all.iter().any(|e| e["name"] == "visitor") { Err(names.join(", ")) } else { Ok(()) }
@@ -164,7 +164,7 @@ fn restart_netmaster(context: &mut Context) -> Result<()> {
 
 /// Both agents have a session and enforce the newest revision.
 fn wait_for_agents(lab: &Lab) -> Result<(), test_support::TimedOut> {
-    wait_for_blocking("the agents' sessions", Duration::from_secs(20), || {
+    wait_for_blocking("the agents' sessions", Duration::from_secs(30), || {
         let text = lab.netctl(&["status", "-o", "json"]).map_err(|e| format!("{e:#}"))?;
         let status: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
         let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
