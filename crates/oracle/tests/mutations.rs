@@ -299,7 +299,7 @@ fn errors_of_anyone_accepted() {
 
 #[test]
 fn replies_dropped() {
-    let report = replace(&["table=Decide,priority=140,", "-new+est"], "resubmit(,L3Forward)", "drop");
+    let report = replace(&["table=Decide,priority=140,", "-new+est"], "resubmit(,EgressCount)", "drop");
     named(&report, Claim::Connection, "a reply of an allowed connection");
 }
 

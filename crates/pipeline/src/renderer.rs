@@ -218,6 +218,7 @@ impl Renderer {
             let Some((spec, priority)) = self.plans.rule(id) else { continue };
             let mut flows = Flows::default();
             let shares = tables::policy::rule(&self.classes, id, spec, priority, &mut flows);
+            tables::count::rule(id, spec.direction, spec.verdict, &mut flows);
             let sets = spec.groups.iter().copied().map(AddressSet::Group).chain(peer_set(&spec.peer));
             self.clauses.add(spec.vrf, id, sets, shares);
             work.decisions.insert(id, flows);

@@ -45,7 +45,9 @@ declare_tables! {
     EgressDefault "The tenant's default for connections that no egress rule decides.";
     IngressTenant "Rules about connections opened to local endpoints.";
     IngressDefault "The tenant's default for connections that no ingress rule decides.";
-    Verdict "Drops what policy denied; a turned reply is itself again.";
+    Verdict "Drops what policy denied, counted by the rule that did; a turned reply is itself again.";
+    EgressCount "Counts what passes by the rule that allowed its connection at the source.";
+    IngressCount "The same at the destination.";
     L3Forward "Routes between networks of a VRF: packets for the gateway's MAC.";
     L2Forward "Unicast by MAC to a local port or a tunnel.";
     Flood "Group addresses to the network's local ports and member nodes.";

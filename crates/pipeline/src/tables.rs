@@ -18,6 +18,7 @@ pub(crate) mod arp_nd;
 pub(crate) mod class;
 pub(crate) mod classifier;
 pub(crate) mod conntrack;
+pub(crate) mod count;
 pub(crate) mod forward;
 pub(crate) mod policy;
 pub(crate) mod qos;
@@ -99,7 +100,9 @@ pub(crate) fn miss(table: Table) -> Vec<Action> {
         Table::Turn => Table::EgressTenant,
         Table::EgressTenant => Table::EgressDefault,
         Table::IngressTenant => Table::IngressDefault,
-        Table::Verdict => Table::L3Forward,
+        Table::Verdict => Table::EgressCount,
+        Table::EgressCount => Table::IngressCount,
+        Table::IngressCount => Table::L3Forward,
         Table::L3Forward => Table::L2Forward,
         Table::ConntrackCommit => Table::Output,
         // Defect: an unknown source passes as class 0.

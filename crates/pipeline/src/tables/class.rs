@@ -44,7 +44,7 @@ pub(crate) fn prefix(view: &View, classes: &Classes, vrf: VrfId, prefix: Prefix,
 
 /// Flows that are everybody's.
 pub(crate) fn fixed(flows: &mut Flows) {
-    for (bit, next) in [(fields::GROUP_ADDRESS, Table::Flood), (fields::RELATED, Table::L3Forward)] {
+    for (bit, next) in [(fields::GROUP_ADDRESS, Table::Flood), (fields::RELATED, Table::EgressCount)] {
         let matches = Match::any().bits(bit, 1u8);
         flows.add(Table::DstClass, KNOWN_IS_ENOUGH, Object::Pipeline, matches, vec![go(next)]);
     }

@@ -119,7 +119,7 @@ fn decide(flows: &mut Flows) {
     // of the connection itself was: it shows nothing that rules could match.
     for icmp in [Match::icmp(), Match::icmp6()] {
         // Defect: anybody may send an error.
-        let next = if sabotaged!("errors-from-anyone") { Table::L3Forward } else { Table::SrcClass };
+        let next = if sabotaged!("errors-from-anyone") { Table::EgressCount } else { Table::SrcClass };
         let actions = vec![load(fields::RELATED, 1u8), go(next)];
         flows.add(Table::Decide, 150, Object::Pipeline, settled(state(icmp, RELATED, NEW)), actions);
     }
@@ -127,7 +127,7 @@ fn decide(flows: &mut Flows) {
         flows.add(Table::Decide, priority, Object::Pipeline, matches, next.map(go).into_iter().collect());
     };
     add(200, state(Match::any(), INVALID, 0), None);
-    add(140, settled(state(Match::any(), ESTABLISHED, NEW)), Some(Table::L3Forward));
+    add(140, settled(state(Match::any(), ESTABLISHED, NEW)), Some(Table::EgressCount));
     add(130, state(Match::any(), ESTABLISHED | REPLY, NEW), Some(Table::DstClass));
     add(125, state(Match::any(), ESTABLISHED, NEW | REPLY), Some(Table::SrcClass));
     for tcp in [Match::tcp(), Match::tcp6()] {

@@ -3,11 +3,12 @@
 //! Either table looks at one local end of the packet's way; an end that is not here is another node's business. Which
 //! side of the *connection* that is, `ct_state` says: the sender of a reply is the destination. The label holds the
 //! generation by which each side was judged. If that is the present one, the side is settled and costs nothing more; if
-//! not, and for a connection that is new, the side is marked and its generation kept for ConntrackCommit.
+//! not, and for a connection that is new, the side is marked and its generation kept for ConntrackCommit. Of a settled side
+//! the rule that allowed it is taken from the label, to be counted.
 //!
 //! The flows are those of groups, not of endpoints: a change of policy replaces eight of them for each group it concerns.
 
-use openflow::Match;
+use openflow::{Action, Match};
 use types::{GroupId, VrfId};
 
 use super::conntrack::{NEW, REPLY, state};
@@ -27,17 +28,21 @@ struct Side {
     label: openflow::SubField,
     generation: openflow::SubField,
     evaluate: openflow::SubField,
+    /// The rule that allowed it, of the connection and of the packet.
+    rules: [openflow::SubField; 2],
 }
 
 const SOURCE: Side = Side {
     label: fields::LABEL_SOURCE_GENERATION,
     generation: fields::SOURCE_GENERATION,
     evaluate: fields::EVALUATE_SOURCE,
+    rules: [fields::LABEL_EGRESS_RULE, fields::EGRESS_RULE],
 };
 const DESTINATION: Side = Side {
     label: fields::LABEL_DESTINATION_GENERATION,
     generation: fields::DESTINATION_GENERATION,
     evaluate: fields::EVALUATE_DESTINATION,
+    rules: [fields::LABEL_INGRESS_RULE, fields::INGRESS_RULE],
 };
 
 /// One end of a packet's way.
@@ -89,7 +94,9 @@ pub(crate) fn group(vrf: VrfId, group: Option<GroupId>, generation: Generation, 
             } else {
                 current.bits(side.label, generation.get())
             };
-            flows.add(end.table, CURRENT, object, current, vec![go(end.next)]);
+            let [allowed_by, rule] = side.rules;
+            let counted = vec![Action::move_bits(allowed_by, rule), go(end.next)];
+            flows.add(end.table, CURRENT, object, current, counted);
             let to_judge = state(of_group(), reply, REPLY & !reply);
             let actions =
                 vec![load(side.generation, generation.get()), load(side.evaluate, 1u8), go(end.next)];

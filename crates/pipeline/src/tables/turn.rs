@@ -86,7 +86,7 @@ fn ports(flows: &mut Flows, base: Match, source: Field, destination: Field) {
         Action::move_bits(SubField::whole(source), destination),
     ];
     again(flows, AGAIN + 1, base.clone(), actions);
-    let back = vec![Action::move_bits(fields::TURN_PORT, destination), go(Table::L3Forward)];
+    let back = vec![Action::move_bits(fields::TURN_PORT, destination), go(Table::EgressCount)];
     flows.add(Table::Verdict, 100, Object::Pipeline, base.bits(fields::TURNED, 1u8), back);
 }
 
@@ -94,7 +94,7 @@ fn ports(flows: &mut Flows, base: Match, source: Field, destination: Field) {
 fn message(flows: &mut Flows, base: Match, kind: Field, (query, answer): (u8, u8)) {
     let actions = vec![own_address(is_ipv4(&base)), Action::set_field(kind, query)];
     again(flows, AGAIN + 1, base.clone().with(kind, answer), actions);
-    let back = vec![Action::set_field(kind, answer), go(Table::L3Forward)];
+    let back = vec![Action::set_field(kind, answer), go(Table::EgressCount)];
     let turned = base.with(kind, query).bits(fields::TURNED, 1u8);
     flows.add(Table::Verdict, 100, Object::Pipeline, turned, back);
 }

@@ -2,10 +2,11 @@
 //!
 //! Stricter than a switch: two flows of one priority that match one packet and do different things fail the test.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use openflow::{Action, Commit, Field, FlowKey, Port, SubField};
+use openflow::{Action, Commit, Counters, Field, Flow, FlowKey, FlowStats, Port, SubField};
 use pipeline::{FlowEntry, FlowSet};
 
 /// A packet with its metadata: absent fields are zero.
@@ -60,7 +61,17 @@ pub struct Outcome {
 }
 
 /// The flows of a table, highest priority first.
-type Lookup = BTreeMap<Reverse<u16>, Vec<(FlowKey, FlowEntry)>>;
+type Lookup = BTreeMap<Reverse<u16>, Vec<Counted>>;
+
+/// A flow, and how many packets it was found for.
+struct Counted {
+    key: FlowKey,
+    entry: FlowEntry,
+    packets: Cell<u64>,
+}
+
+/// The length of every packet here.
+pub const BYTES: u64 = 100;
 
 /// A FlowSet ready for lookups.
 pub struct Evaluator(BTreeMap<u8, Lookup>);
@@ -70,7 +81,8 @@ impl Evaluator {
         let mut tables: BTreeMap<u8, Lookup> = BTreeMap::new();
         for (key, entry) in flows.iter() {
             let table = tables.entry(key.table).or_default();
-            table.entry(Reverse(key.priority)).or_default().push((key, entry));
+            let counted = Counted { key, entry, packets: Cell::new(0) };
+            table.entry(Reverse(counted.key.priority)).or_default().push(counted);
         }
         Self(tables)
     }
@@ -82,6 +94,17 @@ impl Evaluator {
         outcome
     }
 
+    /// The flows with their counters, as a switch tells them.
+    pub fn stats(&self) -> impl Iterator<Item = FlowStats> {
+        self.0.values().flat_map(BTreeMap::values).flatten().map(|counted| {
+            let (key, packets) = (&counted.key, counted.packets.get());
+            let flow = Flow::new(key.table, key.priority, key.matches.clone())
+                .cookie(counted.entry.cookie.get())
+                .actions(counted.entry.actions.clone());
+            FlowStats { flow, counters: Counters { packets, bytes: packets * BYTES, ..Counters::default() } }
+        })
+    }
+
     fn table(&self, table: u8, packet: &mut Packet, ct: (u128, u128), outcome: &mut Outcome, depth: usize) {
         assert!(depth < 64, "resubmits too deep");
         if let Some(entry) = self.lookup(table, packet) {
@@ -91,15 +114,15 @@ impl Evaluator {
 
     fn lookup(&self, table: u8, packet: &Packet) -> Option<&FlowEntry> {
         for flows in self.0.get(&table)?.values() {
-            let matching: Vec<_> = flows.iter().filter(|(key, _)| packet.matches(key)).collect();
-            let mut found: Vec<&FlowEntry> = Vec::new();
+            let matching: Vec<_> = flows.iter().filter(|flow| packet.matches(&flow.key)).collect();
+            let mut found: Vec<&Counted> = Vec::new();
             let mut clauses: BTreeMap<u32, (u8, Vec<u8>)> = BTreeMap::new();
-            for (_, entry) in &matching {
-                let conjunctive = entry.actions.iter().any(|a| matches!(a, Action::Conjunction { .. }));
+            for flow in &matching {
+                let conjunctive = flow.entry.actions.iter().any(|a| matches!(a, Action::Conjunction { .. }));
                 if !conjunctive {
-                    found.push(entry);
+                    found.push(flow);
                 }
-                for action in &entry.actions {
+                for action in &flow.entry.actions {
                     if let Action::Conjunction { id, clause, n_clauses } = *action {
                         let (n, have) = clauses.entry(id).or_insert((n_clauses, Vec::new()));
                         assert_eq!(*n, n_clauses, "conjunction {id:#x} with two sizes");
@@ -112,14 +135,16 @@ impl Evaluator {
                     let whole = packet.clone().with(Field::ConjId, id);
                     let hit = flows
                         .iter()
-                        .find(|(key, _)| key.matches.get(Field::ConjId).is_some() && whole.matches(key));
-                    found.push(&hit.unwrap_or_else(|| panic!("conjunction {id:#x} leads nowhere")).1);
+                        .find(|f| f.key.matches.get(Field::ConjId).is_some() && whole.matches(&f.key));
+                    found.push(hit.unwrap_or_else(|| panic!("conjunction {id:#x} leads nowhere")));
                 }
             }
             if let Some(first) = found.first() {
-                let same = found.iter().all(|e| e.actions == first.actions);
-                assert!(same, "flows of one priority overlap in table {table}: {found:#?}\n{packet:?}");
-                return Some(first);
+                let same = found.iter().all(|f| f.entry.actions == first.entry.actions);
+                let keys: Vec<_> = found.iter().map(|f| &f.key).collect();
+                assert!(same, "flows of one priority overlap in table {table}: {keys:#?}\n{packet:?}");
+                first.packets.set(first.packets.get() + 1);
+                return Some(&first.entry);
             }
         }
         None

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code")]
 
 pub mod case;
+pub mod cluster;
 pub mod evaluator;
 pub mod fragments;
 pub mod generations;
