@@ -129,7 +129,10 @@ fn the_flows_asked_for_are_those_of_the_policy() {
     for (policy, is_asked) in [(mine, true), (next, false)] {
         for slot in [RuleSlot::MIN, RuleSlot::MAX] {
             let cookie = Cookie::new(Object::Rule(RuleId::new(policy, slot)));
-            assert!(asked.iter().all(|a| (cookie.get() & a.mask == a.cookie.get()) == is_asked), "{cookie:?}");
+            assert!(
+                asked.iter().all(|a| (cookie.get() & a.mask == a.cookie.get()) == is_asked),
+                "{cookie:?}"
+            );
         }
     }
     let stats = |cookie: Cookie, table: Table| FlowStats {
