@@ -65,6 +65,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> a
     let api = Api {
         app: app.clone(),
         reports: reports.clone(),
+        questions: feed.questions(),
         auditor: auditor.clone(),
         metrics: metrics.clone(),
         auth: Auth::new(app.clone()),

@@ -53,7 +53,7 @@ mod plugged;
 mod reconcile;
 mod waiters;
 
-pub use handle::{AgentHandle, EndpointFacts, Holds, Request, WaitError};
+pub use handle::{AgentHandle, EndpointFacts, Holds, Request, RuleName, WaitError};
 pub use look::Look;
 pub use waiters::{Condition, Hopeless};
 
@@ -440,6 +440,8 @@ impl Agent {
             }
             Request::Status(reply) => drop(reply.send(self.status())),
             Request::Look(reply) => drop(reply.send(self.look())),
+            Request::Switch(reply) => drop(reply.send(self.switch.clone())),
+            Request::RuleNames(reply) => drop(reply.send(self.rule_names())),
             Request::ReclaimFailed(uid) => drop(self.reclaiming.remove(&uid)),
         }
     }

@@ -78,6 +78,10 @@ pub struct Config {
     /// Where Prometheus finds metrics (plain HTTP, no tenant is named): ADDRESS:PORT or `off`.
     #[arg(long, value_name = "LISTEN", default_value = "127.0.0.1:9996")]
     pub metrics_listen: Listen,
+    /// Metrics also say what each rule did: three series for every rule enforced here, with the names of its tenant and its
+    /// policy, for everybody who can read metrics.
+    #[arg(long)]
+    pub rule_metrics: bool,
     /// MTU of endpoints [default: the uplink's minus the encapsulation].
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(576..=65535))]
     pub mtu: Option<u32>,

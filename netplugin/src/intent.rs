@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use node_api::{AttachReply, AttachRequest, CallError, DetachRequest};
 use types::{EndpointUid, FencingToken};
 
+mod count;
 pub mod detach_log;
 mod dump;
 pub mod fence;

@@ -1,7 +1,9 @@
 //! The agent's metrics (docs/reference/metrics.md).
 //!
 //! CNI requests are counted as they are answered; everything else is what `netplugin status` says at the moment somebody
-//! asks, so that both agree. Nothing names a tenant or an endpoint.
+//! asks, so that both agree. Nothing names a tenant or an endpoint but what rules did ([`rules`]), which is asked for.
+
+pub mod rules;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use telemetry::metrics::{SECONDS, whole};
 use telemetry::{Kind, Registry};
 
+use self::rules::RuleSeries;
 use crate::report::{IntentStatus, Mechanism, Status};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,6 +86,16 @@ struct OfCode {
     code: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRule {
+    tenant: String,
+    policy: String,
+    rule: String,
+}
+
+/// What rules did: connections, packets, bytes.
+type OfRules = [Family<OfRule, Counter>; 3];
+
 /// All of them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -91,6 +104,7 @@ pub struct Metrics {
     seconds: Family<OfVerb, Histogram, fn() -> Histogram>,
     steps: Family<OfStep, Histogram, fn() -> Histogram>,
     now: Now,
+    rules: OfRules,
     /// One picture at a time.
     turn: Mutex<()>,
 }
@@ -137,7 +151,18 @@ impl Default for Metrics {
             "What such a request waits for: `attach`, `known`, `flows`, `interface`, `port`, `seen`, `up`; `flows_gone`, `port_gone`, `interface_gone`, `detach`; one after the other",
         );
         let now = Now::new(&mut registry);
-        Self { registry, answered, seconds, steps, now, turn: Mutex::default() }
+        let rules = [
+            ("rule_connections", "Connections that a rule allowed; with `--rule-metrics`"),
+            (
+                "rule_packets",
+                "Packets that a rule denied, or that passed on connections it allowed; with `--rule-metrics`",
+            ),
+            ("rule_bytes", "Bytes of these packets, Ethernet headers included; with `--rule-metrics`"),
+        ];
+        let rules = rules.map(|(name, help)| {
+            registry.add(Family::default(), Kind::Counter, name, &["tenant", "policy", "rule"], help)
+        });
+        Self { registry, answered, seconds, steps, now, rules, turn: Mutex::default() }
     }
 }
 
@@ -209,12 +234,26 @@ impl Metrics {
         self.steps.get_or_create(&OfStep { step: step.name() }).observe(took.as_secs_f64());
     }
 
-    /// All series, at this status.
-    pub fn text(&self, status: &Status) -> String {
+    /// All series, at this status, and what rules did.
+    pub fn text(&self, status: &Status, rules: &[RuleSeries]) -> String {
         // Nothing panics while it is held, so what a poisoned lock guards is whole.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.now.look(status);
+        self.look_at(rules);
         self.registry.text()
+    }
+
+    /// They begin at zero when the switch does; who reads counters expects that.
+    fn look_at(&self, rules: &[RuleSeries]) {
+        self.rules.iter().for_each(Family::clear);
+        for (name, count) in rules {
+            let [tenant, policy, rule] = [&name.tenant, &name.policy, &name.rule].map(ToString::to_string);
+            let labels = OfRule { tenant, policy, rule };
+            let counts = [count.connections, count.packets, count.bytes];
+            for (family, count) in self.rules.iter().zip(counts) {
+                family.get_or_create(&labels).inc_by(count);
+            }
+        }
     }
 
     /// The reference table.

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::intent::detach_log::DetachLog;
 use crate::intent::identity::{Identity, is_transient};
 use crate::intent::session::{Enrolment, Session};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, rules};
 use crate::netlink::{Interfaces, Veths};
 use crate::ports::Ports;
 use crate::ports::ovs::{OvsPorts, PortRecords, connect, datapath_type};
@@ -81,7 +81,7 @@ async fn start(config: Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyho
     let listener = config.metrics_listen.bind().await;
     let listener = listener.with_context(|| format!("cannot serve metrics at {}", config.metrics_listen))?;
     if let Some(listener) = listener {
-        tasks.spawn(done(serve_metrics(listener, metrics.clone(), agent.clone())));
+        tasks.spawn(done(serve_metrics(listener, metrics.clone(), agent.clone(), config.rule_metrics)));
     }
     if host.datapath == DatapathType::Netdev {
         probe_userspace(&host, &config.switch.ovs_run_dir, peers, &agent, tasks);
@@ -235,13 +235,14 @@ async fn reclaim(server: Arc<CniServer>, mut reclaimed: mpsc::Receiver<EndpointU
     }
 }
 
-async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>, agent: AgentHandle) {
+async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>, agent: AgentHandle, with_rules: bool) {
     telemetry::serve(listener, move || {
         let (metrics, agent) = (metrics.clone(), agent.clone());
         async move {
+            let rules = if with_rules { rules::read(&agent).await } else { Vec::new() };
             // The agent ends: so does this process.
             let status = agent.status().await;
-            status.map_or_else(|_| String::new(), |status| metrics.text(&status))
+            status.map_or_else(|_| String::new(), |status| metrics.text(&status, &rules))
         }
     })
     .await;

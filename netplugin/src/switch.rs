@@ -3,13 +3,14 @@
 //! A [`Switch`] is one connection. When it breaks, a new one is announced with [`SwitchEvent::Up`], and the agent reads
 //! back and compares: a restarted switch and a restarted agent are the same case.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use openflow::{Flow, Meter, PackedKey};
-use pipeline::{FlowPlan, StaleConnections};
+use pipeline::{CountingFlows, FlowPlan, StaleConnections};
 use tokio::sync::oneshot;
+use types::{RuleCount, RuleId};
 
 pub mod metering;
 pub mod ovs;
@@ -20,6 +21,8 @@ pub mod probe;
 pub trait Switch: Send + Sync {
     /// Tells what it holds, one flow at a time.
     async fn dump(&self, each: &mut (dyn FnMut(Flow) + Send)) -> Result<(), SwitchError>;
+    /// What rules did, by the counters of these flows.
+    async fn counts(&self, flows: [CountingFlows; 3]) -> Result<BTreeMap<RuleId, RuleCount>, SwitchError>;
     /// The meters it holds.
     async fn meters(&self) -> Result<Vec<Meter>, SwitchError>;
     /// Carries a plan out; returns when the switch has confirmed it with a barrier. Flows change all or nothing, between

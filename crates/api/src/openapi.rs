@@ -190,6 +190,7 @@ fn schemas() -> Schemas {
     add::<v1::Apply>(&mut all);
     add::<v1::ExplainBody>(&mut all);
     add::<v1::Explanation>(&mut all);
+    add::<v1::PolicyCounters>(&mut all);
     add::<v1::JoinFile>(&mut all);
     add::<v1::Status>(&mut all);
     add::<v1::Audit>(&mut all);

@@ -252,6 +252,15 @@ impl Client {
         self.call_within(&v1::explain::EXPLAIN, EXPLAIN_PATIENCE, extra, Some(body)).await
     }
 
+    /// What a policy's rules did.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn counters(&self, policy: Address<'_>) -> Result<v1::PolicyCounters, Error> {
+        let parameters = [("tenant", policy.tenant), ("policy", policy.name)];
+        self.call(&v1::counters::READ, of_node(&parameters), NO_BODY).await
+    }
+
     /// What the system is doing.
     ///
     /// # Errors

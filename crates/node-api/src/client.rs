@@ -254,6 +254,9 @@ impl SessionReceiver {
                     return Err(unreadable(e));
                 }
                 Some(Message::Ping(_)) => return Ok(Some(MasterMessage::Ping)),
+                Some(Message::Count(c)) => {
+                    return Ok(Some(MasterMessage::Count(c.try_into().map_err(unreadable)?)));
+                }
                 Some(Message::Dump(d)) => {
                     return Ok(Some(MasterMessage::Dump(d.try_into().map_err(unreadable)?)));
                 }

@@ -17,6 +17,7 @@
 mod attach;
 pub mod client;
 pub mod convert;
+mod count;
 mod dump;
 mod error;
 mod join;
@@ -36,6 +37,7 @@ pub use attach::{
     AttachReply, AttachRequest, AttachSpec, DetachReply, DetachRequest, FenceReply, Incarnation,
 };
 pub use convert::ConvertError;
+pub use count::{Count, CountNumber, CountPart, CountParts, Counted, RuleCounts};
 pub use dump::{Dump, DumpNumber, DumpPart, DumpParts, Dumped};
 pub use error::{CallError, ErrorCode};
 pub use join::{JoinReply, JoinRequest, JoinToken, RenewReply, RenewRequest};
@@ -48,7 +50,8 @@ pub use session::{
 /// Version of the session protocol. Peers one version apart talk: the newer one says nothing the older one does not know.
 pub const PROTOCOL: u32 = 2;
 
-/// The first protocol in which an agent can be asked what its switch holds ([`MasterMessage::Dump`]).
+/// The first protocol in which an agent can be asked what its switch holds ([`MasterMessage::Dump`]) and what rules did
+/// ([`MasterMessage::Count`]).
 pub const DUMP_PROTOCOL: u32 = 2;
 
 /// The response header in which netmaster tells its [`PROTOCOL`]; the agent's is in its subscription.

@@ -7,6 +7,7 @@ use node_state::{FragmentHash, FragmentKey};
 use types::{EndpointUid, NodeName, Revision, StoreId};
 
 use crate::convert::{ConvertError, checked, fragment_key, insert_once, required, revision, text};
+use crate::count::{Count, CountPart};
 use crate::dump::{DumpNumber, DumpPart};
 use crate::wire;
 
@@ -151,6 +152,8 @@ pub enum AgentMessage {
     Realized(Realized),
     /// A part of what the switch holds, which was asked.
     Dumped(DumpPart),
+    /// A part of what a policy's rules did, which was asked.
+    Counted(CountPart),
 }
 
 /// Nothing. The first message of a session whose agent holds everything already: it says so.
@@ -166,6 +169,8 @@ pub enum MasterMessage {
     Ping,
     /// Asks what the switch holds.
     Dump(DumpNumber),
+    /// Asks what a policy's rules did.
+    Count(Count),
 }
 
 impl TryFrom<wire::AgentMessage> for AgentMessage {
@@ -182,6 +187,7 @@ impl TryFrom<wire::AgentMessage> for AgentMessage {
             Some(Message::Nack(n)) => n.try_into().map(Self::Nack),
             Some(Message::Realized(r)) => r.try_into().map(Self::Realized),
             Some(Message::Dumped(d)) => d.try_into().map(Self::Dumped),
+            Some(Message::Counted(c)) => c.try_into().map(Self::Counted),
         }
     }
 }
@@ -195,6 +201,7 @@ impl From<AgentMessage> for wire::AgentMessage {
                 AgentMessage::Nack(n) => Message::Nack(n.into()),
                 AgentMessage::Realized(r) => Message::Realized(r.into()),
                 AgentMessage::Dumped(d) => Message::Dumped(d.into()),
+                AgentMessage::Counted(c) => Message::Counted(c.into()),
             }),
         }
     }

@@ -1,39 +1,19 @@
 //! What rules did, read off the flows that count (`tables::count`).
 //!
 //! # Invariants
-//! * A packet is counted once for each rule that judged a side of its connection, and for no other.
+//! * A packet is counted once for each rule that judged a side of its connection, and for no other. Packets that are sent
+//!   before the switch has taken in that their connection is open, open it too.
 //! * The switch counts from when a flow was made: restarting it, or repairing a flow, begins at zero. Changing a rule
 //!   beside it, its groups or its peers does not.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 
 use openflow::FlowStats;
-use types::{PolicyId, RuleId, RuleSlot};
+use types::{PolicyId, RuleCount, RuleId, RuleSlot};
 
 use crate::cookie::{Cookie, Object};
 use crate::table::Table;
 use crate::tables::count::OPENS;
-
-/// What one rule did at one switch, or at several together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleCount {
-    /// Packets that opened connections it allowed; 0 for a rule that denies. Packets sent before the switch has taken the
-    /// first of them in count again.
-    pub connections: u64,
-    /// Packets it allowed, both ways of the connection, or denied.
-    pub packets: u64,
-    /// Their bytes, Ethernet headers included.
-    pub bytes: u64,
-}
-
-impl AddAssign for RuleCount {
-    fn add_assign(&mut self, other: Self) {
-        self.connections = self.connections.saturating_add(other.connections);
-        self.packets = self.packets.saturating_add(other.packets);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-}
 
 /// Tables with flows that count.
 const COUNTING: [Table; 3] = [Table::Verdict, Table::EgressCount, Table::IngressCount];
@@ -55,6 +35,14 @@ pub fn counting_flows(policy: PolicyId) -> [CountingFlows; 3] {
     let (first, last) = (of(RuleSlot::MIN), of(RuleSlot::MAX));
     let mask = !(first.get() ^ last.get());
     COUNTING.map(|table| CountingFlows { table, cookie: Cookie::from_bits(first.get() & mask), mask })
+}
+
+/// Where to look for what all rules did.
+pub fn all_counting_flows() -> [CountingFlows; 3] {
+    // A rule's number is the low 32 bits.
+    let mask = !u64::from(u32::MAX);
+    let cookie = Cookie::from_bits(Cookie::new(Object::Rule(RuleId::MIN)).get() & mask);
+    COUNTING.map(|table| CountingFlows { table, cookie, mask })
 }
 
 /// What rules did, by flows and their counters; other flows say nothing.

@@ -41,7 +41,7 @@ mod view;
 
 pub use classes::{AddressSet, ClassId};
 pub use cookie::{Cookie, Object};
-pub use counters::{CountingFlows, RuleCount, counting_flows, rule_counts};
+pub use counters::{CountingFlows, all_counting_flows, counting_flows, rule_counts};
 pub use diff::{Comparison, FlowPlan, Found, diff, repair};
 pub use error::RenderError;
 pub use flow_set::{FlowEntry, FlowSet, PackedEntry};

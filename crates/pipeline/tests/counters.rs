@@ -6,12 +6,12 @@ mod support;
 use std::collections::BTreeMap;
 
 use openflow::{Counters, Field, Flow, FlowStats, Match};
-use pipeline::{Cookie, Object, RuleCount, Table, counting_flows, rule_counts};
+use pipeline::{Cookie, Object, Table, all_counting_flows, counting_flows, rule_counts};
 use proptest::prelude::*;
 use support::cluster::{Cluster, ESTABLISHED, NEW, REPLY, Shot, answer, packet, pick, shot};
 use support::evaluator::BYTES;
 use support::world::{World, world};
-use types::{Direction, Family, PolicyId, RuleId, RuleSlot, Verdict};
+use types::{Direction, Family, PolicyId, RuleCount, RuleId, RuleSlot, Verdict};
 
 type Counts = BTreeMap<RuleId, RuleCount>;
 
@@ -129,12 +129,15 @@ fn the_flows_asked_for_are_those_of_the_policy() {
     for (policy, is_asked) in [(mine, true), (next, false)] {
         for slot in [RuleSlot::MIN, RuleSlot::MAX] {
             let cookie = Cookie::new(Object::Rule(RuleId::new(policy, slot)));
+            assert!(all_counting_flows().iter().all(|a| cookie.get() & a.mask == a.cookie.get()));
             assert!(
                 asked.iter().all(|a| (cookie.get() & a.mask == a.cookie.get()) == is_asked),
                 "{cookie:?}"
             );
         }
     }
+    let clause = Cookie::new(Object::Clause(1 << 40));
+    assert!(all_counting_flows().iter().all(|a| clause.get() & a.mask != a.cookie.get()));
     let stats = |cookie: Cookie, table: Table| FlowStats {
         flow: Flow::new(table.number(), 100, Match::any()).cookie(cookie.get()),
         counters: Counters { packets: 1, bytes: 60, ..Counters::default() },

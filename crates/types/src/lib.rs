@@ -15,6 +15,7 @@ mod num;
 mod policy;
 mod port;
 mod qos;
+mod rule_count;
 mod service;
 mod traffic;
 
@@ -27,6 +28,7 @@ pub use num::{OfPort, Revision, RulePriority, VlanId, Vni};
 pub use policy::{DefaultAction, Direction, IpProtocol, Verdict};
 pub use port::{L4Port, PortMatch, PortRange};
 pub use qos::{Bandwidth, Burst, Dscp, RateLimit, RateShare};
+pub use rule_count::RuleCount;
 pub use service::{IcmpMessage, PortProtocol, Ports, Service, Services};
 pub use traffic::Traffic;
 

@@ -1,6 +1,7 @@
 //! Policy: what people say of their traffic is what the switches do with it.
 
 mod bandwidth;
+mod counters;
 mod explain;
 mod revocation;
 
@@ -23,6 +24,12 @@ pub const SUITE: Suite = Suite {
             run: explain::run,
         },
         Scenario {
+            name: "counters",
+            about: "what netctl says each rule did is what was sent, near and far, over both families; restarts and changes begin nothing anew",
+            stores: SQLITE,
+            run: counters::run,
+        },
+        Scenario {
             name: "bandwidth",
             about: "UDP and TCP at 10 and 100 Mbit/s keep their rates, each way, near and far; shared ones too; DSCP is on the wire",
             stores: SQLITE,
@@ -37,6 +44,7 @@ pub const SUITE: Suite = Suite {
             claim: "what-is-forbidden-now-is-cut-and-nothing-else",
         },
         Sabotage { defect: "no-ingress-tables", scenario: "explain", claim: "explain-says-what-packets-do" },
+        Sabotage { defect: "wrong-counter", scenario: "counters", claim: "counters-are-what-was-sent" },
         Sabotage { defect: "unmetered", scenario: "bandwidth", claim: "rates-are-kept" },
     ],
 };

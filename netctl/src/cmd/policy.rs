@@ -1,9 +1,9 @@
 //! `netctl policy`. A rule is added or removed by reading the policy and writing it back, at the version that was read.
 
-use api::v1::{Peer, Policy, PolicyBody, Ports, Protocol, Rule, Service};
+use api::v1::{Peer, Policy, PolicyBody, PolicyCounters, Ports, Protocol, Rule, Service};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use client::{Address, Client, Policies};
-use types::{AddressRange, Direction, Invalid, IpCidr, Name, PortRange, RulePriority, Verdict};
+use types::{AddressRange, Direction, Invalid, IpCidr, Name, NodeName, PortRange, RulePriority, Verdict};
 
 use super::{InTenant, Ls, LsInTenant, ShowAs, Shown, said};
 use crate::Terminal;
@@ -81,12 +81,18 @@ pub enum Verb {
     },
     /// List a policy's rules by rising priority: those that win come last.
     #[command(after_help = "Examples:
-  netctl policy rule-ls -t blue db-access")]
+  netctl policy rule-ls -t blue db-access
+  netctl policy rule-ls -t blue --stats db-access
+  netctl policy rule-ls -t blue --stats -o json db-access")]
     RuleLs {
         /// The policy.
         policy: Name,
         #[command(flatten)]
         place: InTenant,
+        /// Also show what each rule did: connections, packets and bytes, added up over the nodes since their switches
+        /// started or the rule was made; replies count for the rule that allowed their connection. With -o json, only that.
+        #[arg(long)]
+        stats: bool,
         #[command(flatten)]
         how: Ls,
     },
@@ -251,16 +257,34 @@ pub async fn run(verb: Verb, client: &Client, terminal: &mut Terminal<'_>) -> Re
             change(client, at, |rules| remove(rules, &rule, at)).await?;
             said(terminal, &format!("rule {rule} of policy {}/{policy}", place.tenant), "removed")
         }
-        Verb::RuleLs { policy, place, how } => {
+        Verb::RuleLs { policy, place, stats, how } => {
             let at = Address { tenant: place.tenant.as_str(), name: policy.as_str() };
-            let mut rules = client.read::<Policies>(at).await?.rules;
-            rules.sort_by_key(|r| (r.priority, r.action == Verdict::Deny, r.name.clone()));
-            show(terminal, how.format(), &rules, |rules| match how.format() {
-                Format::Name => rules.iter().map(|r| format!("{}\n", r.name)).collect(),
-                _ => text(rules),
-            })
+            rule_ls(at, stats, how.format(), client, terminal).await
         }
     }
+}
+
+async fn rule_ls(
+    at: Address<'_>,
+    stats: bool,
+    format: Format,
+    client: &Client,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Fault> {
+    let mut rules = client.read::<Policies>(at).await?.rules;
+    rules.sort_by_key(|r| (r.priority, r.action == Verdict::Deny, r.name.clone()));
+    let names = |rules: &[Rule]| rules.iter().map(|r| format!("{}\n", r.name)).collect();
+    if !stats || format == Format::Name {
+        return show(terminal, format, &rules, |rules| match format {
+            Format::Name => names(rules),
+            _ => text(rules, None),
+        });
+    }
+    let counters = client.counters(at).await?;
+    show(terminal, format, &counters, |counters| {
+        let missing = |(node, why): (&NodeName, &str)| format!("\nNot counted: node {node}: {why}\n");
+        text(&rules, Some(counters)) + &counters.missing().map(missing).collect::<String>()
+    })
 }
 
 async fn rule_add(args: RuleAdd, client: &Client, terminal: &mut Terminal<'_>) -> Result<(), Fault> {
@@ -333,9 +357,21 @@ fn is_stale(error: &client::Error) -> bool {
     error.problem().is_some_and(|p| p.code == api::Code::ResourceVersionMismatch)
 }
 
-/// Contiv's two tables.
-fn text(rules: &[Rule]) -> String {
-    let mut incoming = Table::new(&[
+/// What a rule did: three columns.
+fn stat_cells(rule: &Rule, counters: &PolicyCounters) -> [String; 3] {
+    let count = counters.rules.iter().find(|count| count.name == rule.name);
+    let connections = count.and_then(|count| count.connections);
+    [connections, count.map(|c| c.packets), count.map(|c| c.bytes)]
+        .map(|n| n.map_or_else(|| "-".to_owned(), |n| n.to_string()))
+}
+
+/// Contiv's two tables, and what the rules did, where that was asked.
+fn text(rules: &[Rule], counters: Option<&PolicyCounters>) -> String {
+    let table = |heads: &[&'static str]| {
+        let stats: &[&str] = if counters.is_some() { &["Connections", "Packets", "Bytes"] } else { &[] };
+        Table::new(&[heads, stats].concat())
+    };
+    let mut incoming = table(&[
         "Rule",
         "Priority",
         "From EndpointGroup",
@@ -346,7 +382,7 @@ fn text(rules: &[Rule]) -> String {
         "Port",
         "Action",
     ]);
-    let mut outgoing = Table::new(&[
+    let mut outgoing = table(&[
         "Rule",
         "Priority",
         "To EndpointGroup",
@@ -360,7 +396,8 @@ fn text(rules: &[Rule]) -> String {
         let mut cells = vec![r.name.to_string(), r.priority.to_string()];
         cells.extend(peer_cells(&r.peer));
         let [protocol, port] = service_cells(r);
-        let last = [protocol, port, word(&r.action)];
+        let mut last = vec![protocol, port, word(&r.action)];
+        last.extend(counters.into_iter().flat_map(|counters| stat_cells(r, counters)));
         match r.direction {
             Direction::Ingress => {
                 // Contiv's "To IpAddress" of incoming rules: Selvage's have no such end.

@@ -14,6 +14,7 @@
 //! [`AppError`]; [`AppError::Busy`] after a bounded number of conflicts.
 
 pub mod apply;
+pub mod counters;
 pub mod endpoint;
 mod error;
 mod expected;

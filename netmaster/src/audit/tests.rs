@@ -64,7 +64,7 @@ async fn serve(
     let mut realized = agent.known.as_ref().map_or(Revision::ZERO, |known| known.revision);
     while let Ok(Some(message)) = from.next().await {
         match message {
-            MasterMessage::Ping => {}
+            MasterMessage::Ping | MasterMessage::Count(_) => {}
             MasterMessage::Update(update) => {
                 agent.answer(&update, &to).await.unwrap();
                 realized = update.revision;

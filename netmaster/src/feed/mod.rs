@@ -12,7 +12,7 @@
 //! | `attach` | what an endpoint's interface needs, out of the view |
 //! | `ledger` | in what one agent differs from its span, and so what to send next (pure) |
 //! | `session` | one session's task |
-//! | `question` | what an agent's switch holds, asked over its session |
+//! | `question` | what an agent's switch holds, and what rules did there, asked over its session |
 //! | `registry` | at most one session per node; the newest wins |
 //! | [`status`] | who is connected and what is realized, in memory |
 //!

@@ -108,7 +108,7 @@ impl Session {
                 Event::Left => return Err(End::Left),
                 Event::Message(message) => self.take(message)?,
                 Event::News => self.offer()?,
-                Event::Question(question) => self.outbox.extend(self.asked.ask(question).map(Into::into)),
+                Event::Question(question) => self.outbox.extend(self.asked.ask(question)),
                 Event::PartSent => {}
             }
         }
@@ -199,7 +199,8 @@ impl Session {
                 self.realized(realized);
                 Ok(())
             }
-            AgentMessage::Dumped(part) => self.asked.take(part).map_err(|e| malformed(&e)),
+            AgentMessage::Dumped(part) => self.asked.dumped(part).map_err(|e| malformed(&e)),
+            AgentMessage::Counted(part) => self.asked.counted(part).map_err(|e| malformed(&e)),
         }
     }
 

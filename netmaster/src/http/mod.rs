@@ -12,6 +12,7 @@
 mod apply;
 mod audit;
 mod condition;
+mod counters;
 pub mod error;
 mod explain;
 mod node;
@@ -42,6 +43,7 @@ use crate::app::tenant::Tenants;
 use crate::app::{App, Reports};
 use crate::audit::Auditor;
 use crate::auth::Auth;
+use crate::feed::Questions;
 use crate::metrics::Metrics;
 use crate::pki::Ca;
 
@@ -55,6 +57,8 @@ pub struct Api {
     pub app: App,
     /// What the feed knows.
     pub reports: Reports,
+    /// What agents are asked.
+    pub questions: Questions,
     /// Audits.
     pub auditor: Auditor,
     /// Where requests are counted.
@@ -80,6 +84,7 @@ pub fn router(api: Api) -> Router {
         .merge(noun::routes::<Endpoints>())
         .merge(node::routes())
         .merge(apply::routes())
+        .merge(counters::routes())
         .merge(explain::routes())
         .merge(status::private())
         .merge(audit::routes())

@@ -108,6 +108,7 @@ async fn build(
     let api = Api {
         app: app.clone(),
         reports,
+        questions: feed.questions(),
         auditor,
         metrics: Arc::default(),
         auth,

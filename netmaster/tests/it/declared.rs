@@ -141,6 +141,10 @@ impl Tally {
         .await;
         let stale = json!({"documents": [{"kind": "tenant", "name": "blue", "resourceVersion": "1"}]});
         self.asks(412, apply, &[], stale).await;
+        let counters = |tenant: &str| format!("GET /api/v1/tenants/{tenant}/policies/guard/counters");
+        self.asks(200, &counters("blue"), &[], "").await;
+        self.asks(401, &counters("blue"), &[("authorization", "")], "").await;
+        self.asks(404, &counters("nobody"), &[], "").await;
         let explain = "POST /api/v1/tenants/blue/explain";
         let asked = json!({"from": "a", "to": "10.1.1.99", "traffic": "tcp/80"});
         self.asks(200, explain, &[], &asked).await;

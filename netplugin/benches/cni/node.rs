@@ -88,7 +88,7 @@ impl Node {
     /// Milliseconds on average of each step of the requests since this was last asked.
     pub async fn steps(&self) -> Result<BTreeMap<String, f64>> {
         const SERIES: &str = "selvage_netplugin_cni_step_duration_seconds_";
-        let text = self.metrics.text(&self.agent.status().await?);
+        let text = self.metrics.text(&self.agent.status().await?, &[]);
         let value = |what: &str, step: &str| -> Option<f64> {
             let line = format!("{SERIES}{what}{{step=\"{step}\"}} ");
             text.lines().find_map(|l| l.strip_prefix(&line))?.parse().ok()

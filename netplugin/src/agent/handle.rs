@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use node_api::Known;
 use node_state::{FragmentHash, FragmentKey};
 use tokio::sync::{mpsc, oneshot};
-use types::{EndpointName, EndpointUid, HostCidr, MacAddr, Name, OfPort};
+use types::{EndpointName, EndpointUid, HostCidr, MacAddr, Name, OfPort, RuleId};
 
 use super::Event;
 use super::look::Look;
 use super::waiters::{Condition, Hopeless};
 use crate::ports::allocate::AllocateError;
 use crate::report::Status;
+use crate::switch::Switch;
 
 /// A question or a wish.
 pub enum Request {
@@ -38,6 +40,10 @@ pub enum Request {
     Status(oneshot::Sender<Status>),
     /// The switch, or what is under way.
     Look(oneshot::Sender<Result<Look, &'static str>>),
+    /// The connection to the switch, whatever is under way.
+    Switch(oneshot::Sender<Option<Arc<dyn Switch>>>),
+    /// The names of the rules that are enforced here.
+    RuleNames(oneshot::Sender<BTreeMap<RuleId, RuleName>>),
     /// A reclaim failed: try again later.
     ReclaimFailed(EndpointUid),
 }
@@ -53,6 +59,17 @@ pub struct EndpointFacts {
     pub addresses: Vec<HostCidr>,
     /// Its gateways.
     pub gateways: Vec<IpAddr>,
+}
+
+/// What people call a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleName {
+    /// Whose it is.
+    pub tenant: Name,
+    /// Its policy.
+    pub policy: Name,
+    /// The rule in it.
+    pub rule: Name,
 }
 
 /// Which history the agent's fragments come from, and their hashes.
@@ -152,6 +169,22 @@ impl AgentHandle {
     /// [`WaitError::Stopped`].
     pub async fn look(&self) -> Result<Result<Look, &'static str>, WaitError> {
         self.ask(Request::Look).await
+    }
+
+    /// The connection to the switch, if there is one.
+    ///
+    /// # Errors
+    /// [`WaitError::Stopped`].
+    pub async fn switch(&self) -> Result<Option<Arc<dyn Switch>>, WaitError> {
+        self.ask(Request::Switch).await
+    }
+
+    /// The names of the rules that are enforced here.
+    ///
+    /// # Errors
+    /// [`WaitError::Stopped`].
+    pub async fn rule_names(&self) -> Result<BTreeMap<RuleId, RuleName>, WaitError> {
+        self.ask(Request::RuleNames).await
     }
 
     /// Sends a request that has no answer.

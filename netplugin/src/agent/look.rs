@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use types::{EndpointUid, OfPort, Revision};
+use types::{EndpointUid, OfPort, Revision, RuleId};
 
-use super::Agent;
+use super::{Agent, RuleName};
 use crate::switch::Switch;
 
 /// One moment at which the switch was as it should be, as far as the agent knows.
@@ -60,5 +60,21 @@ impl Agent {
             ports: self.view.endpoints.iter().filter_map(numbered).collect(),
             flow_mods: self.flow_mods,
         })
+    }
+
+    /// What people call the rules that are enforced here.
+    pub(super) fn rule_names(&self) -> BTreeMap<RuleId, RuleName> {
+        let Some(state) = self.holding.state() else { return BTreeMap::new() };
+        let tenants: BTreeMap<_, _> = state.vrfs().map(|vrf| (vrf.id, &vrf.tenant)).collect();
+        let mut names = BTreeMap::new();
+        for policy in state.policies() {
+            let Some(tenant) = tenants.get(&policy.vrf).copied() else { continue };
+            for rule in &policy.rules {
+                let (tenant, name) = (tenant.clone(), policy.name.clone());
+                let name = RuleName { tenant, policy: name, rule: rule.name.clone() };
+                names.insert(RuleId::new(policy.id, rule.slot), name);
+            }
+        }
+        names
     }
 }

@@ -106,9 +106,9 @@ mod tests {
     use async_trait::async_trait;
     use node_api::DumpParts;
     use openflow::{Flow, Match, Meter};
-    use pipeline::{FlowPlan, StaleConnections};
+    use pipeline::{CountingFlows, FlowPlan, StaleConnections};
     use tokio::sync::oneshot;
-    use types::Revision;
+    use types::{Revision, RuleCount, RuleId};
 
     use super::*;
     use crate::agent::{Event, Request};
@@ -125,6 +125,10 @@ mod tests {
             }
             (0..self.0).map(|n| Flow::new(0, n, Match::any())).for_each(each);
             Ok(())
+        }
+
+        async fn counts(&self, _: [CountingFlows; 3]) -> Result<BTreeMap<RuleId, RuleCount>, SwitchError> {
+            unreachable!("an audit is about what flows do")
         }
 
         async fn meters(&self) -> Result<Vec<Meter>, SwitchError> {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use types::{EndpointUid, FencingToken, NodeName};
 
 use super::Intent;
+use super::count::Counting;
 use super::dump::Dumping;
 use super::identity::{Identity, is_transient};
 use crate::agent::{AgentHandle, Event, SessionEvent};
@@ -220,6 +221,7 @@ impl Session {
     async fn serve(&mut self, client: &Client, sender: SessionSender, mut receiver: SessionReceiver) -> End {
         let (answers, mut answered) = mpsc::channel(ANSWERS);
         let mut dumping = Dumping::default();
+        let mut counting = Counting::new(&self.agent);
         let mut renewal = self.renewal_timer();
         // A new session has heard no report yet.
         self.reports.mark_changed();
@@ -228,6 +230,10 @@ impl Session {
                 message = receiver.next() => match message {
                     Ok(Some(MasterMessage::Dump(number))) => {
                         dumping.begin(&self.agent, number);
+                        Ok(())
+                    }
+                    Ok(Some(MasterMessage::Count(count))) => {
+                        counting.ask(count);
                         Ok(())
                     }
                     Ok(Some(MasterMessage::Ping)) => self.forward(SessionEvent::InSync).await,
@@ -239,6 +245,7 @@ impl Session {
                 },
                 Some(answer) = answered.recv() => sender.send(answer).await.map_err(End::from),
                 Some(part) = dumping.part() => sender.send(part).await.map_err(End::from),
+                Some(part) = counting.part() => sender.send(part).await.map_err(End::from),
                 changed = self.reports.changed() => match changed {
                     Ok(()) => self.report(&sender).await,
                     Err(_) => Err(End::Agent),

@@ -1,6 +1,6 @@
 //! [`Switch`] on a bridge's management socket: one bundle and a barrier for a plan, meters before and after, a flow monitor for foreign edits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -14,8 +14,9 @@ use openflow::{
     CtFlush, ErrorCode, Flow, FlowChange, FlowFilter, FlowUpdate, Message, Meter, MeterMod, MonitorFlags,
     MonitorRequest, PackedKey,
 };
-use pipeline::{Cookie, FlowPlan, MeterPlan, StaleConnections};
+use pipeline::{Cookie, CountingFlows, FlowPlan, MeterPlan, StaleConnections, rule_counts};
 use tokio::sync::oneshot;
+use types::{RuleCount, RuleId};
 
 use super::{FlowEdit, Switch, SwitchError, SwitchEvent, metering};
 use crate::agent::{AgentHandle, Event, WaitError};
@@ -48,6 +49,15 @@ impl Switch for OvsSwitch {
             tell();
         }
         self.change_meters(plan.meters.after_flows()).await.map_err(request_error)
+    }
+
+    async fn counts(&self, flows: [CountingFlows; 3]) -> Result<BTreeMap<RuleId, RuleCount>, SwitchError> {
+        let mut counting = Vec::new();
+        for CountingFlows { table, cookie, mask } in flows {
+            let filter = FlowFilter::table(table.number()).with_cookie(cookie.get(), mask);
+            counting.extend(self.0.dump_flows(filter).await.map_err(request_error)?);
+        }
+        Ok(rule_counts(counting))
     }
 
     async fn meters(&self) -> Result<Vec<Meter>, SwitchError> {

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use cni::{CniError, Code, Reply, Verb};
-use netplugin::metrics::{Metrics, Step};
+use netplugin::metrics::{Metrics, Step, rules};
 use netplugin::report::{IntentStatus, Status};
 use types::Revision;
+
+use crate::fakes::World;
+use crate::netmaster::{deny_tcp, group};
 
 #[test]
 fn every_metric_is_in_the_reference() {
@@ -37,7 +40,7 @@ fn status() -> Status {
 #[test]
 fn metrics_say_what_the_status_says() {
     let metrics = Metrics::default();
-    let text = metrics.text(&status());
+    let text = metrics.text(&status(), &[]);
     for line in [
         "selvage_netplugin_flows 120",
         "selvage_netplugin_meters 4",
@@ -53,7 +56,7 @@ fn metrics_say_what_the_status_says() {
         assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
     }
     // What is over is gone; what was counted stays counted once.
-    let text = metrics.text(&Status { warnings: Vec::new(), intent: IntentStatus::Saved, ..status() });
+    let text = metrics.text(&Status { warnings: Vec::new(), intent: IntentStatus::Saved, ..status() }, &[]);
     assert!(!text.contains("tunnel_neighbor_cold"), "{text}");
     assert!(text.contains("selvage_netplugin_flow_mods_total 130\n"), "{text}");
     assert!(text.contains("selvage_netplugin_session_current 0\n"), "{text}");
@@ -66,7 +69,7 @@ fn requests_are_counted_by_verb_and_outcome() {
     metrics.answered(Verb::Add, &failed, Duration::from_millis(3));
     metrics.answered(Verb::Del, &Reply::Done, Duration::from_millis(30));
     metrics.stepped(Step::PortGone, Duration::from_millis(3));
-    let text = metrics.text(&status());
+    let text = metrics.text(&status(), &[]);
     for line in [
         "selvage_netplugin_cni_requests_total{verb=\"ADD\",outcome=\"error\"} 1",
         "selvage_netplugin_cni_requests_total{verb=\"DEL\",outcome=\"ok\"} 1",
@@ -76,4 +79,26 @@ fn requests_are_counted_by_verb_and_outcome() {
     ] {
         assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
     }
+}
+
+/// What the switch counted for a rule is told by the names of the rule, and once however often it is asked.
+#[tokio::test]
+async fn rules_are_counted_by_name_where_that_is_asked() {
+    let world = World::new();
+    let agent = world.start().await;
+    agent.netmaster.sync().await;
+    agent.netmaster.put(deny_tcp()).await;
+    agent.netmaster.put(group()).await;
+    agent.add("web-1").await;
+    agent.netmaster.join_group().await;
+    let metrics = Metrics::default();
+    let series = "selvage_netplugin_rule_packets_total{tenant=\"blue\",policy=\"no-tcp\",rule=\"deny\"} 1";
+    let told = async || {
+        let text = metrics.text(&agent.status().await, &rules::read(&agent.handle).await);
+        if text.lines().any(|line| line == series) { Ok(()) } else { Err(text) }
+    };
+    test_support::wait_for("the rule's counters", Duration::from_secs(10), told).await.unwrap();
+    told().await.unwrap();
+    let unasked = metrics.text(&agent.status().await, &[]);
+    assert!(!unasked.contains("blue"), "{unasked}");
 }

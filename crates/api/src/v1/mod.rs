@@ -5,6 +5,7 @@ use crate::Route;
 pub mod apply;
 pub mod audit;
 mod body;
+pub mod counters;
 pub mod endpoint;
 pub mod explain;
 pub mod group;
@@ -22,6 +23,7 @@ pub mod watch;
 pub use apply::{Apply, ApplyBody, ApplyResult, Change, Document};
 pub use audit::{Audit, AuditClaim, AuditOutcome, AuditedNode, Disagreement, MetFlow};
 pub use body::{Body, Context};
+pub use counters::{CountedNode, PolicyCounters, RuleCounters};
 pub use endpoint::{Endpoint, EndpointBody, EndpointStatus};
 pub use explain::{
     ConsideredRule, ExplainBody, ExplainedEnd, ExplainedSwitches, Explanation, Party, RuleOutcome,
@@ -53,6 +55,7 @@ pub fn routes() -> Vec<Route> {
         endpoint::ROUTES,
         node::ROUTES,
         apply::ROUTES,
+        counters::ROUTES,
         explain::ROUTES,
         status::ROUTES,
         audit::ROUTES,

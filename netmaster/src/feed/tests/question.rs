@@ -2,7 +2,10 @@
 
 use futures_util::FutureExt as _;
 use node_api::client::SessionReceiver;
-use node_api::{AgentMessage, DUMP_PROTOCOL, Dump, DumpNumber, DumpPart, Dumped, MasterMessage};
+use node_api::{
+    AgentMessage, Count, Counted, DUMP_PROTOCOL, Dump, DumpNumber, DumpPart, Dumped, MasterMessage,
+    RuleCounts,
+};
 use types::*;
 
 use super::super::Unanswered;
@@ -113,4 +116,75 @@ async fn a_further_question_takes_the_place_of_the_open_one_and_late_parts_are_t
     };
     let (replaced, answer, ()) = tokio::join!(given_up, questions.dump(&node), second);
     assert_eq!((replaced, answer), (Err(Unanswered::Away), Ok(dump(7))));
+}
+
+async fn next_count(from: &mut SessionReceiver) -> Count {
+    loop {
+        match next_message(from).await {
+            Ok(Some(MasterMessage::Count(count))) => return count,
+            Ok(Some(MasterMessage::Ping)) => {}
+            other => panic!("expected a question, got {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn counts_are_answered_in_any_order_and_beside_a_dump() {
+    let world = World::start().await;
+    let mut a = world.join("node-a", 1).await;
+    let (to, mut from) = a.synced(&world).await;
+    let (questions, node) = (world.feed.questions(), a.node.clone());
+    let policy = |n| PolicyId::new(n).unwrap();
+    let counts = |n: u64| {
+        let count = RuleCount { connections: n, packets: 2 * n, bytes: 100 * n };
+        RuleCounts::from([(RuleSlot::MIN, count), (RuleSlot::MAX, count)])
+    };
+    let agent = async {
+        let (first, second) = (next_count(&mut from).await, next_count(&mut from).await);
+        let number = next_question(&mut from).await;
+        for count in [second, first] {
+            let outcome = Ok(counts(count.policy.get().into()));
+            for part in (Counted { number: count.number, outcome }).into_parts() {
+                to.send(AgentMessage::Counted(part)).await.unwrap();
+            }
+        }
+        // Of a question nobody asked: nobody looks.
+        let nobody = Counted { number: second.number.next(), outcome: Ok(counts(1)) };
+        for part in nobody.into_parts() {
+            to.send(AgentMessage::Counted(part)).await.unwrap();
+        }
+        for part in parts(number, 7) {
+            to.send(AgentMessage::Dumped(part)).await.unwrap();
+        }
+    };
+    let asked = async {
+        let (seven, eight, dumped) =
+            (questions.count(&node, policy(7)), questions.count(&node, policy(8)), questions.dump(&node));
+        tokio::join!(seven, eight, dumped)
+    };
+    let ((seven, eight, dumped), ()) = tokio::join!(asked, agent);
+    assert_eq!((seven, eight), (Ok(counts(7)), Ok(counts(8))));
+    assert_eq!(dumped, Ok(dump(7)));
+}
+
+#[tokio::test]
+async fn more_open_counts_than_an_agent_takes_are_refused_and_those_given_up_make_room() {
+    let world = World::start().await;
+    let mut a = world.join("node-a", 1).await;
+    let (_to, mut from) = a.synced(&world).await;
+    let (questions, node) = (world.feed.questions(), a.node.clone());
+    let policy = PolicyId::new(7).unwrap();
+    let mut open: Vec<_> = Vec::new();
+    for _ in 0..64 {
+        let mut asker = Box::pin(questions.count(&node, policy));
+        assert!((&mut asker).now_or_never().is_none());
+        next_count(&mut from).await;
+        open.push(asker);
+    }
+    let refused = questions.count(&node, policy).await;
+    assert!(matches!(&refused, Err(Unanswered::Refused(why)) if why.contains("64")), "{refused:?}");
+    open.clear();
+    let mut asker = Box::pin(questions.count(&node, policy));
+    assert!((&mut asker).now_or_never().is_none());
+    next_count(&mut from).await;
 }
