@@ -3,6 +3,7 @@
 mod bandwidth;
 mod counters;
 mod explain;
+mod replacement;
 mod revocation;
 
 use crate::suite::{SQLITE, Sabotage, Scenario, Suite};
@@ -30,6 +31,12 @@ pub const SUITE: Suite = Suite {
             run: counters::run,
         },
         Scenario {
+            name: "replacement",
+            about: "a thousand rules are replaced by a thousand others under traffic: no packet is judged by half a policy",
+            stores: SQLITE,
+            run: replacement::run,
+        },
+        Scenario {
             name: "bandwidth",
             about: "UDP and TCP at 10 and 100 Mbit/s keep their rates, each way, near and far; shared ones too; DSCP is on the wire",
             stores: SQLITE,
@@ -45,6 +52,11 @@ pub const SUITE: Suite = Suite {
         },
         Sabotage { defect: "no-ingress-tables", scenario: "explain", claim: "explain-says-what-packets-do" },
         Sabotage { defect: "wrong-counter", scenario: "counters", claim: "counters-are-what-was-sent" },
+        Sabotage {
+            defect: "bundles-in-halves",
+            scenario: "replacement",
+            claim: "what-is-denied-is-denied-at-every-moment",
+        },
         Sabotage { defect: "unmetered", scenario: "bandwidth", claim: "rates-are-kept" },
     ],
 };

@@ -76,7 +76,7 @@ impl Flow {
     }
 
     /// Whether it is still sending.
-    fn runs(&self) -> bool {
+    pub fn runs(&self) -> bool {
         self.started.elapsed().as_secs_f64() < self.seconds
     }
 

@@ -41,6 +41,12 @@ impl Switch for OvsSwitch {
         if let Err(e) = self.change_meters(plan.meters.before_flows()).await {
             return Err(self.meters_refused(&plan.meters, e).await);
         }
+        // Defect: what goes is gone before what comes is there.
+        if crate::sabotaged!("bundles-in-halves") {
+            let going = FlowPlan { delete: plan.delete.clone(), ..FlowPlan::default() };
+            let sent = self.0.bundle_each(going.flow_count(), || going.flow_mods(), || ());
+            sent.await.map_err(bundle_error)?;
+        }
         if plan.flow_count() > 0 {
             // Its commit ends with a barrier.
             let sent = self.0.bundle_each(plan.flow_count(), || plan.flow_mods(), tell);
