@@ -109,8 +109,14 @@ pub fn text(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?)
 }
 
+/// Downloads what the lock file names, unless it is there: what reads the packages afterwards may then be offline.
+pub fn fetch(root: &Path) -> Result<()> {
+    text(cargo(&["fetch", "--quiet", "--locked"]).current_dir(root)).map(drop)
+}
+
 /// Checks the edges and the purity of the cores.
 pub fn layers(root: &Path) -> Result<()> {
+    fetch(root)?;
     let mut command = cargo(&["metadata", "--offline", "--no-deps", "--format-version=1"]);
     let metadata: Metadata =
         serde_json::from_str(&text(command.current_dir(root))?).context("cargo metadata")?;

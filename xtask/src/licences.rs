@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::deps::text;
+use crate::deps::{fetch, text};
 use crate::step::cargo;
 
 #[derive(Deserialize)]
@@ -35,6 +35,7 @@ struct Ban {
 pub fn check(root: &Path) -> Result<()> {
     let rules: Rules =
         toml::from_str(&std::fs::read_to_string(root.join("deny.toml"))?).context("deny.toml")?;
+    fetch(root)?;
     // Every package that is built on this platform, tests and build scripts included. (`cargo metadata` also lists
     // optional packages that no feature switches on.)
     let mut command =
