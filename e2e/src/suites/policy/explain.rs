@@ -44,8 +44,47 @@ pub(super) fn run(context: &mut Context) -> Result<()> {
     context.lab.netctl(&words)?;
     context.lab.wait_until_realized()?;
     agrees(context, "without-it", &["web-postgres", "no-other-tcp"])?;
+    exceptions_and_lists(context)?;
     altered(context)?;
     behind(context)
+}
+
+/// An exception lets one of a prefix through to the next rule, over the family it is of; a list names several services.
+fn exceptions_and_lists(context: &Context) -> Result<()> {
+    let one = context.lab.endpoint("blue/web-1")?.addresses.iter().find(|a| a.is_ipv4()).copied();
+    let one = format!("{}/32", one.context("web-1 has no IPv4 address")?);
+    let policy: api::v1::Policy = context.lab.inspect("policy", "blue", "db-access")?;
+    let rules = [
+        &[
+            "not-others",
+            "-i",
+            "10.1.1.0/24",
+            "--except",
+            &one,
+            "-P",
+            "5432",
+            "-l",
+            "tcp",
+            "-p",
+            "60",
+            "-j",
+            "deny",
+        ][..],
+        &["some", "-g", "web", "--service", "tcp/79-80", "--service", "icmp/8", "-p", "70"],
+        &["no-pings", "--service", "icmp", "--service", "icmpv6/128", "-p", "69", "-j", "deny"],
+    ];
+    for rule in rules {
+        let words = [&["policy", "rule-add", "-t", "blue", "db-access", "-d", "in"][..], rule].concat();
+        context.lab.netctl(&words)?;
+    }
+    context.lab.wait_until_realized()?;
+    let decide = ["not-others", "web-postgres", "some", "no-pings", "no-other-tcp"];
+    agrees(context, "with-exceptions-and-lists", &decide)?;
+    let body = api::v1::PolicyBody { name: Some(policy.name), rules: policy.rules, ..Default::default() };
+    let mut document = serde_json::to_value(&body)?;
+    document["kind"] = "policy".into();
+    document["tenant"] = "blue".into();
+    apply(&context.lab, &document.to_string())
 }
 
 /// A flow of nobody of ours, above ours, drops what is allowed, at the far node: where it comes out of the tunnel.

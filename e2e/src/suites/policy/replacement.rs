@@ -15,7 +15,7 @@ use crate::suites::traffic::{Flow, Stream};
 
 const RULES: usize = 1000;
 /// As many replacements as there is time for in so many seconds, and no fewer than this.
-const SECONDS: [(Extent, f64, u32); 2] = [(Extent::Short, 15.0, 5), (Extent::Full, 60.0, 20)];
+const SECONDS: [(Extent, f64, u32); 2] = [(Extent::Short, 8.0, 3), (Extent::Full, 60.0, 20)];
 
 /// Packets a busy machine may lose for each: half a set lasts more than a tenth of a second, at a thousand packets a second.
 const STRAY: u32 = 10;
