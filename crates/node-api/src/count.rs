@@ -4,8 +4,8 @@
 //! it is asked, nothing is kept.
 //!
 //! # Failure
-//! A rule named twice or an answer without end are a [`ConvertError`]: the session ends. A node that cannot tell says why
-//! instead; that is an answer.
+//! A rule named twice is a [`ConvertError`]: the session ends. A node that cannot tell says why instead; that is an answer.
+//! Who waits for an answer that does not end gives up in time.
 
 use std::collections::BTreeMap;
 
