@@ -51,6 +51,8 @@ pub const SUITE: Suite = Suite {
             claim: "what-is-forbidden-now-is-cut-and-nothing-else",
         },
         Sabotage { defect: "no-ingress-tables", scenario: "explain", claim: "explain-says-what-packets-do" },
+        Sabotage { defect: "one-direction-only", scenario: "explain", claim: "explain-says-what-packets-do" },
+        Sabotage { defect: "first-rule-wins", scenario: "explain", claim: "explain-says-what-packets-do" },
         Sabotage { defect: "except-ignored", scenario: "explain", claim: "explain-says-what-packets-do" },
         Sabotage { defect: "wrong-counter", scenario: "counters", claim: "counters-are-what-was-sent" },
         Sabotage {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use node_state::{PolicyRule, RulePeer, RuleService};
 use types::{AddressRange, Direction, GroupId, IpCidr, RuleId, RulePriority, Verdict, VrfId};
 
+use crate::sabotage::sabotaged;
+
 /// OpenFlow priorities of one level: this many rules may overlap one another there.
 pub(crate) const GAP: u16 = 300;
 /// Below the lowest level: table defaults.
@@ -104,6 +106,10 @@ fn meet(mut a: &[AddressRange], mut b: &[AddressRange]) -> bool {
 
 /// 0 to 199: by priority, deny above allow.
 fn number(priority: RulePriority, verdict: Verdict) -> u16 {
+    // Defect: whichever rule was made first decides.
+    if sabotaged!("first-rule-wins") {
+        return 0;
+    }
     let deny = match verdict {
         Verdict::Allow => 0,
         Verdict::Deny => 1,

@@ -142,7 +142,9 @@ pub(crate) fn rule(classes: &Classes, id: RuleId, spec: &Spec, priority: u16, fl
         clauses.push(services.map(|m| in_vrf(m, vrf)).collect());
     }
     let mut shares = Shares::new();
-    if clauses.iter().any(Vec::is_empty) {
+    // Defect: nobody asks the rules of who opens the connection.
+    let unasked = spec.direction == Direction::Egress && sabotaged!("one-direction-only");
+    if unasked || clauses.iter().any(Vec::is_empty) {
         return shares;
     }
 
