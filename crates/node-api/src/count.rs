@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use types::{PolicyId, RuleCount, RuleSlot};
 
 use crate::convert::{ConvertError, checked, insert_once, required, text};
-use crate::part::cut;
+use crate::part::{Last, cut};
 use crate::session::{MAX_REASON, printable};
 use crate::wire;
 
@@ -54,13 +54,7 @@ pub struct Counted {
 pub struct CountPart {
     number: CountNumber,
     /// Rules of this part, and whether more parts follow.
-    said: Result<(RuleCounts, More), String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum More {
-    Follows,
-    Nothing,
+    said: Result<(RuleCounts, Last), String>,
 }
 
 impl CountPart {
@@ -80,10 +74,10 @@ impl Counted {
         };
         // Four numbers of at most ten bytes, each with its tag.
         let parts = cut(counts.into_iter().collect(), |_| 44);
-        let last = parts.len() - 1;
-        let part = |(i, rules): (usize, Vec<(RuleSlot, RuleCount)>)| {
-            let more = if i == last { More::Nothing } else { More::Follows };
-            CountPart { number, said: Ok((rules.into_iter().collect(), more)) }
+        let count = parts.len();
+        let part = |(i, rules): (usize, Vec<(RuleSlot, RuleCount)>)| CountPart {
+            number,
+            said: Ok((rules.into_iter().collect(), Last::at(i, count))),
         };
         parts.into_iter().enumerate().map(part).collect()
     }
@@ -100,7 +94,7 @@ impl CountParts {
     /// [`ConvertError`] for a rule that an earlier part had.
     pub fn push(&mut self, part: CountPart) -> Result<Option<Counted>, ConvertError> {
         let number = part.number;
-        let (rules, more) = match part.said {
+        let (rules, last) = match part.said {
             Ok(said) => said,
             Err(reason) => return Ok(Some(Counted { number, outcome: Err(reason) })),
         };
@@ -108,7 +102,7 @@ impl CountParts {
             insert_once("counted.rules", &mut self.0, slot, count)?;
         }
         let whole = || Counted { number, outcome: Ok(std::mem::take(&mut self.0)) };
-        Ok((more == More::Nothing).then(whole))
+        Ok(last.complete().then(whole))
     }
 }
 
@@ -135,7 +129,7 @@ impl From<CountPart> for wire::Counted {
         let number = Some(m.number.0);
         match m.said {
             Err(reason) => Self { number, reason: Some(printable(&reason)), ..Self::default() },
-            Ok((rules, more)) => {
+            Ok((rules, last)) => {
                 let rule = |(slot, count): (RuleSlot, RuleCount)| wire::RuleCount {
                     slot: Some(slot.get().into()),
                     connections: Some(count.connections),
@@ -143,7 +137,7 @@ impl From<CountPart> for wire::Counted {
                     bytes: Some(count.bytes),
                 };
                 let rules = rules.into_iter().map(rule).collect();
-                Self { number, reason: None, rules, complete: Some(more == More::Nothing) }
+                Self { number, reason: None, rules, complete: Some(last.complete()) }
             }
         }
     }
@@ -167,9 +161,8 @@ impl TryFrom<wire::Counted> for CountPart {
             };
             insert_once("counted.rules", &mut rules, slot, count)?;
         }
-        let complete = required("counted.complete", m.complete)?;
-        let more = if complete { More::Nothing } else { More::Follows };
-        Ok(Self { number, said: Ok((rules, more)) })
+        let last = Last::from_wire("counted.complete", m.complete)?;
+        Ok(Self { number, said: Ok((rules, last)) })
     }
 }
 
@@ -177,7 +170,7 @@ impl TryFrom<wire::Counted> for CountPart {
 mod tests {
     use super::*;
     use crate::MAX_PART_BYTES;
-    use crate::session::{AgentMessage, MasterMessage};
+    use crate::session::AgentMessage;
 
     fn counted(rules: u64) -> Counted {
         let rule = |n: u64| {
@@ -245,7 +238,5 @@ mod tests {
         assert_eq!(Count::try_from(m), Ok(asked));
         m.policy = Some(0);
         assert_eq!(Count::try_from(m).unwrap_err().field, "count.policy");
-        let message = MasterMessage::Count(asked);
-        assert_ne!(message, MasterMessage::Ping);
     }
 }

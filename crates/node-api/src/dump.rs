@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use types::{EndpointUid, OfPort, Revision};
 
 use crate::convert::{ConvertError, checked, insert_once, required, revision, text};
-use crate::part::cut;
+use crate::part::{Last, cut};
 use crate::session::{MAX_REASON, printable};
 use crate::wire;
 
@@ -72,13 +72,6 @@ pub struct DumpPart {
     said: Result<(Dump, Last), String>,
 }
 
-/// Whether more parts follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
-    Yes,
-    No,
-}
-
 impl DumpPart {
     /// The question it answers.
     pub const fn number(&self) -> DumpNumber {
@@ -107,7 +100,7 @@ impl Dumped {
             Item::Port(..) => 16,
             Item::Flow(flow) => flow.len(),
         });
-        let last = parts.len() - 1;
+        let count = parts.len();
         let part = |(i, items): (usize, Vec<Item>)| {
             let mut dump = Dump { revision, tunnel, ports: BTreeMap::new(), flows: Vec::new() };
             for item in items {
@@ -116,7 +109,7 @@ impl Dumped {
                     Item::Flow(flow) => dump.flows.push(flow),
                 }
             }
-            DumpPart { number, said: Ok((dump, if i == last { Last::Yes } else { Last::No })) }
+            DumpPart { number, said: Ok((dump, Last::at(i, count))) }
         };
         parts.into_iter().enumerate().map(part).collect()
     }
@@ -190,7 +183,7 @@ impl From<DumpPart> for wire::Dumped {
                 tunnel: dump.tunnel.map(|port| port.get().into()),
                 ports: dump.ports.into_iter().map(plugged).collect(),
                 flows: dump.flows,
-                complete: Some(last == Last::Yes),
+                complete: Some(last.complete()),
             },
         }
     }
@@ -223,7 +216,7 @@ impl TryFrom<wire::Dumped> for DumpPart {
         }
         let tunnel = m.tunnel.map(|port| of_port("dumped.tunnel", port)).transpose()?;
         let revision = revision("dumped.revision", m.revision)?;
-        let last = if required("dumped.complete", m.complete)? { Last::Yes } else { Last::No };
+        let last = Last::from_wire("dumped.complete", m.complete)?;
         Ok(Self { number, said: Ok((Dump { revision, tunnel, ports, flows: m.flows }, last)) })
     }
 }

@@ -48,6 +48,30 @@ pub(crate) fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     parts
 }
 
+/// Whether a part is the last one of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    Yes,
+    No,
+}
+
+impl Last {
+    /// Of so many parts, the one at this place.
+    pub(crate) fn at(place: usize, count: usize) -> Self {
+        if place + 1 == count { Self::Yes } else { Self::No }
+    }
+
+    /// What the field `complete` says, which must be there.
+    pub(crate) fn from_wire(field: &'static str, complete: Option<bool>) -> Result<Self, ConvertError> {
+        required(field, complete).map(|complete| if complete { Self::Yes } else { Self::No })
+    }
+
+    /// As on the wire.
+    pub(crate) fn complete(self) -> bool {
+        self == Self::Yes
+    }
+}
+
 impl Subscribe {
     /// The wire messages.
     pub fn into_parts(self) -> Vec<wire::AgentMessage> {
