@@ -53,7 +53,7 @@ pub fn rule_counts(flows: impl IntoIterator<Item = FlowStats>) -> BTreeMap<RuleI
         let Some(Object::Rule(id)) = Cookie::from_bits(flow.cookie).object().filter(|_| counts_here) else {
             continue;
         };
-        let opens = flow.priority == OPENS && flow.table != Table::Verdict.number();
+        let opens = flow.priority == OPENS;
         *counts.entry(id).or_default() += RuleCount {
             connections: if opens { counters.packets } else { 0 },
             packets: counters.packets,
