@@ -3,7 +3,9 @@
 use types::{EndpointName, Name, NodeName, Revision};
 
 use crate::index::{Index, Place};
-use crate::{Endpoint, Group, Kind, Map, NetProfile, Network, Node, Object, ObjectRef, Policy, Tenant};
+use crate::{
+    Endpoint, Group, Kind, Map, NetProfile, Network, Node, Object, ObjectRef, Policy, PolicySpec, Tenant,
+};
 
 /// Intent at one revision. Ordered, no interior mutability; a copy costs nothing, and a change costs the logarithm of
 /// what there is, whether or not somebody holds a copy ([`Map`]). [`IntentView::apply`] alone changes it: an index is kept
@@ -113,6 +115,11 @@ impl IntentView {
     /// The groups of a tenant, by name.
     pub fn groups_of<'a>(&'a self, tenant: &'a Name) -> impl Iterator<Item = &'a Group> {
         of_tenant(&self.groups, tenant, Name::least())
+    }
+
+    /// The groups that have a policy.
+    pub fn groups_with<'a>(&'a self, policy: &'a PolicySpec) -> impl Iterator<Item = &'a Group> {
+        self.groups_of(&policy.tenant).filter(|group| group.spec.policies.contains(&policy.name))
     }
 
     /// The policies of a tenant, by name.

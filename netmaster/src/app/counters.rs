@@ -44,10 +44,8 @@ pub async fn counters(
 
 /// The nodes with endpoints that the policy is about.
 fn concerned(view: &IntentView, policy: &Policy) -> BTreeSet<NodeName> {
-    let (tenant, name) = (&policy.spec.tenant, &policy.spec.name);
-    let attached = view.groups_of(tenant).filter(|group| group.spec.policies.contains(name));
-    let groups: BTreeSet<&Name> = attached.map(|group| &group.spec.name).collect();
-    let endpoints = view.endpoints_of(tenant);
+    let groups: BTreeSet<&Name> = view.groups_with(&policy.spec).map(|group| &group.spec.name).collect();
+    let endpoints = view.endpoints_of(&policy.spec.tenant);
     let is_in = |group: &Option<Name>| group.as_ref().is_some_and(|group| groups.contains(group));
     endpoints.filter(|e| is_in(&e.spec.group)).map(|e| e.spec.node.clone()).collect()
 }

@@ -49,8 +49,7 @@ impl Noun for Policies {
 fn status(policy: &model::Policy, object: &Object, scene: &Scene<'_>) -> PolicyStatus {
     let spec = &policy.spec;
     let reference = object.object_ref();
-    let attached = |g: &&Group| g.spec.policies.contains(&spec.name);
-    let groups: Vec<&Group> = scene.snapshot.view().groups_of(&spec.tenant).filter(attached).collect();
+    let groups: Vec<&Group> = scene.snapshot.view().groups_with(spec).collect();
     let versions = groups.iter().map(|g| Object::Group((*g).clone()).object_ref()).chain([reference.clone()]);
     let since = versions.filter_map(|o| scene.snapshot.version(&o)).max().unwrap_or_default();
     let nodes =
