@@ -109,9 +109,9 @@ pub fn text(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?)
 }
 
-/// Downloads what the lock file names, unless it is there: what reads the packages afterwards may then be offline.
+/// Downloads what is built on this platform, unless it is there: what reads the packages afterwards may then be offline.
 pub fn fetch(root: &Path) -> Result<()> {
-    text(cargo(&["fetch", "--quiet", "--locked"]).current_dir(root)).map(drop)
+    text(cargo(&["fetch", "--quiet", "--locked", "--target", "host-tuple"]).current_dir(root)).map(drop)
 }
 
 /// Checks the edges and the purity of the cores.
