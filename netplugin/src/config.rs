@@ -75,7 +75,7 @@ pub struct Config {
     /// that netmaster does not accept (any more).
     #[arg(long, value_name = "FILE")]
     pub join: Option<PathBuf>,
-    /// Where Prometheus finds metrics (plain HTTP, no tenant is named): ADDRESS:PORT or `off`.
+    /// Where Prometheus finds metrics (plain HTTP; tenants are named with --rule-metrics only): ADDRESS:PORT or `off`.
     #[arg(long, value_name = "LISTEN", default_value = "127.0.0.1:9996")]
     pub metrics_listen: Listen,
     /// Metrics also say what each rule did: three series for every rule enforced here, with the names of its tenant and its
