@@ -195,12 +195,21 @@ impl Node {
         command.arg("run").args(["--node", &self.name, "--vtep", &self.vtep().to_string()]);
         command.arg("--state-dir").arg(self.dir.join("state")).arg("--ovs-run-dir").arg(&self.dir);
         command.args(["--bridge", "br-selvage"]).arg("--cni-socket").arg(self.cni_socket());
-        command.args(["--datapath", "netdev", "--mtu", &ENDPOINT_MTU.to_string()]);
+        command.args(["--datapath", "netdev", "--mtu", &ENDPOINT_MTU.to_string(), "--rule-metrics"]);
         command.arg("--join").arg(self.join_file());
         command.env(ENV, self.mark.as_str());
         failpoints.set(&mut command);
         self.netplugin = Some(Daemon::start("netplugin", &command, &self.dir.join("netplugin.log"))?);
         Ok(())
+    }
+
+    /// What netplugin tells Prometheus.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn metrics(&self) -> Result<String> {
+        let ask = r"exec 3<>/dev/tcp/127.0.0.1/9996; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3";
+        output(in_netns(&self.netns(), "bash").args(["-c", ask]))
     }
 
     /// Waits until its CNI server answers.

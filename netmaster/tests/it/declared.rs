@@ -145,6 +145,7 @@ impl Tally {
         self.asks(200, &counters("blue"), &[], "").await;
         self.asks(401, &counters("blue"), &[("authorization", "")], "").await;
         self.asks(404, &counters("nobody"), &[], "").await;
+        self.asks(404, &counters("blue").replace("guard", "none"), &[], "").await;
         let explain = "POST /api/v1/tenants/blue/explain";
         let asked = json!({"from": "a", "to": "10.1.1.99", "traffic": "tcp/80"});
         self.asks(200, explain, &[], &asked).await;

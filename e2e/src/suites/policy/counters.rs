@@ -49,6 +49,9 @@ network: DB_NETWORK
 policies: [db-access, db-in]
 ";
 
+/// `netctl`'s word for what is not there.
+const NOT_FOUND: i32 = 3;
+
 type Counts = BTreeMap<String, RuleCounters>;
 
 pub(super) fn run(context: &mut Context) -> Result<()> {
@@ -66,6 +69,7 @@ pub(super) fn run(context: &mut Context) -> Result<()> {
     let same = if before == after { Ok(()) } else { Err(format!("{after:?}, before {before:?}")) };
     claim("changes-and-restarts-begin-no-counter-anew", same)?;
     counted(context, "counting-goes-on")?;
+    in_metrics(&context.lab)?;
     strangers(&context.lab)?;
     missing(context)
 }
@@ -173,13 +177,31 @@ fn said(lab: &Lab, tenant: &str, policy: &str) -> Result<PolicyCounters> {
     serde_json::from_str(&text).context("counters")
 }
 
+/// What the nodes tell Prometheus is, added up, what netctl says.
+fn in_metrics(lab: &Lab) -> Result<()> {
+    let said = settled(lab)?;
+    let texts = lab.nodes.iter().map(crate::lab::Node::metrics).collect::<Result<Vec<_>>>()?;
+    let sum = |series: &str, rule: &str| {
+        let (name, label) = (format!("selvage_netplugin_rule_{series}_total{{"), format!("rule=\"{rule}\""));
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let of_rule =
+            lines.filter(|l| l.starts_with(&name) && l.contains("tenant=\"blue\"") && l.contains(&label));
+        of_rule.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    let wrong = said.iter().filter(|(rule, count)| {
+        let told = [sum("connections", rule), sum("packets", rule), sum("bytes", rule)];
+        told != [count.connections.unwrap_or_default(), count.packets, count.bytes]
+    });
+    let wrong: Vec<_> = wrong.map(|(_, count)| format!("{count:?}, in metrics otherwise")).collect();
+    claim_none("metrics-say-the-same", &wrong)
+}
+
 /// Another tenant has no such policy.
 fn strangers(lab: &Lab) -> Result<()> {
-    let outcome = match said(lab, "green", "db-in") {
-        Ok(counters) => Err(format!("{counters:?}")),
-        Err(_) => Ok(()),
-    };
-    claim("nobody-counts-for-another-tenant", outcome)
+    let asked = ["policy", "rule-ls", "-t", "green", "--stats", "db-in", "-o", "json"];
+    let out = lab.master.netctl(&asked).output().context("netctl policy rule-ls")?;
+    let told = out.status.code() == Some(NOT_FOUND) && out.stdout.is_empty();
+    claim("nobody-counts-for-another-tenant", told.then_some(()).ok_or_else(|| format!("{out:?}")))
 }
 
 fn restart_agents(lab: &mut Lab) -> Result<()> {
